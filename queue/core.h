@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The core of a node: everything that OPTIMUS decides, as one function from events to effects.
+ *
+ * The core reads no clock, does no I/O and draws no randomness of its own. The same code runs in optimusd, under
+ * real Redis and real Postfix, and in the simulator, under a virtual clock and every fault that we could think
+ * of. What the shell must do in return is little: carry the effects out in their order, and tell the truth in
+ * events.
+ */
+#ifndef OPTIMUS_QUEUE_CORE_H
+#define OPTIMUS_QUEUE_CORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "queue/clock.h"
+#include "queue/effect.h"
+#include "queue/event.h"
+#include "queue/id.h"
+#include "queue/mail.h"
+#include "queue/record.h"
+
+struct core;
+
+struct core_config {
+	struct opt_id node;
+	uint32_t window;           /* mails inside Postfix, or on their way, at once */
+	uint32_t domain_share;     /* percent of the window that one destination domain may hold */
+	uint32_t claim_group;      /* claims made together */
+	usec min_backoff;          /* Postfix's minimal_backoff_time and maximal_backoff_time */
+	usec max_backoff;
+	usec domain_hold;          /* how long a domain rests after Postfix suspended delivery to it */
+	bool resend_in_doubt;      /* on_doubt = resend; otherwise a mail in doubt ends unknown */
+	uint32_t open_mails_max;   /* mails whose state is held in memory for feeding */
+	uint32_t broken_rule;      /* 0; the simulator plants a bug by its number (enum core_bug) */
+};
+
+/* Bugs for the tests of the tests: each breaks one promise, and the simulator must find it. */
+enum core_bug {
+	CORE_BUG_NONE,
+	CORE_BUG_FEED_BEFORE_CLAIM,    /* feeds without waiting for the claim to be durable */
+	CORE_BUG_OUTCOME_DROPPED,      /* answers Postfix before the outcome is durable */
+	CORE_BUG_ACCEPT_EARLY,         /* says accepted before the record is durable */
+	CORE_BUG_SPOOL_FORGOTTEN,      /* takes claims of an older spool for never fed */
+	CORE_BUG_STAGED_FED,           /* feeds an upload that was not committed */
+	CORE_BUG_RETRY_FORGOTTEN,      /* never wakes a deferred mail again */
+	CORE_BUG_DOUBT_AS_SENT,        /* takes a mail that left the spool without a word for sent */
+	CORE_BUG_LATE_OUTCOME_IGNORED, /* drops an outcome of an older attempt */
+	CORE_BUGS,
+};
+
+/* The defaults that optimusd starts from. */
+struct core_config core_config_default(void);
+
+struct core *core_new(const struct core_config *config);
+void core_free(struct core *core);
+
+/* One event in; effects are appended to the list. Never fails: what can go wrong is an effect. */
+void core_step(struct core *core, const struct event *event, struct effects *effects);
+
+/* Looking. Nothing here changes the core. */
+
+enum batch_state {
+	BATCH_UPLOADING,
+	BATCH_SCHEDULED,
+	BATCH_SENDING,
+	BATCH_PAUSED,
+	BATCH_DONE,
+	BATCH_CANCELLED,
+};
+
+const char *batch_state_name(enum batch_state state);
+
+struct batch_view {
+	const char *name;
+	struct opt_id key;
+	struct opt_id upload;
+	enum batch_state state;
+	uint32_t uid;
+	uint32_t replicas;
+	uint32_t shards;
+	uint64_t total;
+	uint64_t states[MAIL_STATES]; /* adds up to total */
+	uint64_t duplicates;
+	uint64_t in_doubt_resent;
+	struct utc_time created;  /* 0: not yet */
+	struct utc_time finished; /* 0: not yet */
+	const char *sender;
+};
+
+/* OPT_E_NOT_FOUND when there is none. The view is valid until the next step. */
+int core_batch(const struct core *core, const char *name, struct batch_view *ret_view);
+/*
+ * Every batch, in the order of their keys: starts with after = NULL, goes on with the key of the last one.
+ * OPT_E_NOT_FOUND at the end.
+ */
+int core_batch_next(const struct core *core, const struct opt_id *after, struct batch_view *ret_view);
+
+/* Shards of an upload that are not durable yet: the shell stops reading when there are many. */
+uint32_t core_upload_pending(const struct core *core, const struct opt_id *upload);
+/* Mails of an upload so far, 0 when there is no such upload. */
+uint64_t core_upload_mails(const struct core *core, const struct opt_id *upload);
+
+struct core_numbers {
+	uint32_t owned;     /* shards that are not finished, owned by this node */
+	uint32_t replicas;  /* shards that are not finished, replicated here */
+	uint32_t in_flight; /* mails inside Postfix or on their way */
+	uint64_t sent;      /* since the start */
+	bool recovered;     /* the start is over */
+	bool engine_up;
+};
+
+struct core_numbers core_numbers(const struct core *core);
+
+/*
+ * The invariants of the core's own state, walked in full. NULL when they hold, else what is broken. For the
+ * simulator and the tests.
+ */
+const char *core_check(const struct core *core);
+
+#endif

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the core wants done: a list of effects, in the order in which they are to be carried out.
+ *
+ * The shell owns the list and passes it to every step; the data inside belongs to the list and lives until
+ * effects_clear().
+ */
+#ifndef OPTIMUS_QUEUE_EFFECT_H
+#define OPTIMUS_QUEUE_EFFECT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "queue/clock.h"
+#include "queue/frames.h"
+#include "queue/id.h"
+
+enum effect_type {
+	/* The store. Each ends with EVENT_STORE_DONE and its token; docs/store.md names the keys. */
+	EFFECT_STORE_UPLOAD,      /* add `upload` to the open uploads and store its template */
+	EFFECT_STORE_SHARD,       /* store a shard's value */
+	EFFECT_STORE_COMMIT,      /* store the batch record and close the upload, in one transaction */
+	EFFECT_STORE_DROP_UPLOAD, /* delete all that belongs to `upload`; `shards` of `id` may exist */
+	EFFECT_STORE_APPEND,      /* append an entry to the journal of `id` */
+	EFFECT_STORE_SQUASH,      /* compress the journal of `id` */
+	EFFECT_LOAD_JOURNAL,      /* of `id`: EVENT_JOURNAL_LOADED */
+	EFFECT_LOAD_SHARD,        /* EVENT_SHARD_LOADED */
+	/* Postfix. */
+	EFFECT_ENGINE_SETTLE,  /* find out what is in the spool: EVENT_SPOOL */
+	EFFECT_ENGINE_RESTART, /* empty the spool (Postfix is dead), start Postfix: EVENT_ENGINE_UP */
+	EFFECT_SPOOL_REMOVE,   /* remove one file from the spool */
+	EFFECT_FEED,
+	/* Answers to those who wait. */
+	EFFECT_OUTCOME_ANSWER, /* the outcome is safe: Postfix may go on */
+	EFFECT_UPLOAD_ANSWER,
+	/* Wake the core with EVENT_TICK at `deadline`; the last one counts. */
+	EFFECT_TIMER,
+	/* Notices, for the log. */
+	EFFECT_BATCH_ACCEPTED,
+	EFFECT_BATCH_DONE,
+};
+
+enum upload_answer {
+	UPLOAD_OPENED,   /* go on with the recipients */
+	UPLOAD_COMPARES, /* go on; the batch exists and is only compared */
+	UPLOAD_ACCEPTED, /* durable: the batch is ours */
+	UPLOAD_SAME,     /* it was accepted before, with the same content */
+	UPLOAD_CONFLICT, /* it was accepted before, with other content */
+	UPLOAD_BUSY,     /* somebody else uploads this id right now: try again */
+	UPLOAD_FAILED,   /* the store refused: nothing is kept */
+	UPLOAD_GONE,     /* no such upload */
+};
+
+struct effect {
+	enum effect_type type;
+	uint64_t token;
+	uint64_t reply;
+	struct opt_id id;     /* batch key or shard id */
+	struct opt_id upload;
+	const void *data;
+	size_t len;
+	uint32_t shards;              /* STORE_DROP_UPLOAD */
+	enum upload_answer answer;    /* UPLOAD_ANSWER */
+	struct boot_time deadline;    /* TIMER */
+	const char *text;             /* SPOOL_REMOVE: the file; STORE_COMMIT, BATCH_*: the batch's name */
+	/* FEED */
+	struct opt_id batch;          /* LOAD_SHARD, FEED, STORE_SHARD: the batch's key */
+	const char *sender;
+	struct utc_time created;
+	uint32_t epoch;
+	const struct frame_mail *mails;
+	size_t mail_count;
+};
+
+struct effects {
+	struct effect *items;
+	size_t count;
+	size_t size;
+	void **owned;
+	size_t owned_count;
+	size_t owned_size;
+};
+
+void effects_init(struct effects *effects);
+void effects_done(struct effects *effects);
+void effects_clear(struct effects *effects);
+
+/* For the core: a new, zeroed effect at the end of the list. */
+struct effect *effects_add(struct effects *effects, enum effect_type type);
+/* Copies into memory of the list. */
+void *effects_copy(struct effects *effects, const void *data, size_t len);
+char *effects_copy_text(struct effects *effects, const char *text);
+
+#endif

@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What can happen to the core: one struct event, with both times, for core_step().
+ *
+ * All pointers are borrowed for the duration of the step. A `reply` is the shell's own number for somebody who
+ * waits; it comes back in an effect.
+ */
+#ifndef OPTIMUS_QUEUE_EVENT_H
+#define OPTIMUS_QUEUE_EVENT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "queue/clock.h"
+#include "queue/frames.h"
+#include "queue/id.h"
+#include "queue/mail.h"
+#include "queue/outcome.h"
+#include "queue/record.h"
+
+enum event_type {
+	/* Start: every stored batch record and every open upload, then RECOVER_DONE. */
+	EVENT_RECOVER_BATCH,
+	EVENT_RECOVER_UPLOAD,
+	EVENT_RECOVER_DONE,
+	/* Answers to EFFECT_LOAD_JOURNAL and EFFECT_LOAD_SHARD. */
+	EVENT_JOURNAL_LOADED,
+	EVENT_SHARD_LOADED,
+	/* A client submits. */
+	EVENT_UPLOAD_OPEN,
+	EVENT_UPLOAD_SHARD,
+	EVENT_UPLOAD_COMMIT,
+	EVENT_UPLOAD_ABORT,
+	/* A store effect has ended. */
+	EVENT_STORE_DONE,
+	/* Postfix. */
+	EVENT_ENGINE_DOWN,
+	EVENT_ENGINE_UP,
+	EVENT_SPOOL,
+	EVENT_FED,
+	EVENT_OUTCOME,
+	EVENT_LEFT_SPOOL,
+	/* The deadline of EFFECT_TIMER has come. */
+	EVENT_TICK,
+};
+
+/* Where in Postfix's spool a message was found. */
+enum spool_place {
+	SPOOL_WRITING,  /* cleanup(8) has not finished it: it will be queued or vanish */
+	SPOOL_INCOMING, /* no delivery agent has ever seen it */
+	SPOOL_ACTIVE,   /* may be in delivery */
+	SPOOL_ASIDE,    /* deferred, hold, corrupt: Postfix has put it aside */
+};
+
+struct spool_entry {
+	struct attempt_key key;
+	enum spool_place place;
+	const char *file; /* "active/4gB..." : what EFFECT_SPOOL_REMOVE names */
+};
+
+struct event {
+	enum event_type type;
+	struct boot_time now;
+	struct utc_time utc;
+	union {
+		struct {
+			const void *data;
+			size_t len;
+		} recover_batch; /* the record's bytes */
+		struct {
+			struct opt_id upload;
+		} recover_upload;
+		struct {
+			struct opt_id id; /* shard id or batch key */
+			int status;       /* 0 or OPT_E_ code */
+			const struct span {
+				const void *data;
+				size_t len;
+			} *entries;
+			size_t count;
+		} journal_loaded;
+		struct {
+			struct opt_id shard;
+			int status;
+			const char *const *domains; /* of each mail, in order */
+			size_t count;
+		} shard_loaded;
+		struct {
+			uint64_t reply;
+			struct opt_id upload; /* random, chosen by the shell */
+			const struct batch_settings *settings;
+			struct opt_id template_hash;
+			const void *template_value; /* as it is to be stored */
+			size_t template_len;
+		} upload_open;
+		struct {
+			struct opt_id upload;
+			uint32_t count; /* of mails in it */
+			struct opt_id hash;
+			const void *value;
+			size_t len;
+		} upload_shard; /* in order: the core numbers them */
+		struct {
+			uint64_t reply;
+			struct opt_id upload;
+		} upload_commit;
+		struct {
+			struct opt_id upload;
+		} upload_abort;
+		struct {
+			uint64_t token;
+			int status; /* 0, OPT_E_FULL, OPT_E_STORE: it is certain that nothing was written */
+		} store_done;
+		struct {
+			uint64_t generation; /* of the spool that Postfix runs over */
+		} engine_up;
+		struct {
+			bool alive; /* the same Postfix that got the mails still runs over this spool */
+			uint64_t generation;
+			const struct spool_entry *entries;
+			size_t count;
+		} spool;
+		struct {
+			struct attempt_key key;
+			enum fed_status status;
+			const char *reason;
+		} fed;
+		struct {
+			uint64_t reply;
+			struct outcome outcome;
+		} outcome;
+		struct {
+			uint64_t reply;
+			struct attempt_key key;
+		} left_spool;
+	};
+};
+
+#endif

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Journal entries: the facts about a shard (or a batch), as they are stored and, later, replicated.
+ *
+ *   [1 CLAIMS,   epoch, node, generation, at, [ index, attempt, flags, ... ] ]
+ *   [2 OUTCOMES, [ [index, epoch, node, attempt, kind, at, dsn, relay, reason], ... ] ]
+ *   [3 FINISHED, at, duplicates, in doubt resent, [ count of each mail state ] ]        of a batch
+ *
+ * Reading the entries of a journal in any order, and any of them repeatedly, gives the same state.
+ */
+#ifndef OPTIMUS_QUEUE_JOURNAL_H
+#define OPTIMUS_QUEUE_JOURNAL_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "queue/clock.h"
+#include "queue/mail.h"
+#include "queue/message/buffer.h"
+#include "queue/outcome.h"
+
+enum journal_type {
+	JOURNAL_CLAIMS = 1,
+	JOURNAL_OUTCOMES = 2,
+	JOURNAL_FINISHED = 3,
+};
+
+enum { JOURNAL_ENTRIES_MAX = 1000 /* claims or outcomes in one entry */ };
+
+enum claim_flag {
+	CLAIM_AFTER_DOUBT = 1, /* the attempt before this one ended in doubt */
+};
+
+struct claim {
+	uint32_t index;
+	uint32_t attempt;
+	uint32_t flags;
+};
+
+struct journal_entry {
+	enum journal_type type;
+	struct opt_id node;   /* CLAIMS: the owner */
+	uint32_t epoch;       /* CLAIMS */
+	uint64_t generation;  /* CLAIMS: of the Postfix spool that they are meant for */
+	struct utc_time at;   /* CLAIMS, FINISHED */
+	const struct claim *claims;
+	const struct outcome *outcomes; /* key.shard is not stored; the reader fills it in */
+	size_t count;
+	uint64_t duplicates;      /* FINISHED */
+	uint64_t in_doubt_resent; /* FINISHED */
+	uint64_t states[MAIL_STATES];
+};
+
+void journal_encode(const struct journal_entry *entry, struct buffer *out);
+
+/* Decodes one entry of the journal of `shard`. What it returns is borrowed until the next call. */
+struct journal_reader;
+struct journal_reader *journal_reader_new(void);
+void journal_reader_free(struct journal_reader *reader);
+int journal_read(struct journal_reader *reader, const struct opt_id *shard, const void *data, size_t len,
+    struct journal_entry *ret_entry);
+
+#endif
