@@ -2,10 +2,10 @@
 /*
  * The core of a node: everything that OPTIMUS decides, as one function from events to effects.
  *
- * The core reads no clock, does no I/O and draws no randomness of its own. The same code runs in optimusd, under
- * real Redis and real Postfix, and in the simulator, under a virtual clock and every fault that we could think
- * of. What the shell must do in return is little: carry the effects out in their order, and tell the truth in
- * events.
+ * The core reads no clock, does no I/O and draws no randomness of its own. The same code runs in optimusd,
+ * under real Redis and real Postfix, and in the simulator, under a virtual clock and every fault that we
+ * could think of. What the shell must do in return is little: carry the effects out in their order, and tell
+ * the truth in events.
  */
 #ifndef OPTIMUS_QUEUE_CORE_H
 #define OPTIMUS_QUEUE_CORE_H
@@ -25,15 +25,15 @@ struct core;
 
 struct core_config {
 	struct opt_id node;
-	uint32_t window;           /* mails inside Postfix, or on their way, at once */
-	uint32_t domain_share;     /* percent of the window that one destination domain may hold */
-	uint32_t claim_group;      /* claims made together */
-	usec min_backoff;          /* Postfix's minimal_backoff_time and maximal_backoff_time */
+	uint32_t window;       /* mails inside Postfix, or on their way, at once */
+	uint32_t domain_share; /* percent of the window that one destination domain may hold */
+	uint32_t claim_group;  /* claims made together */
+	usec min_backoff;      /* Postfix's minimal_backoff_time and maximal_backoff_time */
 	usec max_backoff;
-	usec domain_hold;          /* how long a domain rests after Postfix suspended delivery to it */
-	bool resend_in_doubt;      /* on_doubt = resend; otherwise a mail in doubt ends unknown */
-	uint32_t open_mails_max;   /* mails whose state is held in memory for feeding */
-	uint32_t broken_rule;      /* 0; the simulator plants a bug by its number (enum core_bug) */
+	usec domain_hold;        /* how long a domain rests after Postfix suspended delivery to it */
+	bool resend_in_doubt;    /* on_doubt = resend; otherwise a mail in doubt ends unknown */
+	uint32_t open_mails_max; /* mails whose state is held in memory for feeding */
+	uint32_t broken_rule;    /* 0; the simulator plants a bug by its number (enum core_bug) */
 };
 
 /* Bugs for the tests of the tests: each breaks one promise, and the simulator must find it. */

@@ -59,7 +59,8 @@ void *effects_copy(struct effects *effects, const void *data, size_t len)
 		abort();
 	if (len > 0)
 		memcpy(copy, data, len);
-	effects->owned = grow(effects->owned, effects->owned_count, &effects->owned_size, sizeof(*effects->owned));
+	effects->owned =
+	    grow(effects->owned, effects->owned_count, &effects->owned_size, sizeof(*effects->owned));
 	effects->owned[effects->owned_count++] = copy;
 	return copy;
 }

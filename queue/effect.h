@@ -55,16 +55,16 @@ struct effect {
 	enum effect_type type;
 	uint64_t token;
 	uint64_t reply;
-	struct opt_id id;     /* batch key or shard id */
+	struct opt_id id; /* batch key or shard id */
 	struct opt_id upload;
 	const void *data;
 	size_t len;
-	uint32_t shards;              /* STORE_DROP_UPLOAD */
-	enum upload_answer answer;    /* UPLOAD_ANSWER */
-	struct boot_time deadline;    /* TIMER */
-	const char *text;             /* SPOOL_REMOVE: the file; STORE_COMMIT, BATCH_*: the batch's name */
+	uint32_t shards;           /* STORE_DROP_UPLOAD */
+	enum upload_answer answer; /* UPLOAD_ANSWER */
+	struct boot_time deadline; /* TIMER */
+	const char *text;          /* SPOOL_REMOVE: the file; STORE_COMMIT, BATCH_*: the batch's name */
 	/* FEED */
-	struct opt_id batch;          /* LOAD_SHARD, FEED, STORE_SHARD: the batch's key */
+	struct opt_id batch; /* LOAD_SHARD, FEED, STORE_SHARD: the batch's key */
 	const char *sender;
 	struct utc_time created;
 	uint32_t epoch;

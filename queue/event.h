@@ -2,8 +2,8 @@
 /*
  * What can happen to the core: one struct event, with both times, for core_step().
  *
- * All pointers are borrowed for the duration of the step. A `reply` is the shell's own number for somebody who
- * waits; it comes back in an effect.
+ * All pointers are borrowed for the duration of the step. A `reply` is the shell's own number for somebody
+ * who waits; it comes back in an effect.
  */
 #ifndef OPTIMUS_QUEUE_EVENT_H
 #define OPTIMUS_QUEUE_EVENT_H
@@ -77,7 +77,7 @@ struct event {
 			const struct span {
 				const void *data;
 				size_t len;
-			} *entries;
+			} * entries;
 			size_t count;
 		} journal_loaded;
 		struct {

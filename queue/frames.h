@@ -8,11 +8,10 @@
  *
  *   optimusd -> pickup   [1 FEED,  batch name, batch key, upload, shard, epoch, node, sender pattern,
  *                            created (us, UTC), [ [index, attempt], ... ] ]
- *   pickup -> optimusd   [2 BEGUN, shard, index, epoch, node, attempt, queue id]     before any content goes out
- *   pickup -> optimusd   [3 FED,   shard, index, epoch, node, attempt, status, reason]
- *   outcome -> optimusd  [4 APPEND, seq, queue id, attempt text, dsn, action, relay, reason]
- *   outcome -> optimusd  [5 DONE,  seq, queue id, attempt text]     the message is about to leave the spool
- *   optimusd -> outcome  [6 ACK,   seq]
+ *   pickup -> optimusd   [2 BEGUN, shard, index, epoch, node, attempt, queue id]     before any content goes
+ * out pickup -> optimusd   [3 FED,   shard, index, epoch, node, attempt, status, reason] outcome -> optimusd
+ * [4 APPEND, seq, queue id, attempt text, dsn, action, relay, reason] outcome -> optimusd  [5 DONE,  seq,
+ * queue id, attempt text]     the message is about to leave the spool optimusd -> outcome  [6 ACK,   seq]
  *
  * Ids travel as bin of 20 bytes, texts as str, numbers as unsigned.
  */
@@ -54,22 +53,22 @@ struct frame_mail {
 /* A decoded frame. Strings and arrays are borrowed from the decoder until frame_free() or the next decode. */
 struct frame {
 	enum frame_type type;
-	struct attempt_key key;    /* BEGUN, FED; of FEED: shard, epoch, node */
-	const char *batch;         /* FEED: the batch's name */
-	struct opt_id batch_key;   /* FEED */
-	struct opt_id upload;      /* FEED */
-	const char *sender;        /* FEED: the envelope sender, maybe with {{verp}} */
-	struct utc_time created;   /* FEED: when the batch was accepted */
+	struct attempt_key key;         /* BEGUN, FED; of FEED: shard, epoch, node */
+	const char *batch;              /* FEED: the batch's name */
+	struct opt_id batch_key;        /* FEED */
+	struct opt_id upload;           /* FEED */
+	const char *sender;             /* FEED: the envelope sender, maybe with {{verp}} */
+	struct utc_time created;        /* FEED: when the batch was accepted */
 	const struct frame_mail *mails; /* FEED */
 	size_t mail_count;              /* FEED */
-	const char *queue_id;      /* BEGUN, APPEND, DONE */
-	enum fed_status status;    /* FED */
-	uint64_t seq;              /* APPEND, DONE, ACK */
-	const char *attempt_text;  /* APPEND, DONE: may be anything that Postfix handed back */
-	const char *dsn;           /* APPEND: "2.0.0" */
-	const char *action;        /* APPEND: "delivered", "relayed", "failed", "delayed", ... */
-	const char *relay;         /* APPEND */
-	const char *reason;        /* APPEND, FED */
+	const char *queue_id;           /* BEGUN, APPEND, DONE */
+	enum fed_status status;         /* FED */
+	uint64_t seq;                   /* APPEND, DONE, ACK */
+	const char *attempt_text;       /* APPEND, DONE: may be anything that Postfix handed back */
+	const char *dsn;                /* APPEND: "2.0.0" */
+	const char *action;             /* APPEND: "delivered", "relayed", "failed", "delayed", ... */
+	const char *relay;              /* APPEND */
+	const char *reason;             /* APPEND, FED */
 };
 
 /* Appends the frame, with its length, to `out`. Text is cut at its field's limit. */

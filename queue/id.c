@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * 160-bit ids: comparing, writing, reading, deriving. BLAKE2b with an output of 20 bytes is libsodium's
- * crypto_generichash; each use starts with a word of its own, so that a batch and a shard never share a key by
- * chance of their inputs.
+ * crypto_generichash; each use starts with a word of its own, so that a batch and a shard never share a key
+ * by chance of their inputs.
  */
 #include "queue/id.h"
 #include "queue/error.h"
@@ -114,8 +114,8 @@ struct opt_id batch_key(const char *name)
 
 struct opt_id shard_id(const struct opt_id *batch, uint32_t index)
 {
-	const uint8_t big_endian[4] = {(uint8_t)(index >> 24), (uint8_t)(index >> 16), (uint8_t)(index >> 8),
-	    (uint8_t)index};
+	const uint8_t big_endian[4] = {
+	    (uint8_t)(index >> 24), (uint8_t)(index >> 16), (uint8_t)(index >> 8), (uint8_t)index};
 	struct id_hash hash;
 
 	id_hash_init(&hash);

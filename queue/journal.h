@@ -39,10 +39,10 @@ struct claim {
 
 struct journal_entry {
 	enum journal_type type;
-	struct opt_id node;   /* CLAIMS: the owner */
-	uint32_t epoch;       /* CLAIMS */
-	uint64_t generation;  /* CLAIMS: of the Postfix spool that they are meant for */
-	struct utc_time at;   /* CLAIMS, FINISHED */
+	struct opt_id node;  /* CLAIMS: the owner */
+	uint32_t epoch;      /* CLAIMS */
+	uint64_t generation; /* CLAIMS: of the Postfix spool that they are meant for */
+	struct utc_time at;  /* CLAIMS, FINISHED */
 	const struct claim *claims;
 	const struct outcome *outcomes; /* key.shard is not stored; the reader fills it in */
 	size_t count;

@@ -2,8 +2,8 @@
 /*
  * Mail states as a table, and the text form of an attempt's key.
  *
- * The table is the only place that says which moves are legal; shard.c checks every move against it and aborts on
- * one that is not, because a mail that moved wrongly once can't be trusted to be sent once.
+ * The table is the only place that says which moves are legal; shard.c checks every move against it and
+ * aborts on one that is not, because a mail that moved wrongly once can't be trusted to be sent once.
  */
 #include "queue/mail.h"
 
@@ -29,8 +29,8 @@ static const char *const state_names[MAIL_STATES] = {
 #define TO(state) (1u << (state))
 
 /* Every open state may be settled by a fact that was learnt elsewhere. */
-#define ANY_FINAL                                                                                             \
-	(TO(MAIL_SENT) | TO(MAIL_BOUNCED) | TO(MAIL_EXPIRED) | TO(MAIL_CANCELLED) | TO(MAIL_SUPPRESSED) |      \
+#define ANY_FINAL                                                                                            \
+	(TO(MAIL_SENT) | TO(MAIL_BOUNCED) | TO(MAIL_EXPIRED) | TO(MAIL_CANCELLED) | TO(MAIL_SUPPRESSED) |    \
 	    TO(MAIL_UNKNOWN))
 
 /* A final state only moves up the order of outcome_merge(). */
@@ -79,8 +79,8 @@ char *attempt_to_text(const struct attempt_key *key, char text[ATTEMPT_TEXT_MAX]
 	char shard[OPT_ID_HEX];
 	char node[OPT_ID_HEX];
 
-	snprintf(text, ATTEMPT_TEXT_MAX, "%s.%u.%u.%s.%u", id_to_hex(&key->shard, shard), key->index, key->epoch,
-	    id_to_hex(&key->node, node), key->attempt);
+	snprintf(text, ATTEMPT_TEXT_MAX, "%s.%u.%u.%s.%u", id_to_hex(&key->shard, shard), key->index,
+	    key->epoch, id_to_hex(&key->node, node), key->attempt);
 	return text;
 }
 

@@ -11,12 +11,12 @@
 #include "queue/id.h"
 
 enum mail_state {
-	MAIL_STAGED,     /* uploaded, its batch not accepted yet */
-	MAIL_READY,      /* may be claimed now */
-	MAIL_CLAIMED,    /* the claim is on its way or durable; Postfix may have it */
-	MAIL_RETRY,      /* deferred by the other side; waits for its next attempt */
-	MAIL_IN_DOUBT,   /* claimed, no outcome, and no longer known to be in a live Postfix */
-	MAIL_SENT,       /* the states from here on are final */
+	MAIL_STAGED,   /* uploaded, its batch not accepted yet */
+	MAIL_READY,    /* may be claimed now */
+	MAIL_CLAIMED,  /* the claim is on its way or durable; Postfix may have it */
+	MAIL_RETRY,    /* deferred by the other side; waits for its next attempt */
+	MAIL_IN_DOUBT, /* claimed, no outcome, and no longer known to be in a live Postfix */
+	MAIL_SENT,     /* the states from here on are final */
 	MAIL_BOUNCED,
 	MAIL_EXPIRED,
 	MAIL_CANCELLED,

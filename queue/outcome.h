@@ -16,9 +16,9 @@
 #include "queue/mail.h"
 
 enum outcome_kind {
-	OUTCOME_DEFERRED,  /* this attempt failed for now */
-	OUTCOME_RETURNED,  /* Postfix never tried it: no attempt was made; the mail is ready again */
-	OUTCOME_IN_DOUBT,  /* the attempt ended without anybody's word on it */
+	OUTCOME_DEFERRED, /* this attempt failed for now */
+	OUTCOME_RETURNED, /* Postfix never tried it: no attempt was made; the mail is ready again */
+	OUTCOME_IN_DOUBT, /* the attempt ended without anybody's word on it */
 	OUTCOME_UNKNOWN,
 	OUTCOME_SUPPRESSED,
 	OUTCOME_CANCELLED,
