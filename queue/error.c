@@ -2,6 +2,9 @@
 /* The words for the error codes, for logs and for people. */
 #include "queue/error.h"
 
+#include <stdio.h>
+#include <stdlib.h>
+
 const char *opt_strerror(int code)
 {
 	switch ((enum opt_error)code) {
@@ -29,4 +32,11 @@ const char *opt_strerror(int code)
 		return "connection closed";
 	}
 	return "unknown error";
+}
+
+void opt_abort(const char *what)
+{
+	fputs(what, stderr);
+	fputc('\n', stderr);
+	abort();
 }

@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The life of a batch: accepted → waits for its start → its shards are fed → every shard finished → done.
+ *
+ * A batch that was done when the node started is known by its FINISHED entry alone: counts, but no look into
+ * its shards' journals. Should a fact about it arrive after all (a second delivery by a mail server that came
+ * back), the summary is dropped, all its journals are read again and the batch is finished anew.
+ */
+#include "queue/batch.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "queue/lane.h"
+#include "queue/shard.h"
+#include "queue/write.h"
+
+/* Shards of a batch that is over its time are expired in steps of this many, so that no step takes long. */
+enum { EXPIRE_STEP = 20 };
+
+static int compare_keys(const struct batch *a, const struct batch *b)
+{
+	return id_compare(&a->key, &b->key);
+}
+
+static int compare_order(const struct batch *a, const struct batch *b)
+{
+	const struct batch_record *x = &a->record, *y = &b->record;
+
+	if (x->settings.priority != y->settings.priority)
+		return x->settings.priority > y->settings.priority ? -1 : 1;
+	if (x->created.us != y->created.us)
+		return x->created.us < y->created.us ? -1 : 1;
+	return id_compare(&a->key, &b->key);
+}
+
+RB_GENERATE_STATIC(batch_tree, batch, node, compare_keys)
+RB_GENERATE_STATIC(batch_order, batch, order, compare_order)
+
+struct batch *batch_find(struct core *core, const struct opt_id *key)
+{
+	struct batch wanted = {.key = *key};
+
+	return RB_FIND(batch_tree, &core->batches, &wanted);
+}
+
+struct batch *batch_new(struct core *core, struct batch_record *record)
+{
+	struct batch *batch = calloc(1, sizeof(*batch));
+
+	if (batch == NULL)
+		abort();
+	batch->record = *record;
+	memset(record, 0, sizeof(*record));
+	batch->key = batch_key(batch->record.settings.name);
+	TAILQ_INIT(&batch->closed);
+	TAILQ_INIT(&batch->ready);
+	RB_INIT(&batch->lanes);
+	timer_init(&batch->timer, TIMER_BATCH, batch);
+	batch->shards = calloc(batch->record.shard_count + 1, sizeof(*batch->shards));
+	if (batch->shards == NULL)
+		abort();
+	for (uint32_t i = 0; i < batch->record.shard_count; i++) {
+		shard_init(core, &batch->shards[i], batch, i);
+		batch->total += batch->shards[i].count;
+	}
+	batch->states[MAIL_READY] = batch->total;
+	batch->unfinished = batch->record.shard_count;
+	core->unfinished_shards += batch->unfinished;
+	RB_INSERT(batch_tree, &core->batches, batch);
+	return batch;
+}
+
+static void leave_order(struct core *core, struct batch *batch)
+{
+	if (batch->in_order)
+		RB_REMOVE(batch_order, &core->order, batch);
+	batch->in_order = false;
+}
+
+void batch_free(struct core *core, struct batch *batch)
+{
+	leave_order(core, batch);
+	timer_disarm(&core->utc_timers, &batch->timer);
+	lanes_free(core, batch);
+	for (uint32_t i = 0; i < batch->record.shard_count; i++)
+		shard_done(core, &batch->shards[i]);
+	free(batch->shards);
+	record_done(&batch->record);
+	RB_REMOVE(batch_tree, &core->batches, batch);
+	free(batch);
+}
+
+static void finish(struct core *core, struct batch *batch)
+{
+	struct journal_entry entry = {
+	    .type = JOURNAL_FINISHED,
+	    .at = core->utc,
+	    .duplicates = batch->duplicates,
+	    .in_doubt_resent = batch->in_doubt_resent,
+	};
+
+	memcpy(entry.states, batch->states, sizeof(entry.states));
+	batch->done = true;
+	batch->finished = core->utc;
+	leave_order(core, batch);
+	timer_disarm(&core->utc_timers, &batch->timer);
+	lanes_free(core, batch);
+	write_entry(core, &batch->key, &entry);
+	effects_add(core->effects, EFFECT_BATCH_DONE)->text =
+	    effects_copy_text(core->effects, batch->record.settings.name);
+}
+
+static void start(struct core *core, struct batch *batch)
+{
+	batch->started = true;
+	if (!batch->in_order) {
+		RB_INSERT(batch_order, &core->order, batch);
+		batch->in_order = true;
+	}
+	timer_arm(&core->utc_timers, &batch->timer, batch->record.expires.us);
+	for (uint32_t i = 0; i < batch->record.shard_count; i++)
+		shard_settle(core, &batch->shards[i]);
+}
+
+void batch_begin(struct core *core, struct batch *batch)
+{
+	if (batch->done || batch->summary || batch->started)
+		return;
+	if (batch->record.settings.start.us > core->utc.us)
+		timer_arm(&core->utc_timers, &batch->timer, batch->record.settings.start.us);
+	else if (batch->record.shard_count == 0)
+		finish(core, batch);
+	else
+		start(core, batch);
+}
+
+/* Expires a few more shards, and comes back for the rest. */
+static void expire(struct core *core, struct batch *batch)
+{
+	uint32_t end = batch->expire_next + EXPIRE_STEP;
+
+	if (end > batch->record.shard_count)
+		end = batch->record.shard_count;
+	while (batch->expire_next < end && !batch->done)
+		shard_expire(core, &batch->shards[batch->expire_next++]);
+	if (batch->expire_next < batch->record.shard_count && !batch->done)
+		timer_arm(&core->utc_timers, &batch->timer, core->utc.us + USEC_PER_MSEC);
+}
+
+void batch_due(struct core *core, struct batch *batch)
+{
+	if (!batch->started)
+		batch_begin(core, batch);
+	else
+		expire(core, batch);
+}
+
+void batch_want_open(struct batch *batch, struct shard *shard)
+{
+	if (shard->in_closed)
+		return;
+	shard->in_closed = true;
+	TAILQ_INSERT_TAIL(&batch->closed, shard, closed_link);
+}
+
+void batch_shard_finished(struct core *core, struct batch *batch)
+{
+	batch->unfinished--;
+	core->unfinished_shards--;
+	if (batch->unfinished == 0 && !batch->done)
+		finish(core, batch);
+}
+
+void batch_shard_reopened(struct core *core, struct batch *batch)
+{
+	batch->unfinished++;
+	core->unfinished_shards++;
+	if (!batch->done)
+		return;
+	batch->done = false;
+	batch->finished.us = 0;
+	RB_INSERT(batch_order, &core->order, batch);
+	batch->in_order = true;
+}
+
+void batch_load_journal(struct core *core, const struct opt_id *id)
+{
+	effects_add(core->effects, EFFECT_LOAD_JOURNAL)->id = *id;
+	core->journals++;
+}
+
+void batch_reload(struct core *core, struct shard *shard)
+{
+	struct batch *batch = shard->batch;
+
+	if (!batch->summary) {
+		shard_reset(core, shard);
+		shard->journal_loading = true;
+		batch_load_journal(core, &shard->id);
+		return;
+	}
+	batch->summary = false;
+	batch->duplicates = 0;
+	batch->in_doubt_resent = 0;
+	memset(batch->states, 0, sizeof(batch->states));
+	for (uint32_t i = 0; i < batch->record.shard_count; i++) {
+		struct shard *other = &batch->shards[i];
+
+		/* Nothing of a summary was counted by shard: start from nothing. */
+		memset(other->states, 0, sizeof(other->states));
+		shard_reset(core, other);
+		other->journal_loading = true;
+		batch_load_journal(core, &other->id);
+	}
+	batch->started = true;
+}
+
+void batch_take_finished(struct core *core, struct batch *batch, const struct journal_entry *entry)
+{
+	if (batch->summary && entry->at.us <= batch->finished.us)
+		return;
+	if (!batch->summary) {
+		for (uint32_t i = 0; i < batch->record.shard_count; i++)
+			batch->shards[i].phase = SHARD_FINISHED;
+		core->unfinished_shards -= batch->unfinished;
+		batch->unfinished = 0;
+	}
+	batch->summary = true;
+	batch->done = true;
+	batch->finished = entry->at;
+	batch->duplicates = entry->duplicates;
+	batch->in_doubt_resent = entry->in_doubt_resent;
+	memcpy(batch->states, entry->states, sizeof(batch->states));
+}
+
+struct batch *batch_next(struct core *core, struct batch *after)
+{
+	return after == NULL ? RB_MIN(batch_order, &core->order) : RB_NEXT(batch_order, &core->order, after);
+}
+
+struct batch *batch_after(const struct core *core, const struct opt_id *key)
+{
+	struct batch_tree *tree = (struct batch_tree *)(uintptr_t)&core->batches;
+	struct batch wanted;
+	struct batch *found;
+
+	if (key == NULL)
+		return RB_MIN(batch_tree, tree);
+	wanted.key = *key;
+	found = RB_NFIND(batch_tree, tree, &wanted);
+	return found != NULL && id_equal(&found->key, key) ? RB_NEXT(batch_tree, tree, found) : found;
+}
+
+void batch_look(const struct core *core, const struct batch *batch, struct batch_view *ret_view)
+{
+	*ret_view = (struct batch_view){
+	    .name = batch->record.settings.name,
+	    .key = batch->key,
+	    .upload = batch->record.upload,
+	    .state = batch->done      ? BATCH_DONE
+	             : batch->started ? BATCH_SENDING
+	                              : BATCH_SCHEDULED,
+	    .uid = batch->record.settings.uid,
+	    .replicas = 1,
+	    .shards = batch->record.shard_count,
+	    .total = batch->total,
+	    .duplicates = batch->duplicates,
+	    .in_doubt_resent = batch->in_doubt_resent,
+	    .created = batch->record.created,
+	    .finished = batch->finished,
+	    .sender = batch->record.settings.sender,
+	};
+	(void)core;
+	memcpy(ret_view->states, batch->states, sizeof(ret_view->states));
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Batches: from the accepted record to "done".
+ */
+#ifndef OPTIMUS_QUEUE_BATCH_H
+#define OPTIMUS_QUEUE_BATCH_H
+
+#include "queue/state.h"
+
+struct batch *batch_find(struct core *core, const struct opt_id *key);
+
+/* Takes the record over. The batch neither starts nor reads its journals yet. */
+struct batch *batch_new(struct core *core, struct batch_record *record);
+void batch_free(struct core *core, struct batch *batch);
+
+/* It was accepted now, or all that is known of it has been read: start it, or wait for its start. */
+void batch_begin(struct core *core, struct batch *batch);
+/* TIMER_BATCH */
+void batch_due(struct core *core, struct batch *batch);
+
+void batch_want_open(struct batch *batch, struct shard *shard);
+void batch_shard_finished(struct core *core, struct batch *batch);
+void batch_shard_reopened(struct core *core, struct batch *batch);
+
+/* Asks for the journal of the shard, or of the whole batch when only its summary is known. */
+void batch_reload(struct core *core, struct shard *shard);
+/* EFFECT_LOAD_JOURNAL for `id`. */
+void batch_load_journal(struct core *core, const struct opt_id *id);
+/* A FINISHED entry of the batch was read. */
+void batch_take_finished(struct core *core, struct batch *batch, const struct journal_entry *entry);
+
+/* The batches that may be fed, in order: NULL to start, NULL at the end. */
+struct batch *batch_next(struct core *core, struct batch *after);
+
+void batch_look(const struct core *core, const struct batch *batch, struct batch_view *ret_view);
+struct batch *batch_after(const struct core *core, const struct opt_id *key);
+
+#endif

@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The core's one entrance: an event in, effects out.
+ *
+ * A step hands the event to the part that it concerns, lets what is due by now happen, writes down what has
+ * come together, feeds what there is room for, and says when it wants to be woken. The parts:
+ *
+ *   upload.c   a submission becomes a batch, or leaves no trace
+ *   batch.c    accepted → started → done
+ *   shard.c    mails and the facts that move them
+ *   facts.c    outcomes into the journal, answers to Postfix
+ *   lane.c     whose mail is next
+ *   feed.c     claims, and mails into Postfix
+ *   settle.c   what became of claimed mails when something died
+ *   recover.c  the start
+ */
+#include "queue/core.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "queue/batch.h"
+#include "queue/error.h"
+#include "queue/facts.h"
+#include "queue/feed.h"
+#include "queue/lane.h"
+#include "queue/recover.h"
+#include "queue/settle.h"
+#include "queue/shard.h"
+#include "queue/state.h"
+#include "queue/upload.h"
+#include "queue/write.h"
+
+struct core_config core_config_default(void)
+{
+	return (struct core_config){
+	    .window = 1000,
+	    .domain_share = 25,
+	    .claim_group = 100,
+	    .min_backoff = 300 * USEC_PER_SEC,  /* postconf(5), minimal_backoff_time */
+	    .max_backoff = 4000 * USEC_PER_SEC, /* postconf(5), maximal_backoff_time */
+	    .domain_hold = 30 * USEC_PER_SEC,
+	    .resend_in_doubt = true,
+	    .open_mails_max = 1000000,
+	};
+}
+
+struct core *core_new(const struct core_config *config)
+{
+	struct core *core = calloc(1, sizeof(*core));
+
+	if (core == NULL)
+		abort();
+	core->config = *config;
+	core->next_token = 1;
+	TAILQ_INIT(&core->again);
+	TAILQ_INIT(&core->dirty);
+	timers_init(&core->boot_timers);
+	timers_init(&core->utc_timers);
+	timer_init(&core->feed_hold, TIMER_FEED_HOLD, core);
+	timer_init(&core->store_retry, TIMER_STORE_RETRY, core);
+	timer_init(&core->spool_check, TIMER_SPOOL_CHECK, core);
+	core->reader = journal_reader_new();
+	return core;
+}
+
+void core_free(struct core *core)
+{
+	struct batch *batch;
+	struct write *write;
+
+	if (core == NULL)
+		return;
+	while ((write = write_first(core)) != NULL)
+		write_free(core, write);
+	uploads_free(core);
+	while ((batch = batch_after(core, NULL)) != NULL)
+		batch_free(core, batch);
+	domains_free(core);
+	journal_reader_free(core->reader);
+	free(core);
+}
+
+static void store_done(struct core *core, uint64_t token, int status)
+{
+	struct write *write = write_find(core, token);
+
+	if (write == NULL)
+		return;
+	switch (write->kind) {
+	case WRITE_UPLOAD:
+	case WRITE_COMMIT:
+		upload_written(core, write, status);
+		write_free(core, write);
+		return;
+	case WRITE_CLAIMS:
+		feed_claimed(core, write, status);
+		return;
+	case WRITE_OUTCOMES:
+		facts_written(core, write, status);
+		return;
+	case WRITE_OTHER:
+		if (status == 0)
+			write_free(core, write);
+		else
+			facts_write_later(core, write);
+		return;
+	}
+}
+
+static void dispatch(struct core *core, const struct event *event)
+{
+	switch (event->type) {
+	case EVENT_RECOVER_BATCH:
+		recover_batch(core, event->recover_batch.data, event->recover_batch.len);
+		return;
+	case EVENT_RECOVER_UPLOAD:
+		upload_drop_left_over(core, &event->recover_upload.upload);
+		return;
+	case EVENT_RECOVER_DONE:
+		recover_records_done(core);
+		return;
+	case EVENT_JOURNAL_LOADED:
+		recover_journal(core, event);
+		return;
+	case EVENT_SHARD_LOADED:
+		feed_shard_loaded(core, event);
+		return;
+	case EVENT_UPLOAD_OPEN:
+		upload_open(core, event);
+		return;
+	case EVENT_UPLOAD_SHARD:
+		upload_shard(core, event);
+		return;
+	case EVENT_UPLOAD_COMMIT:
+		upload_commit(core, event->upload_commit.reply, &event->upload_commit.upload);
+		return;
+	case EVENT_UPLOAD_ABORT:
+		upload_abort(core, &event->upload_abort.upload);
+		return;
+	case EVENT_STORE_DONE:
+		store_done(core, event->store_done.token, event->store_done.status);
+		return;
+	case EVENT_ENGINE_DOWN:
+		settle_engine_down(core);
+		return;
+	case EVENT_ENGINE_UP:
+		settle_engine_up(core, event->engine_up.generation);
+		return;
+	case EVENT_SPOOL:
+		settle_spool(core, event);
+		return;
+	case EVENT_FED:
+		feed_result(core, &event->fed.key, event->fed.status, event->fed.reason);
+		return;
+	case EVENT_OUTCOME:
+		facts_outcome(core, &event->outcome.outcome, event->outcome.reply);
+		return;
+	case EVENT_LEFT_SPOOL:
+		facts_left_spool(core, &event->left_spool.key, event->left_spool.reply);
+		return;
+	case EVENT_TICK:
+		return;
+	}
+}
+
+static void timer_fired(struct core *core, struct timer *timer)
+{
+	switch (timer->kind) {
+	case TIMER_SHARD_RETRY:
+		shard_retry_due(core, timer->owner);
+		return;
+	case TIMER_BATCH:
+		batch_due(core, timer->owner);
+		return;
+	case TIMER_DOMAIN_HOLD:
+		domain_rested(core, timer->owner);
+		return;
+	case TIMER_FEED_HOLD:
+		core->feed_held = false;
+		return;
+	case TIMER_STORE_RETRY:
+		facts_write_again(core);
+		return;
+	case TIMER_SPOOL_CHECK:
+		if (core->uncertain > 0 && core->engine == ENGINE_UP)
+			settle_ask(core);
+		return;
+	}
+}
+
+static void fire(struct core *core, struct timers *timers, uint64_t now)
+{
+	struct timer *timer;
+
+	while ((timer = timers_first(timers)) != NULL && timer->due <= now) {
+		timer_disarm(timers, timer);
+		timer_fired(core, timer);
+	}
+}
+
+/* The next deadline in boot time. UTC may be set while we wait, so it is looked at again every half minute.
+ */
+static void tell_timer(struct core *core)
+{
+	const struct timer *boot = timers_first(&core->boot_timers);
+	const struct timer *utc = timers_first(&core->utc_timers);
+	uint64_t deadline = boot == NULL ? UINT64_MAX : boot->due;
+
+	if (utc != NULL) {
+		uint64_t wait = utc->due > core->utc.us ? utc->due - core->utc.us : 0;
+
+		if (wait > 30 * USEC_PER_SEC)
+			wait = 30 * USEC_PER_SEC;
+		if (core->now.us + wait < deadline)
+			deadline = core->now.us + wait;
+	}
+	if (deadline == UINT64_MAX)
+		return;
+	if (core->timer_told > core->now.us && core->timer_told <= deadline)
+		return; /* it will be woken in time, and asks again then */
+	core->timer_told = deadline;
+	effects_add(core->effects, EFFECT_TIMER)->deadline.us = deadline;
+}
+
+void core_step(struct core *core, const struct event *event, struct effects *effects)
+{
+	core->now = event->now;
+	core->utc = event->utc;
+	core->effects = effects;
+	dispatch(core, event);
+	if (core->recovered) {
+		fire(core, &core->boot_timers, core->now.us);
+		fire(core, &core->utc_timers, core->utc.us);
+	}
+	facts_flush(core);
+	settle_run(core);
+	if (core->recovered)
+		feed_run(core);
+	facts_flush(core);
+	tell_timer(core);
+	core->effects = NULL;
+}
+
+const char *batch_state_name(enum batch_state state)
+{
+	static const char *const names[] = {
+	    "uploading", "scheduled", "sending", "paused", "done", "cancelled"};
+
+	return names[state];
+}
+
+int core_batch(const struct core *core, const char *name, struct batch_view *ret_view)
+{
+	struct opt_id key = batch_key(name);
+	const struct batch *batch = batch_find((struct core *)(uintptr_t)core, &key);
+
+	if (batch != NULL) {
+		batch_look(core, batch, ret_view);
+		return 0;
+	}
+	for (const struct upload *upload = upload_after(core, NULL); upload != NULL;
+	     upload = upload_after(core, &upload->id)) {
+		if (id_equal(&upload->batch, &key)) {
+			upload_look(upload, ret_view);
+			return 0;
+		}
+	}
+	return OPT_E_NOT_FOUND;
+}
+
+int core_batch_next(const struct core *core, const struct opt_id *after, struct batch_view *ret_view)
+{
+	const struct batch *batch = batch_after(core, after);
+
+	if (batch == NULL)
+		return OPT_E_NOT_FOUND;
+	batch_look(core, batch, ret_view);
+	return 0;
+}
+
+uint32_t core_upload_pending(const struct core *core, const struct opt_id *upload)
+{
+	const struct upload *found = upload_find(core, upload);
+
+	return found == NULL ? 0 : found->pending;
+}
+
+uint64_t core_upload_mails(const struct core *core, const struct opt_id *upload)
+{
+	const struct upload *found = upload_find(core, upload);
+
+	return found == NULL ? 0 : found->mails;
+}
+
+struct core_numbers core_numbers(const struct core *core)
+{
+	return (struct core_numbers){
+	    .owned = core->unfinished_shards,
+	    .replicas = core->unfinished_shards,
+	    .in_flight = core->in_flight,
+	    .sent = core->sent,
+	    .recovered = core->recovered,
+	    .engine_up = core->engine == ENGINE_UP,
+	};
+}

@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Claim before feed (rule 2).
+ *
+ * Ready mails are taken from the lanes in groups; each group's claim is written to the journals of its
+ * shards, and only when the store says that the claim is durable do the mails go to Postfix. One round of
+ * claims is on its way at a time: what the window has room for meanwhile makes the next round.
+ *
+ * A claim that took longer than CLAIM_MAX_AGE to become durable is not fed but made again, because in a
+ * cluster the others may have taken the shard for abandoned by then.
+ */
+#include "queue/feed.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "queue/batch.h"
+#include "queue/error.h"
+#include "queue/facts.h"
+#include "queue/lane.h"
+#include "queue/shard.h"
+#include "queue/write.h"
+
+enum { LOADING_MAX = 8 /* shards of a batch that are being opened at once */ };
+static const usec CLAIM_MAX_AGE = 5 * USEC_PER_SEC;
+
+void feed_rest(struct core *core)
+{
+	core->feed_held = true;
+	timer_arm(&core->boot_timers, &core->feed_hold, core->now.us + USEC_PER_SEC);
+}
+
+static void open_shard(struct core *core, struct shard *shard)
+{
+	struct effect *effect = effects_add(core->effects, EFFECT_LOAD_SHARD);
+
+	effect->id = shard->id;
+	effect->batch = shard->batch->key;
+	effect->upload = shard->batch->record.upload;
+	shard->phase = SHARD_LOADING;
+	shard->batch->loading++;
+}
+
+/* Keeps about a window of mails of the batch ready to be fed. */
+static void open_more(struct core *core, struct batch *batch)
+{
+	struct shard *shard;
+
+	while (batch->loading < LOADING_MAX && core->open_mails < core->config.open_mails_max &&
+	       batch->lane_mails + (uint64_t)batch->loading * SHARD_MAILS_MAX < core->config.window &&
+	       (shard = TAILQ_FIRST(&batch->closed)) != NULL) {
+		TAILQ_REMOVE(&batch->closed, shard, closed_link);
+		shard->in_closed = false;
+		if (shard->phase == SHARD_CLOSED && shard->states[MAIL_READY] > 0)
+			open_shard(core, shard);
+	}
+}
+
+/* The claim write of this round for the shard, made when there is none. Rounds touch few shards. */
+static struct write *claim_write(struct core *core, struct write **round, size_t *count, struct shard *shard)
+{
+	struct write *write;
+
+	for (size_t i = 0; i < *count; i++) {
+		if (round[i]->shard == shard)
+			return round[i];
+	}
+	write = write_new(core, WRITE_CLAIMS);
+	write->shard = shard;
+	write->id = shard->id;
+	write->claims = calloc(core->config.claim_group, sizeof(*write->claims));
+	if (write->claims == NULL)
+		abort();
+	round[(*count)++] = write;
+	return write;
+}
+
+static void claim(struct core *core, struct write *write, uint32_t index)
+{
+	struct mail *mail = &write->shard->mails[index];
+	struct claim *claim = &write->claims[write->count++];
+
+	claim->index = index;
+	claim->attempt = mail->attempt + 1;
+	claim->flags = (mail->flags & MAIL_AFTER_DOUBT) != 0 ? CLAIM_AFTER_DOUBT : 0;
+	shard_take_claim(core, write->shard, claim, write->shard->epoch, core->generation, core->utc);
+	mail->flags |= MAIL_CLAIM_WRITING;
+}
+
+static void send_feed(struct core *core, struct write *write)
+{
+	struct shard *shard = write->shard;
+	const struct batch_record *record = &shard->batch->record;
+	struct frame_mail *mails = calloc(write->count, sizeof(*mails));
+	struct effect *effect;
+	size_t count = 0;
+
+	if (mails == NULL)
+		abort();
+	for (size_t i = 0; i < write->count; i++) {
+		const struct claim *claimed = &write->claims[i];
+		struct mail *mail = shard->mails == NULL ? NULL : &shard->mails[claimed->index];
+
+		if (mail == NULL || mail->state != MAIL_CLAIMED || mail->attempt != claimed->attempt)
+			continue;
+		mail->flags &= (uint8_t)~MAIL_CLAIM_WRITING;
+		mail->flags |= MAIL_FEEDING;
+		mails[count++] = (struct frame_mail){claimed->index, claimed->attempt};
+	}
+	if (count > 0) {
+		effect = effects_add(core->effects, EFFECT_FEED);
+		effect->id = shard->id;
+		effect->batch = shard->batch->key;
+		effect->upload = record->upload;
+		effect->epoch = shard->epoch;
+		effect->text = effects_copy_text(core->effects, record->settings.name);
+		effect->sender = effects_copy_text(core->effects, record->settings.sender);
+		effect->created =
+		    record->settings.start.us > record->created.us ? record->settings.start : record->created;
+		effect->mails = effects_copy(core->effects, mails, count * sizeof(*mails));
+		effect->mail_count = count;
+	}
+	free(mails);
+}
+
+static void write_claims(struct core *core, struct write *write)
+{
+	const struct journal_entry entry = {
+	    .type = JOURNAL_CLAIMS,
+	    .node = core->config.node,
+	    .epoch = write->shard->epoch,
+	    .generation = core->generation,
+	    .at = core->utc,
+	    .claims = write->claims,
+	    .count = write->count,
+	};
+	struct buffer bytes;
+
+	buffer_init(&bytes);
+	journal_encode(&entry, &bytes);
+	write->data = bytes.data;
+	write->len = bytes.len;
+	core->claim_writes++;
+	write_append(core, write);
+	if (core->config.broken_rule == CORE_BUG_FEED_BEFORE_CLAIM)
+		send_feed(core, write);
+}
+
+void feed_run(struct core *core)
+{
+	struct write **round;
+	size_t writes = 0;
+	uint32_t room;
+
+	if (core->engine != ENGINE_UP || core->feed_held || core->claim_writes > 0 ||
+	    core->in_flight >= core->config.window)
+		return;
+	room = core->config.window - core->in_flight;
+	if (room > core->config.claim_group)
+		room = core->config.claim_group;
+	round = calloc(room, sizeof(struct write *));
+	if (round == NULL)
+		abort();
+	for (struct batch *batch = batch_next(core, NULL); batch != NULL && room > 0;
+	     batch = batch_next(core, batch)) {
+		struct shard *shard;
+		uint32_t index;
+
+		while (room > 0 && lane_pop(core, batch, &shard, &index)) {
+			claim(core, claim_write(core, round, &writes, shard), index);
+			room--;
+		}
+		open_more(core, batch);
+	}
+	for (size_t i = 0; i < writes; i++)
+		write_claims(core, round[i]);
+	free(round);
+}
+
+/* The claim of a mail that Postfix can't have seen is taken back: it is ready again, now. */
+static void take_back(struct core *core, struct write *write)
+{
+	struct shard *shard = write->shard;
+
+	for (size_t i = 0; i < write->count; i++) {
+		const struct claim *claimed = &write->claims[i];
+		struct mail *mail = shard->mails == NULL ? NULL : &shard->mails[claimed->index];
+
+		if (mail == NULL || mail->state != MAIL_CLAIMED || mail->attempt != claimed->attempt ||
+		    (mail->flags & MAIL_CLAIM_WRITING) == 0)
+			continue;
+		shard_move(core, shard, claimed->index, MAIL_READY);
+		if ((claimed->flags & CLAIM_AFTER_DOUBT) != 0)
+			mail->flags |= MAIL_AFTER_DOUBT;
+		shard_settle_one(core, shard, claimed->index);
+	}
+}
+
+void feed_claimed(struct core *core, struct write *write, int status)
+{
+	core->claim_writes--;
+	if (status != 0) {
+		take_back(core, write);
+		feed_rest(core);
+	} else if (core->engine != ENGINE_UP || core->now.us - write->since.us > CLAIM_MAX_AGE) {
+		take_back(core, write);
+	} else {
+		send_feed(core, write);
+	}
+	write_free(core, write);
+}
+
+void feed_result(struct core *core, const struct attempt_key *key, enum fed_status status, const char *reason)
+{
+	struct shard *shard = shard_find(core, &key->shard);
+	struct outcome outcome = {.key = *key, .at = core->utc, .dsn = "", .relay = "", .reason = reason};
+	struct mail *mail;
+
+	if (shard == NULL || shard->mails == NULL || key->index >= shard->count)
+		return;
+	mail = &shard->mails[key->index];
+	if (mail->state != MAIL_CLAIMED || mail->attempt != key->attempt || mail->epoch != key->epoch)
+		return; /* its outcome was faster */
+	mail->flags &= (uint8_t)~MAIL_FEEDING;
+	switch (status) {
+	case FED_QUEUED:
+		return;
+	case FED_UNCERTAIN:
+		if ((mail->flags & MAIL_UNCERTAIN) == 0)
+			core->uncertain++;
+		mail->flags |= MAIL_UNCERTAIN;
+		if (!core->spool_check.armed)
+			timer_arm(&core->boot_timers, &core->spool_check, core->now.us + 2 * USEC_PER_SEC);
+		return;
+	case FED_NOT_NOW:
+		outcome.kind = OUTCOME_RETURNED;
+		feed_rest(core);
+		break;
+	case FED_REFUSED:
+		outcome.kind = OUTCOME_BOUNCED;
+		outcome.dsn = "5.6.0";
+		break;
+	}
+	fact_add(core, shard, &outcome, 0);
+	shard_settle_one(core, shard, key->index);
+}
+
+void feed_shard_loaded(struct core *core, const struct event *event)
+{
+	struct shard *shard = shard_find(core, &event->shard_loaded.shard);
+
+	if (shard == NULL || shard->phase != SHARD_LOADING)
+		return;
+	shard->batch->loading--;
+	shard->phase = SHARD_CLOSED;
+	if (event->shard_loaded.status != 0 || event->shard_loaded.count != shard->count) {
+		/* The store will say why; ask again when feeding goes on. */
+		batch_want_open(shard->batch, shard);
+		feed_rest(core);
+		return;
+	}
+	shard_need_mails(core, shard);
+	for (uint32_t i = 0; i < shard->count; i++) {
+		struct mail *mail = &shard->mails[i];
+
+		mail->domain = domain_hold_ref(core, event->shard_loaded.domains[i]);
+		if (mail->state == MAIL_CLAIMED)
+			domain_claimed(core, mail->domain);
+	}
+	shard->phase = SHARD_OPEN;
+	shard_settle(core, shard);
+}

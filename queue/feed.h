@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Feeding: which shards to open, which mails to claim, and giving claimed mails to Postfix.
+ */
+#ifndef OPTIMUS_QUEUE_FEED_H
+#define OPTIMUS_QUEUE_FEED_H
+
+#include "queue/state.h"
+
+/* Does as much as the window, the domains and the store allow now. Called at the end of every step. */
+void feed_run(struct core *core);
+
+/* The store answered a claim. */
+void feed_claimed(struct core *core, struct write *write, int status);
+/* EVENT_FED */
+void feed_result(
+    struct core *core, const struct attempt_key *key, enum fed_status status, const char *reason);
+/* EVENT_SHARD_LOADED */
+void feed_shard_loaded(struct core *core, const struct event *event);
+
+/* Feeding rests for a moment (trouble on the way into Postfix). */
+void feed_rest(struct core *core);
+
+#endif

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The order of feeding: batch by batch, within a batch round-robin over destination domains, each domain with
+ * a cap on the window, so that one slow or dead destination holds nobody else up.
+ */
+#ifndef OPTIMUS_QUEUE_LANE_H
+#define OPTIMUS_QUEUE_LANE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "queue/state.h"
+
+/* The domain of that name, with one more reference; made when there is none. */
+struct domain *domain_hold_ref(struct core *core, const char *name);
+void domain_drop_ref(struct core *core, struct domain *domain);
+
+/* A mail for the domain was claimed, or its claim was settled. */
+void domain_claimed(struct core *core, struct domain *domain);
+void domain_settled(struct core *core, struct domain *domain);
+
+/* Delivery to the domain rests for config.domain_hold. */
+void domain_rest(struct core *core, struct domain *domain);
+/* The rest is over (TIMER_DOMAIN_HOLD). */
+void domain_rested(struct core *core, struct domain *domain);
+
+/* Puts a READY mail whose domain is known at the end of its lane. */
+void lane_push(struct core *core, struct shard *shard, uint32_t index);
+
+/*
+ * Takes the next mail of the batch whose domain may have more: false when there is none. The mail is no
+ * longer in a lane then; its state is the caller's to change.
+ */
+bool lane_pop(struct core *core, struct batch *batch, struct shard **ret_shard, uint32_t *ret_index);
+
+/* Frees all lanes of the batch. */
+void lanes_free(struct core *core, struct batch *batch);
+/* Frees all domains; nothing may refer to them any more. */
+void domains_free(struct core *core);
+
+#endif

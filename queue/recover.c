@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Recovery.
+ *
+ * The shell reads every batch record; then the core asks for each batch's own journal, and, where that has no
+ * FINISHED entry, for the journals of its shards. When the last one has been read the node knows every claim
+ * and every outcome that was durable, and only then looks into Postfix's spool. Until then nothing is fed.
+ *
+ * The journal of a finished shard is read the same way when a late fact arrives for it.
+ */
+#include "queue/recover.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "queue/batch.h"
+#include "queue/facts.h"
+#include "queue/settle.h"
+#include "queue/shard.h"
+
+void recover_batch(struct core *core, const void *record, size_t len)
+{
+	struct batch_record decoded;
+	struct opt_id key;
+
+	/* A record that can't be read would be mail that is lost: the shell has checked it and stops the
+	 * node. */
+	if (core->recover_done || record_decode(record, len, &decoded) != 0)
+		return;
+	key = batch_key(decoded.settings.name);
+	if (batch_find(core, &key) != NULL) {
+		record_done(&decoded);
+		return;
+	}
+	batch_load_journal(core, &batch_new(core, &decoded)->key);
+}
+
+static void all_read(struct core *core)
+{
+	struct batch *batch = NULL;
+
+	core->recovered = true;
+	while ((batch = batch_after(core, batch == NULL ? NULL : &batch->key)) != NULL)
+		batch_begin(core, batch);
+	core->engine = ENGINE_SETTLING;
+	settle_ask(core);
+}
+
+static void check_all_read(struct core *core)
+{
+	if (core->recover_done && !core->recovered && core->journals == 0)
+		all_read(core);
+}
+
+void recover_records_done(struct core *core)
+{
+	core->recover_done = true;
+	check_all_read(core);
+}
+
+static void take_entry(struct core *core, struct shard *shard, const struct journal_entry *entry)
+{
+	shard_need_mails(core, shard);
+	for (size_t i = 0; i < entry->count && entry->type == JOURNAL_CLAIMS; i++) {
+		if (entry->claims[i].index < shard->count)
+			shard_take_claim(
+			    core, shard, &entry->claims[i], entry->epoch, entry->generation, entry->at);
+	}
+	for (size_t i = 0; i < entry->count && entry->type == JOURNAL_OUTCOMES; i++) {
+		if (entry->outcomes[i].key.index < shard->count)
+			shard_take_outcome(core, shard, &entry->outcomes[i]);
+	}
+}
+
+static void batch_journal(struct core *core, struct batch *batch, const struct event *event)
+{
+	struct journal_entry entry;
+
+	for (size_t i = 0; i < event->journal_loaded.count; i++) {
+		const struct span *bytes = &event->journal_loaded.entries[i];
+
+		if (journal_read(core->reader, &batch->key, bytes->data, bytes->len, &entry) == 0 &&
+		    entry.type == JOURNAL_FINISHED)
+			batch_take_finished(core, batch, &entry);
+	}
+	for (uint32_t i = 0; !batch->summary && i < batch->record.shard_count; i++) {
+		batch->shards[i].journal_loading = true;
+		batch_load_journal(core, &batch->shards[i].id);
+	}
+}
+
+static void shard_journal(struct core *core, struct shard *shard, const struct event *event)
+{
+	struct journal_entry entry;
+
+	for (size_t i = 0; i < event->journal_loaded.count; i++) {
+		const struct span *bytes = &event->journal_loaded.entries[i];
+
+		if (journal_read(core->reader, &shard->id, bytes->data, bytes->len, &entry) == 0)
+			take_entry(core, shard, &entry);
+	}
+	shard->journal_loading = false;
+	facts_take_early(core, shard);
+	if (shard->batch->started)
+		shard_settle(core, shard);
+}
+
+void recover_journal(struct core *core, const struct event *event)
+{
+	const struct opt_id *id = &event->journal_loaded.id;
+	struct shard *shard = shard_find(core, id);
+	struct batch *batch = shard == NULL ? batch_find(core, id) : NULL;
+
+	if (event->journal_loaded.status != 0) {
+		/* Nothing can be said about its mails without it: ask until the store answers. */
+		effects_add(core->effects, EFFECT_LOAD_JOURNAL)->id = *id;
+		return;
+	}
+	core->journals--;
+	if (shard != NULL && shard->journal_loading)
+		shard_journal(core, shard, event);
+	else if (batch != NULL)
+		batch_journal(core, batch, event);
+	check_all_read(core);
+}

@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What became of the mails that were claimed and have no outcome (rules 5 and 10).
+ *
+ * Postfix asks our trace server before it removes a message, and waits for the answer, which it gets when the
+ * outcome is durable. So for a mail without an outcome:
+ *
+ *   its file is in a spool that is alive      it is on its way: wait for its outcome
+ *   it is being written there                 it will be queued or vanish: look again
+ *   no file, and its claim was for this spool it never got in: ready again
+ *   no file, and the claim was for another    that spool is gone: in doubt
+ *   Postfix is dead, file in incoming         no delivery agent ever saw it: ready again
+ *   Postfix is dead, file in active or aside  it may have been sent: in doubt
+ *   put aside in deferred, hold or corrupt    in doubt, and the file must go: Postfix would try it by itself
+ *
+ * A dead Postfix is started again only over an empty spool, and the spool is emptied only when what was found
+ * in it is durable.
+ */
+#include "queue/settle.h"
+
+#include <stdlib.h>
+
+#include "queue/facts.h"
+#include "queue/shard.h"
+
+void settle_ask(struct core *core)
+{
+	if (core->settle_asked)
+		return;
+	core->settle_asked = true;
+	effects_add(core->effects, EFFECT_ENGINE_SETTLE);
+}
+
+static int compare_entries(const void *a, const void *b)
+{
+	const struct spool_entry *const *x = a, *const *y = b;
+	int order = id_compare(&(*x)->key.shard, &(*y)->key.shard);
+
+	if (order != 0)
+		return order;
+	if ((*x)->key.index != (*y)->key.index)
+		return (*x)->key.index < (*y)->key.index ? -1 : 1;
+	if ((*x)->key.attempt != (*y)->key.attempt)
+		return (*x)->key.attempt < (*y)->key.attempt ? -1 : 1;
+	return 0;
+}
+
+static struct mail *mail_of(struct core *core, const struct attempt_key *key, struct shard **ret_shard)
+{
+	struct shard *shard = shard_find(core, &key->shard);
+
+	*ret_shard = shard;
+	return shard == NULL || shard->mails == NULL || key->index >= shard->count
+	           ? NULL
+	           : &shard->mails[key->index];
+}
+
+static bool is_latest(const struct mail *mail, const struct attempt_key *key)
+{
+	return mail != NULL && mail->state == MAIL_CLAIMED && mail->attempt == key->attempt &&
+	       mail->epoch == key->epoch;
+}
+
+static void remove_file(struct core *core, const struct spool_entry *entry)
+{
+	effects_add(core->effects, EFFECT_SPOOL_REMOVE)->text = effects_copy_text(core->effects, entry->file);
+}
+
+/* A file of a Postfix that runs, whose mail does not wait for it: leave it if it is leaving, else stop it. */
+static void rogue(struct core *core, const struct spool_entry *entry)
+{
+	if (entry->place == SPOOL_INCOMING || entry->place == SPOOL_ASIDE)
+		remove_file(core, entry);
+}
+
+static void doubt(struct core *core, struct shard *shard, uint32_t index, const char *why)
+{
+	fact_add_own(core, shard, index, OUTCOME_IN_DOUBT, "4.3.0", why);
+	shard_settle_one(core, shard, index);
+}
+
+static void never_fed(struct core *core, struct shard *shard, uint32_t index)
+{
+	fact_add_own(core, shard, index, OUTCOME_RETURNED, "", "");
+	shard_settle_one(core, shard, index);
+}
+
+/* Files that need something done although their mail is not looked at below. */
+static void look_at_files(struct core *core, const struct event *event)
+{
+	for (size_t i = 0; event->spool.alive && i < event->spool.count; i++) {
+		const struct spool_entry *entry = &event->spool.entries[i];
+		struct shard *shard;
+		struct mail *mail = mail_of(core, &entry->key, &shard);
+
+		if (!is_latest(mail, &entry->key)) {
+			rogue(core, entry);
+		} else if (entry->place == SPOOL_ASIDE) {
+			doubt(core, shard, entry->key.index, "Postfix put the mail aside");
+			remove_file(core, entry);
+		}
+	}
+}
+
+static void set_uncertain(struct core *core, struct mail *mail, bool uncertain)
+{
+	if (uncertain == ((mail->flags & MAIL_UNCERTAIN) != 0))
+		return;
+	mail->flags ^= MAIL_UNCERTAIN;
+	if (uncertain)
+		core->uncertain++;
+	else
+		core->uncertain--;
+}
+
+static void settle_mail(struct core *core, const struct event *event, struct shard *shard, uint32_t index,
+    const struct spool_entry *entry)
+{
+	struct mail *mail = &shard->mails[index];
+	bool alive = event->spool.alive;
+
+	if (entry == NULL) {
+		if (mail->generation == event->spool.generation ||
+		    core->config.broken_rule == CORE_BUG_SPOOL_FORGOTTEN)
+			never_fed(core, shard, index);
+		else
+			doubt(core, shard, index, "the spool of its Postfix is gone");
+		return;
+	}
+	switch (entry->place) {
+	case SPOOL_WRITING:
+		if (alive)
+			set_uncertain(core, mail, true);
+		else
+			never_fed(core, shard, index);
+		return;
+	case SPOOL_INCOMING:
+		if (alive)
+			set_uncertain(core, mail, false);
+		else
+			never_fed(core, shard, index);
+		return;
+	case SPOOL_ACTIVE:
+	case SPOOL_ASIDE:
+		if (alive)
+			set_uncertain(core, mail, false);
+		else
+			doubt(core, shard, index, "Postfix died with the mail in its active queue");
+		return;
+	}
+}
+
+/* Finds the file of a mail's latest attempt among the sorted entries. */
+static const struct spool_entry *find_entry(
+    const struct spool_entry **sorted, size_t count, const struct attempt_key *key)
+{
+	const struct spool_entry wanted = {.key = *key};
+	const struct spool_entry *pointer = &wanted;
+	const struct spool_entry **found = bsearch(&pointer, sorted, count, sizeof(*sorted), compare_entries);
+
+	return found == NULL ? NULL : *found;
+}
+
+/* Every claimed mail that Postfix may have; while Postfix runs on, only those that nobody is sure of. */
+static void look_at_claims(struct core *core, const struct event *event, const struct spool_entry **sorted)
+{
+	bool all = core->engine == ENGINE_SETTLING;
+
+	for (struct shard *shard = shard_next(core, NULL); shard != NULL; shard = shard_next(core, shard)) {
+		if (shard->mails == NULL || shard->states[MAIL_CLAIMED] == 0)
+			continue;
+		for (uint32_t i = 0; shard->mails != NULL && i < shard->count; i++) {
+			const struct mail *mail = &shard->mails[i];
+			const struct attempt_key key = shard_key(core, shard, i);
+
+			if (mail->state != MAIL_CLAIMED || (mail->flags & MAIL_CLAIM_WRITING) != 0)
+				continue;
+			if (all || (mail->flags & MAIL_UNCERTAIN) != 0)
+				settle_mail(
+				    core, event, shard, i, find_entry(sorted, event->spool.count, &key));
+		}
+	}
+}
+
+void settle_spool(struct core *core, const struct event *event)
+{
+	size_t count = event->spool.count;
+	const struct spool_entry **sorted;
+
+	core->settle_asked = false;
+	if (core->engine != ENGINE_SETTLING && !(core->engine == ENGINE_UP && event->spool.alive))
+		return;
+	sorted = calloc(count + 1, sizeof(*sorted));
+	if (sorted == NULL)
+		abort();
+	for (size_t i = 0; i < count; i++)
+		sorted[i] = &event->spool.entries[i];
+	qsort(sorted, count, sizeof(*sorted), compare_entries);
+	look_at_files(core, event);
+	look_at_claims(core, event, sorted);
+	free(sorted);
+	if (core->uncertain > 0 && !core->spool_check.armed)
+		timer_arm(&core->boot_timers, &core->spool_check, core->now.us + 2 * USEC_PER_SEC);
+	if (core->engine != ENGINE_SETTLING)
+		return;
+	core->generation = event->spool.generation;
+	core->engine = event->spool.alive ? ENGINE_UP : ENGINE_RESOLVING;
+}
+
+void settle_run(struct core *core)
+{
+	if (core->engine != ENGINE_RESOLVING || core->outcome_writes > 0 || !TAILQ_EMPTY(&core->dirty))
+		return;
+	core->engine = ENGINE_STARTING;
+	effects_add(core->effects, EFFECT_ENGINE_RESTART);
+}
+
+void settle_engine_up(struct core *core, uint64_t generation)
+{
+	if (core->engine != ENGINE_STARTING)
+		return;
+	core->generation = generation;
+	core->engine = ENGINE_UP;
+}
+
+void settle_engine_down(struct core *core)
+{
+	if (core->engine == ENGINE_NONE)
+		return; /* the start settles anyway */
+	core->engine = ENGINE_SETTLING;
+	core->settle_asked = false;
+	settle_ask(core);
+}

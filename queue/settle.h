@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Settling: comparing the claims without an outcome with what is in Postfix's spool.
+ */
+#ifndef OPTIMUS_QUEUE_SETTLE_H
+#define OPTIMUS_QUEUE_SETTLE_H
+
+#include "queue/state.h"
+
+/* Asks the shell to look into the spool. */
+void settle_ask(struct core *core);
+/* EVENT_SPOOL, EVENT_ENGINE_UP, EVENT_ENGINE_DOWN */
+void settle_spool(struct core *core, const struct event *event);
+void settle_engine_up(struct core *core, uint64_t generation);
+void settle_engine_down(struct core *core);
+/* At the end of a step: once all that was found is durable, Postfix may start. */
+void settle_run(struct core *core);
+
+#endif

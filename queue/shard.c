@@ -1,0 +1,407 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A shard's mails.
+ *
+ * Two kinds of facts change a mail. A claim with a higher attempt number than any before makes it CLAIMED. An
+ * outcome settles the attempt that it names: if that is the latest one the mail moves on, and if it is an
+ * older one, only a final outcome matters. Both are written so that facts may come in any order and more than
+ * once: an outcome whose claim was never seen implies the claim.
+ *
+ * What follows from a state (feeding, resending, timers) is not done while facts are taken in but afterwards,
+ * in shard_settle(), so that reading a journal at start and learning a fact live go the same way.
+ */
+#include "queue/shard.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "queue/batch.h"
+#include "queue/error.h"
+#include "queue/facts.h"
+#include "queue/lane.h"
+
+static int compare(const struct shard *a, const struct shard *b)
+{
+	return id_compare(&a->id, &b->id);
+}
+
+RB_GENERATE_STATIC(shard_tree, shard, node, compare)
+
+void shard_init(struct core *core, struct shard *shard, struct batch *batch, uint32_t index)
+{
+	*shard = (struct shard){
+	    .id = shard_id(&batch->key, index),
+	    .batch = batch,
+	    .index = index,
+	    .count = batch->record.shards[index].count,
+	    .epoch = 1,
+	    .phase = SHARD_CLOSED,
+	};
+	shard->states[MAIL_READY] = (uint16_t)shard->count;
+	TAILQ_INIT(&shard->facts);
+	TAILQ_INIT(&shard->early);
+	timer_init(&shard->retry, TIMER_SHARD_RETRY, shard);
+	RB_INSERT(shard_tree, &core->shards, shard);
+}
+
+static void free_mails(struct core *core, struct shard *shard)
+{
+	if (shard->mails == NULL)
+		return;
+	for (uint32_t i = 0; i < shard->count; i++) {
+		if (shard->mails[i].domain != NULL)
+			domain_drop_ref(core, shard->mails[i].domain);
+	}
+	free(shard->mails);
+	shard->mails = NULL;
+	core->open_mails -= shard->count;
+}
+
+void shard_done(struct core *core, struct shard *shard)
+{
+	timer_disarm(&core->utc_timers, &shard->retry);
+	facts_free(shard);
+	free_mails(core, shard);
+	free(shard->extra);
+	RB_REMOVE(shard_tree, &core->shards, shard);
+}
+
+struct shard *shard_find(struct core *core, const struct opt_id *id)
+{
+	struct shard key = {.id = *id};
+
+	return RB_FIND(shard_tree, &core->shards, &key);
+}
+
+struct shard *shard_next(struct core *core, struct shard *shard)
+{
+	return shard == NULL ? RB_MIN(shard_tree, &core->shards) : RB_NEXT(shard_tree, &core->shards, shard);
+}
+
+void shard_need_mails(struct core *core, struct shard *shard)
+{
+	if (shard->mails != NULL)
+		return;
+	shard->mails = calloc(shard->count, sizeof(*shard->mails));
+	if (shard->mails == NULL)
+		abort();
+	for (uint32_t i = 0; i < shard->count; i++)
+		shard->mails[i].state = MAIL_READY;
+	core->open_mails += shard->count;
+}
+
+struct attempt_key shard_key(const struct core *core, const struct shard *shard, uint32_t index)
+{
+	const struct mail *mail = shard->mails == NULL ? NULL : &shard->mails[index];
+
+	return (struct attempt_key){
+	    .shard = shard->id,
+	    .index = index,
+	    .epoch = mail == NULL || mail->attempt == 0 ? shard->epoch : mail->epoch,
+	    .node = core->config.node,
+	    .attempt = mail == NULL ? 0 : mail->attempt,
+	};
+}
+
+static void leave_claimed(struct core *core, struct mail *mail)
+{
+	core->in_flight--;
+	if ((mail->flags & MAIL_UNCERTAIN) != 0)
+		core->uncertain--;
+	mail->flags &= (uint8_t) ~(MAIL_CLAIM_WRITING | MAIL_FEEDING | MAIL_UNCERTAIN);
+	if (mail->domain != NULL)
+		domain_settled(core, mail->domain);
+}
+
+void shard_move(struct core *core, struct shard *shard, uint32_t index, enum mail_state to)
+{
+	struct mail *mail = &shard->mails[index];
+	enum mail_state from = (enum mail_state)mail->state;
+
+	if (!mail_move_allowed(from, to)) {
+		fprintf(
+		    stderr, "a mail can't move from %s to %s\n", mail_state_name(from), mail_state_name(to));
+		abort();
+	}
+	if (from == MAIL_CLAIMED)
+		leave_claimed(core, mail);
+	if (to == MAIL_SENT && core->recovered)
+		core->sent++;
+	if (to == MAIL_CLAIMED) {
+		core->in_flight++;
+		if (mail->domain != NULL)
+			domain_claimed(core, mail->domain);
+	}
+	mail->state = (uint8_t)to;
+	shard->states[from]--;
+	shard->states[to]++;
+	shard->batch->states[from]--;
+	shard->batch->states[to]++;
+}
+
+void shard_take_claim(struct core *core, struct shard *shard, const struct claim *claim, uint32_t epoch,
+    uint64_t generation, struct utc_time at)
+{
+	struct mail *mail = &shard->mails[claim->index];
+
+	if (claim->attempt <= mail->attempt)
+		return;
+	if (mail->first_try == 0)
+		mail->first_try = utc_seconds(at);
+	if (mail->state == MAIL_IN_DOUBT || mail->state == MAIL_CLAIMED)
+		shard_move(core, shard, claim->index, MAIL_READY);
+	mail->attempt = claim->attempt;
+	mail->epoch = epoch;
+	mail->generation = generation;
+	mail->flags &= (uint8_t)~MAIL_AFTER_DOUBT;
+	if (mail->state == MAIL_READY || mail->state == MAIL_RETRY)
+		shard_move(core, shard, claim->index, MAIL_CLAIMED);
+	if ((claim->flags & CLAIM_AFTER_DOUBT) != 0) {
+		shard->in_doubt_resent++;
+		shard->batch->in_doubt_resent++;
+	}
+}
+
+/* A second `sent` of a mail under another key is a duplicate; the same key again is not. */
+static void count_sent(struct shard *shard, const struct attempt_key *key)
+{
+	struct mail *mail = &shard->mails[key->index];
+
+	if (mail->sent_attempt == 0 && mail->sent_epoch == 0) {
+		mail->sent_attempt = key->attempt;
+		mail->sent_epoch = key->epoch;
+		return;
+	}
+	if (mail->sent_attempt == key->attempt && mail->sent_epoch == key->epoch)
+		return;
+	for (uint32_t i = 0; i < shard->extra_count; i++) {
+		const struct extra_sent *extra = &shard->extra[i];
+
+		if (extra->index == key->index && extra->epoch == key->epoch &&
+		    extra->attempt == key->attempt)
+			return;
+	}
+	shard->extra = reallocarray(shard->extra, shard->extra_count + 1, sizeof(*shard->extra));
+	if (shard->extra == NULL)
+		abort();
+	shard->extra[shard->extra_count++] = (struct extra_sent){key->index, key->epoch, key->attempt};
+	shard->duplicates++;
+	shard->batch->duplicates++;
+}
+
+/* When a deferred mail is tried again: Postfix's rule, the time since its first attempt within two bounds. */
+static uint32_t retry_time(
+    const struct core *core, const struct shard *shard, const struct mail *mail, struct utc_time at)
+{
+	uint64_t first = (uint64_t)mail->first_try * USEC_PER_SEC;
+	usec wait = at.us > first ? at.us - first : 0;
+	uint64_t due;
+
+	if (wait > core->config.max_backoff)
+		wait = core->config.max_backoff;
+	if (wait < core->config.min_backoff)
+		wait = core->config.min_backoff;
+	due = at.us + wait;
+	if (due > shard->batch->record.expires.us)
+		due = shard->batch->record.expires.us;
+	return (uint32_t)((due + USEC_PER_SEC - 1) / USEC_PER_SEC);
+}
+
+/* An outcome that is not final, of the latest attempt. */
+static void take_open_outcome(struct core *core, struct shard *shard, const struct outcome *outcome)
+{
+	uint32_t index = outcome->key.index;
+	struct mail *mail = &shard->mails[index];
+
+	if (mail->state != MAIL_CLAIMED && mail->state != MAIL_IN_DOUBT)
+		return;
+	switch (outcome->kind) {
+	case OUTCOME_DEFERRED:
+		mail->due = retry_time(core, shard, mail, outcome->at);
+		shard_move(core, shard, index, MAIL_RETRY);
+		return;
+	case OUTCOME_RETURNED:
+		shard_move(core, shard, index, MAIL_READY);
+		return;
+	default: /* OUTCOME_IN_DOUBT */
+		if (mail->state == MAIL_CLAIMED)
+			shard_move(core, shard, index, MAIL_IN_DOUBT);
+	}
+}
+
+void shard_take_outcome(struct core *core, struct shard *shard, const struct outcome *outcome)
+{
+	const struct attempt_key *key = &outcome->key;
+	struct mail *mail = &shard->mails[key->index];
+	enum mail_state merged;
+
+	if (core->config.broken_rule == CORE_BUG_LATE_OUTCOME_IGNORED && key->attempt < mail->attempt)
+		return;
+	if (key->attempt > mail->attempt) {
+		const struct claim implied = {.index = key->index, .attempt = key->attempt};
+
+		shard_take_claim(core, shard, &implied, key->epoch, 0, outcome->at);
+	}
+	if (!outcome_final(outcome->kind)) {
+		if (key->attempt == mail->attempt && key->epoch == mail->epoch)
+			take_open_outcome(core, shard, outcome);
+		return;
+	}
+	if (outcome->kind == OUTCOME_SENT)
+		count_sent(shard, key);
+	merged = outcome_merge((enum mail_state)mail->state, outcome->kind);
+	if (merged != (enum mail_state)mail->state)
+		shard_move(core, shard, key->index, merged);
+}
+
+static bool batch_over(const struct core *core, const struct batch *batch)
+{
+	return core->utc.us >= batch->record.expires.us;
+}
+
+static void settle_mail(struct core *core, struct shard *shard, uint32_t index)
+{
+	struct mail *mail = &shard->mails[index];
+
+	if (mail->state == MAIL_IN_DOUBT) {
+		if (!core->config.resend_in_doubt) {
+			fact_add_own(core, shard, index, OUTCOME_UNKNOWN, "4.0.0",
+			    "delivery was interrupted; it is not known whether the mail was sent");
+			return;
+		}
+		mail->flags |= MAIL_AFTER_DOUBT;
+		shard_move(core, shard, index, MAIL_READY);
+	}
+	if (mail->state == MAIL_READY && batch_over(core, shard->batch)) {
+		fact_add_own(core, shard, index, OUTCOME_EXPIRED, "4.4.7", "the mail's time was over");
+		return;
+	}
+	if (mail->state == MAIL_READY && shard->phase == SHARD_OPEN)
+		lane_push(core, shard, index);
+}
+
+/* Arms the timer for the earliest mail in RETRY. */
+static void arm_retry(struct core *core, struct shard *shard)
+{
+	uint32_t earliest = UINT32_MAX;
+
+	if (shard->mails == NULL || shard->states[MAIL_RETRY] == 0 ||
+	    core->config.broken_rule == CORE_BUG_RETRY_FORGOTTEN) {
+		timer_disarm(&core->utc_timers, &shard->retry);
+		return;
+	}
+	for (uint32_t i = 0; i < shard->count; i++) {
+		if (shard->mails[i].state == MAIL_RETRY && shard->mails[i].due < earliest)
+			earliest = shard->mails[i].due;
+	}
+	if (!shard->retry.armed || shard->retry.due != (uint64_t)earliest * USEC_PER_SEC)
+		timer_arm(&core->utc_timers, &shard->retry, (uint64_t)earliest * USEC_PER_SEC);
+}
+
+bool shard_open_mails_left(const struct shard *shard)
+{
+	uint32_t final = 0;
+
+	for (int state = MAIL_SENT; state < MAIL_STATES; state++)
+		final += shard->states[state];
+	return final < shard->count;
+}
+
+static void finish(struct core *core, struct shard *shard)
+{
+	struct effect *effect;
+
+	timer_disarm(&core->utc_timers, &shard->retry);
+	free_mails(core, shard);
+	free(shard->extra);
+	shard->extra = NULL;
+	shard->extra_count = 0;
+	shard->phase = SHARD_FINISHED;
+	effect = effects_add(core->effects, EFFECT_STORE_SQUASH);
+	effect->id = shard->id;
+	effect->token = core->next_token++;
+	batch_shard_finished(core, shard->batch);
+}
+
+void shard_try_finish(struct core *core, struct shard *shard)
+{
+	if (!shard->journal_loading && shard->phase != SHARD_FINISHED && shard->phase != SHARD_LOADING &&
+	    !shard_open_mails_left(shard) && TAILQ_EMPTY(&shard->facts) && TAILQ_EMPTY(&shard->early) &&
+	    shard->writes == 0)
+		finish(core, shard);
+}
+
+static bool settles(const struct shard *shard)
+{
+	return !shard->journal_loading && shard->phase != SHARD_FINISHED && shard->batch->started;
+}
+
+void shard_settle(struct core *core, struct shard *shard)
+{
+	if (!settles(shard))
+		return;
+	for (uint32_t i = 0; shard->mails != NULL && i < shard->count; i++)
+		settle_mail(core, shard, i);
+	arm_retry(core, shard);
+	if (shard->phase == SHARD_CLOSED && shard->states[MAIL_READY] > 0)
+		batch_want_open(shard->batch, shard);
+	shard_try_finish(core, shard);
+}
+
+void shard_settle_one(struct core *core, struct shard *shard, uint32_t index)
+{
+	const struct mail *mail = &shard->mails[index];
+
+	if (!settles(shard))
+		return;
+	settle_mail(core, shard, index);
+	if (mail->state == MAIL_RETRY &&
+	    (!shard->retry.armed || (uint64_t)mail->due * USEC_PER_SEC < shard->retry.due))
+		arm_retry(core, shard);
+	if (mail->state == MAIL_READY && shard->phase == SHARD_CLOSED)
+		batch_want_open(shard->batch, shard);
+	shard_try_finish(core, shard);
+}
+
+void shard_retry_due(struct core *core, struct shard *shard)
+{
+	for (uint32_t i = 0; shard->mails != NULL && i < shard->count; i++) {
+		struct mail *mail = &shard->mails[i];
+
+		if (mail->state == MAIL_RETRY && mail->due <= utc_seconds(core->utc))
+			shard_move(core, shard, i, MAIL_READY);
+	}
+	shard_settle(core, shard);
+}
+
+void shard_expire(struct core *core, struct shard *shard)
+{
+	if (shard->journal_loading || shard->phase == SHARD_FINISHED)
+		return;
+	shard_need_mails(core, shard);
+	for (uint32_t i = 0; i < shard->count; i++) {
+		if (shard->mails[i].state == MAIL_READY || shard->mails[i].state == MAIL_RETRY)
+			fact_add_own(core, shard, i, OUTCOME_EXPIRED, "4.4.7", "the mail's time was over");
+	}
+	shard_settle(core, shard);
+}
+
+void shard_reset(struct core *core, struct shard *shard)
+{
+	struct batch *batch = shard->batch;
+
+	free_mails(core, shard);
+	for (int state = 0; state < MAIL_STATES; state++) {
+		batch->states[state] -= shard->states[state];
+		shard->states[state] = 0;
+	}
+	batch->duplicates -= shard->duplicates;
+	batch->in_doubt_resent -= shard->in_doubt_resent;
+	shard->duplicates = 0;
+	shard->in_doubt_resent = 0;
+	shard->states[MAIL_READY] = (uint16_t)shard->count;
+	batch->states[MAIL_READY] += shard->count;
+	if (shard->phase == SHARD_FINISHED)
+		batch_shard_reopened(core, batch);
+	shard->phase = SHARD_CLOSED;
+}

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The mails of a shard: the moves of their states, and how facts (claims and outcomes) change them.
+ */
+#ifndef OPTIMUS_QUEUE_SHARD_H
+#define OPTIMUS_QUEUE_SHARD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "queue/state.h"
+
+void shard_init(struct core *core, struct shard *shard, struct batch *batch, uint32_t index);
+void shard_done(struct core *core, struct shard *shard);
+struct shard *shard_find(struct core *core, const struct opt_id *id);
+/* The next in the order of ids, or NULL; the first with NULL. */
+struct shard *shard_next(struct core *core, struct shard *shard);
+
+/* Gives the shard its array of mails, all READY, unless it has one. */
+void shard_need_mails(struct core *core, struct shard *shard);
+
+/* The only way to change a mail's state. Aborts on a move that the table in mail.c forbids. */
+void shard_move(struct core *core, struct shard *shard, uint32_t index, enum mail_state to);
+
+/* Takes a claim in. One that is not newer than the latest changes nothing. */
+void shard_take_claim(struct core *core, struct shard *shard, const struct claim *claim, uint32_t epoch,
+    uint64_t generation, struct utc_time at);
+
+/* Takes an outcome in, of any attempt, in any order. */
+void shard_take_outcome(struct core *core, struct shard *shard, const struct outcome *outcome);
+
+/*
+ * Does what the states ask for now: a mail in doubt is resent or ends unknown, ready mails go to their lanes
+ * or get the shard opened, the earliest retry arms the timer, and when everything is final the shard is
+ * finished. Not while its journal is being read.
+ */
+void shard_settle(struct core *core, struct shard *shard);
+/* The same after a fact about one of its mails. */
+void shard_settle_one(struct core *core, struct shard *shard, uint32_t index);
+/* Finishes the shard when every mail is final and every fact is durable. */
+void shard_try_finish(struct core *core, struct shard *shard);
+
+/* TIMER_SHARD_RETRY: mails whose time has come become ready. */
+void shard_retry_due(struct core *core, struct shard *shard);
+/* Ends all its ready and waiting mails as expired. */
+void shard_expire(struct core *core, struct shard *shard);
+bool shard_open_mails_left(const struct shard *shard);
+
+/* A finished shard to which a late fact came: forgets its counts, so that its journal can be read anew. */
+void shard_reset(struct core *core, struct shard *shard);
+
+struct attempt_key shard_key(const struct core *core, const struct shard *shard, uint32_t index);
+
+#endif

@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The inside of the core: what a node remembers. Only queue/ includes this.
+ *
+ *   core ── batches (by key) ── shards (by index) ── mails (only while something happens to them)
+ *     │         └── lanes: mails of this batch that are ready, one queue a destination domain
+ *     ├── shards by id, uploads by id, domains by name
+ *     ├── writes: what the store has not answered yet, by token
+ *     └── timers, in boot time and in UTC
+ *
+ * A shard costs about 300 bytes as long as nobody touches it. Its mails get an array of their own when the
+ * shard is opened for feeding or a fact about it arrives, and lose it when all of them are final.
+ */
+#ifndef OPTIMUS_QUEUE_STATE_H
+#define OPTIMUS_QUEUE_STATE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "queue/core.h"
+#include "queue/journal.h"
+#include "queue/message/recipients.h"
+#include "queue/timer.h"
+#include "queue/tree.h"
+
+struct batch;
+struct shard;
+
+/* A destination domain that somebody's mail waits for or is on its way to. Freed with its last reference. */
+struct domain {
+	RB_ENTRY(domain) node;
+	char *name;
+	uint32_t refs;              /* lanes and mails of open shards */
+	uint32_t in_flight;         /* mails claimed for it */
+	bool held;                  /* Postfix suspended delivery to it a moment ago */
+	struct timer hold;          /* boot time */
+	TAILQ_HEAD(, lane) blocked; /* lanes that wait until it may take more */
+};
+RB_HEAD(domain_tree, domain);
+
+/* The ready mails of one batch for one domain, first in, first out. Freed when empty. */
+struct lane {
+	RB_ENTRY(lane) node; /* in the batch, by the domain's name */
+	TAILQ_ENTRY(lane) link;
+	bool blocked; /* in the domain's list, not in the batch's */
+	struct batch *batch;
+	struct domain *domain;
+	struct lane_slot {
+		struct shard *shard;
+		uint32_t index;
+	} * slots; /* a ring */
+	uint32_t first, count, size;
+};
+RB_HEAD(lane_tree, lane);
+TAILQ_HEAD(lane_list, lane);
+
+enum mail_flag {
+	MAIL_IN_LANE = 1,
+	MAIL_CLAIM_WRITING = 2, /* the claim is not durable yet: Postfix can't have it */
+	MAIL_FEEDING = 4,       /* handed to pickup, which has not answered */
+	MAIL_UNCERTAIN = 8,     /* pickup or its connection died in the middle: look into the spool */
+	MAIL_AFTER_DOUBT = 16,  /* ready again because its last attempt ended in doubt */
+};
+
+struct mail {
+	struct domain *domain; /* NULL until the shard is opened */
+	uint64_t generation;   /* of the spool that its latest claim was meant for */
+	uint32_t attempt;      /* of its latest claim; 0: none */
+	uint32_t epoch;        /* of its latest claim */
+	uint32_t sent_attempt; /* key of its first `sent` */
+	uint32_t sent_epoch;
+	uint32_t first_try; /* seconds, UTC */
+	uint32_t due;       /* RETRY: seconds, UTC */
+	uint8_t state;      /* enum mail_state */
+	uint8_t flags;      /* enum mail_flag */
+};
+
+enum shard_phase {
+	SHARD_CLOSED,   /* domains not known: nothing of it can be fed */
+	SHARD_LOADING,  /* its value is being read */
+	SHARD_OPEN,     /* its ready mails are in lanes */
+	SHARD_FINISHED, /* every mail is final */
+};
+
+/* A fact that waits for the next write to the journal, with who waits for it. */
+struct fact {
+	TAILQ_ENTRY(fact) link;
+	struct shard *shard;
+	uint64_t reply;  /* 0: nobody waits */
+	bool left_spool; /* not an outcome, but EVENT_LEFT_SPOOL that came before the journal was read */
+	struct outcome outcome; /* its strings are owned */
+};
+TAILQ_HEAD(fact_list, fact);
+
+struct shard {
+	RB_ENTRY(shard) node; /* by id */
+	TAILQ_ENTRY(shard) closed_link;
+	TAILQ_ENTRY(shard) dirty_link;
+	struct opt_id id;
+	struct batch *batch;
+	uint32_t index;
+	uint32_t count;
+	uint32_t epoch;
+	enum shard_phase phase;
+	bool journal_loading; /* facts that arrive wait in `early` */
+	bool in_closed;       /* in the batch's list of shards to open */
+	bool dirty;           /* in the core's list of shards with facts to write */
+	uint16_t states[MAIL_STATES];
+	uint32_t duplicates;
+	uint32_t in_doubt_resent;
+	uint32_t writes;    /* of its facts, under way */
+	struct mail *mails; /* NULL while all mails are READY without a fact, or all are final */
+	struct extra_sent { /* keys of the second, third, ... `sent` of a mail: its duplicates */
+		uint32_t index, epoch, attempt;
+	} * extra;
+	uint32_t extra_count;
+	struct fact_list facts; /* to be written */
+	struct fact_list early; /* to be taken in once the journal is read */
+	struct timer retry;     /* UTC: the earliest due of its mails */
+};
+RB_HEAD(shard_tree, shard);
+TAILQ_HEAD(shard_list, shard);
+
+struct batch {
+	RB_ENTRY(batch) node;  /* by key */
+	RB_ENTRY(batch) order; /* by priority, age, key: who is fed first */
+	struct opt_id key;
+	struct batch_record record;
+	struct shard *shards; /* record.shard_count of them */
+	uint64_t total;
+	uint64_t states[MAIL_STATES];
+	uint64_t duplicates;
+	uint64_t in_doubt_resent;
+	uint32_t unfinished; /* shards */
+	bool started;        /* its start has come */
+	bool summary;        /* the counts come from a FINISHED entry; the shards were not read */
+	bool done;
+	bool in_order; /* in the core's tree of batches to feed */
+	struct utc_time finished;
+	struct shard_list closed; /* shards with ready mails that are to be opened */
+	uint32_t loading;         /* shards being opened */
+	uint64_t lane_mails;      /* in lanes that are not blocked */
+	struct lane_tree lanes;
+	struct lane_list ready; /* lanes that may be fed */
+	uint32_t expire_next;   /* the next shard to expire, once the time has come */
+	struct timer timer;     /* UTC: start or expiry */
+};
+RB_HEAD(batch_tree, batch);
+RB_HEAD(batch_order, batch);
+
+struct upload {
+	RB_ENTRY(upload) node;
+	struct opt_id id;
+	struct opt_id batch; /* key */
+	struct batch_settings settings;
+	struct opt_id template_hash;
+	struct record_shard *shards;
+	uint32_t shard_count, shard_size;
+	uint64_t mails;
+	uint32_t pending; /* writes under way */
+	bool compares;    /* the batch exists: nothing is stored */
+	bool failed;
+	bool committing;            /* the record is being written */
+	uint64_t commit_reply;      /* 0: commit was not asked for yet */
+	struct batch_record record; /* while committing */
+};
+RB_HEAD(upload_tree, upload);
+
+enum write_kind {
+	WRITE_UPLOAD, /* the upload's template or one of its shards */
+	WRITE_COMMIT,
+	WRITE_CLAIMS,
+	WRITE_OUTCOMES,
+	WRITE_OTHER, /* nobody waits: drop, squash, finished */
+};
+
+/* What is to happen when the store has answered. */
+struct write {
+	RB_ENTRY(write) node;
+	TAILQ_ENTRY(write) again;
+	uint64_t token;
+	enum write_kind kind;
+	struct opt_id upload; /* UPLOAD, COMMIT: by id, as it may be gone by then */
+	struct shard *shard;  /* CLAIMS, OUTCOMES */
+	struct boot_time since;
+	struct claim *claims; /* CLAIMS */
+	uint64_t *replies;    /* OUTCOMES */
+	size_t count;
+	void *data; /* OUTCOMES, OTHER: to be written again after a failure */
+	size_t len;
+	struct opt_id id; /* the journal */
+};
+RB_HEAD(write_tree, write);
+TAILQ_HEAD(write_list, write);
+
+enum engine_state {
+	ENGINE_NONE,      /* the start is not over */
+	ENGINE_SETTLING,  /* the shell looks into the spool */
+	ENGINE_RESOLVING, /* what was found there is being written down; then Postfix may start */
+	ENGINE_STARTING,
+	ENGINE_UP,
+};
+
+struct core {
+	struct core_config config;
+	struct boot_time now; /* of this step */
+	struct utc_time utc;
+	struct effects *effects; /* of this step */
+
+	struct batch_tree batches;
+	struct batch_order order;
+	struct shard_tree shards;
+	struct upload_tree uploads;
+	struct domain_tree domains;
+
+	struct write_tree writes;
+	struct write_list again; /* outcome writes that failed: written again in a moment */
+	uint64_t next_token;
+	uint32_t claim_writes;
+	uint32_t outcome_writes;
+	struct shard_list dirty;
+
+	bool recover_done; /* all batch records are known */
+	uint32_t journals; /* being read */
+	bool recovered;    /* all journals are known */
+
+	enum engine_state engine;
+	uint64_t generation;
+	bool settle_asked;
+	uint32_t resolving; /* outcome writes that ENGINE_RESOLVING waits for */
+
+	uint32_t in_flight;
+	uint32_t uncertain; /* mails with MAIL_UNCERTAIN */
+	uint64_t open_mails;
+	uint64_t sent;
+	uint32_t unfinished_shards;
+	bool feed_held;
+
+	struct timers boot_timers;
+	struct timers utc_timers;
+	uint64_t timer_told; /* the last deadline of EFFECT_TIMER; 0: none */
+	struct timer feed_hold, store_retry, spool_check;
+	struct journal_reader *reader;
+};
+
+static inline uint32_t utc_seconds(struct utc_time t)
+{
+	return (uint32_t)(t.us / USEC_PER_SEC);
+}
+
+#endif

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT */
+/* Writes by token. A token is never used again, so an answer that comes late or twice finds nothing. */
+#include "queue/write.h"
+
+#include <stdlib.h>
+
+static int compare(const struct write *a, const struct write *b)
+{
+	return a->token < b->token ? -1 : a->token > b->token;
+}
+
+RB_GENERATE_STATIC(write_tree, write, node, compare)
+
+struct write *write_new(struct core *core, enum write_kind kind)
+{
+	struct write *write = calloc(1, sizeof(*write));
+
+	if (write == NULL)
+		abort();
+	write->kind = kind;
+	write->token = core->next_token++;
+	write->since = core->now;
+	RB_INSERT(write_tree, &core->writes, write);
+	return write;
+}
+
+struct write *write_find(struct core *core, uint64_t token)
+{
+	struct write key = {.token = token};
+
+	return RB_FIND(write_tree, &core->writes, &key);
+}
+
+struct write *write_first(struct core *core)
+{
+	return RB_MIN(write_tree, &core->writes);
+}
+
+void write_free(struct core *core, struct write *write)
+{
+	RB_REMOVE(write_tree, &core->writes, write);
+	free(write->claims);
+	free(write->replies);
+	free(write->data);
+	free(write);
+}
+
+void write_append(struct core *core, struct write *write)
+{
+	struct effect *effect = effects_add(core->effects, EFFECT_STORE_APPEND);
+
+	effect->token = write->token;
+	effect->id = write->id;
+	effect->data = effects_copy(core->effects, write->data, write->len);
+	effect->len = write->len;
+}
+
+void write_entry(struct core *core, const struct opt_id *id, const struct journal_entry *entry)
+{
+	struct write *write = write_new(core, WRITE_OTHER);
+	struct buffer bytes;
+
+	buffer_init(&bytes);
+	journal_encode(entry, &bytes);
+	write->id = *id;
+	write->data = bytes.data;
+	write->len = bytes.len;
+	write_append(core, write);
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Writes under way: what the core asked of the store and what is to happen when the answer comes.
+ */
+#ifndef OPTIMUS_QUEUE_WRITE_H
+#define OPTIMUS_QUEUE_WRITE_H
+
+#include "queue/state.h"
+
+/* A new write with a token, remembered until write_free(). */
+struct write *write_new(struct core *core, enum write_kind kind);
+struct write *write_find(struct core *core, uint64_t token);
+/* Any of them, or NULL. */
+struct write *write_first(struct core *core);
+void write_free(struct core *core, struct write *write);
+
+/* EFFECT_STORE_APPEND of write->data to the journal write->id. */
+void write_append(struct core *core, struct write *write);
+/* An entry for the journal of `id` for which nobody waits; it is repeated until the store takes it. */
+void write_entry(struct core *core, const struct opt_id *id, const struct journal_entry *entry);
+
+#endif
