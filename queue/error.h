@@ -23,7 +23,8 @@ enum opt_error {
 /* A short English phrase for a code, "unknown error" for what is none. Static memory. */
 const char *opt_strerror(int code);
 
-/* For what can't be: says so on standard error and aborts. Never for what a peer, a user or a disk may cause. */
+/* For what can't be: says so on standard error and aborts. Never for what a peer, a user or a disk may cause.
+ */
 _Noreturn void opt_abort(const char *what);
 
 #endif

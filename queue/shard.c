@@ -118,11 +118,8 @@ void shard_move(struct core *core, struct shard *shard, uint32_t index, enum mai
 	struct mail *mail = &shard->mails[index];
 	enum mail_state from = (enum mail_state)mail->state;
 
-	if (!mail_move_allowed(from, to)) {
-		fprintf(
-		    stderr, "a mail can't move from %s to %s\n", mail_state_name(from), mail_state_name(to));
-		abort();
-	}
+	if (!mail_move_allowed(from, to))
+		opt_abort("core: a mail was about to make a forbidden move");
 	if (from == MAIL_CLAIMED)
 		leave_claimed(core, mail);
 	if (to == MAIL_SENT && core->recovered)
