@@ -5,7 +5,10 @@
 #ifndef OPTIMUS_QUEUE_MESSAGE_ADDRESS_H
 #define OPTIMUS_QUEUE_MESSAGE_ADDRESS_H
 
+#include <stdbool.h>
 #include <stddef.h>
+
+#include "queue/message/buffer.h"
 
 enum { ADDRESS_MAX = 320 /* 64 + '@' + 255 */ };
 
@@ -17,7 +20,14 @@ enum { ADDRESS_MAX = 320 /* 64 + '@' + 255 */ };
  */
 const char *address_problem(const char *address);
 
-/* The part after the last '@', lower-cased (ASCII only) into `domain` of ADDRESS_MAX + 1 bytes; "" if none. */
+/* The part after the last '@', lower-cased (ASCII only) into `domain` of ADDRESS_MAX + 1 bytes; "" if none.
+ */
 char *address_domain(const char *address, char domain[ADDRESS_MAX + 1]);
+
+/* Whether the octet may stand in an atom; every octet of UTF-8 beyond ASCII may. */
+bool address_is_atext(unsigned char c);
+
+/* Appends local=domain of `email`, the local part without its quotes: what {{verp}} stands for. */
+void address_add_verp(struct buffer *out, const char *email);
 
 #endif

@@ -29,8 +29,8 @@ struct template_error {
  * On success 0 and *ret_template (free with template_free). On failure OPT_E_INVALID or OPT_E_LIMIT, and
  * *ret_error says where and why.
  */
-int template_compile(const char *source, size_t len, struct template **ret_template,
-    struct template_error *ret_error);
+int template_compile(
+    const char *source, size_t len, struct template **ret_template, struct template_error *ret_error);
 void template_free(struct template *template);
 
 /*
@@ -47,25 +47,26 @@ bool template_field_required(const struct template *template, size_t i);
 bool template_field_in_header(const struct template *template, size_t i);
 
 struct template_values {
-	const char *email;         /* the recipient's address */
-	const char *const *fields; /* one a field of the template, in its order; NULL where the row has none */
-	const char *message_id;    /* without the angle brackets */
-	const char *date;          /* RFC 5322 date-time */
+	const char *email; /* the recipient's address */
+	const char *const
+	    *fields;            /* one a field of the template, in its order; NULL where the row has none */
+	const char *message_id; /* without the angle brackets */
+	const char *date;       /* RFC 5322 date-time */
 };
 
 /*
  * Whether these values may be rendered: UTF-8, no NUL anywhere, no CR or LF where a header uses them, a value
  * for every required field. OPT_E_INVALID otherwise, with error->field and error->text (line 0).
  */
-int template_check_values(const struct template *template, const struct template_values *values,
-    struct template_error *ret_error);
+int template_check_values(
+    const struct template *template, const struct template_values *values, struct template_error *ret_error);
 
 /*
  * Appends the merged message to `out`, lines ending in LF. Takes values that template_check_values() has let
  * pass. Same values, same bytes, every time and on every machine.
  */
-int template_render(const struct template *template, const struct template_values *values,
-    struct buffer *out);
+int template_render(
+    const struct template *template, const struct template_values *values, struct buffer *out);
 
 /*
  * The envelope sender for one recipient: {{verp}} in `pattern` becomes local=domain of the address, with what
