@@ -28,7 +28,7 @@ static struct {
 	struct server *server; /* NULL: not listening */
 	const char *path;
 	uv_pipe_t pipe;
-	TAILQ_HEAD(, caller) callers;
+	TAILQ_HEAD(caller_list, caller) callers;
 } control;
 
 static void caller_closed(uv_handle_t *handle)
