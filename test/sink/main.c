@@ -17,6 +17,7 @@
 
 #include <sodium.h>
 
+#include "test/sink/ask.h"
 #include "test/sink/control.h"
 #include "test/sink/server.h"
 #include "test/sink/session.h"
@@ -36,7 +37,8 @@ static struct {
 
 static const char usage[] =
     "usage: optimus-sink --listen HOST:PORT [--listen ...] [--ledger FILE] [--save DIR] [--rules FILE]\n"
-    "                    [--control PATH] [--max-size BYTES] [--no-dsn]\n";
+    "                    [--control PATH] [--max-size BYTES] [--no-dsn]\n"
+    "       optimus-sink --control PATH --ask COMMAND     COMMAND is stats, rules FILE or quit\n";
 
 static void close_handle(void *handle)
 {
@@ -157,6 +159,7 @@ struct options {
 	const char *ledger;
 	const char *rules;
 	const char *control;
+	const char *ask;
 };
 
 static int parse_options(int argc, char **argv, struct server *server, struct options *options)
@@ -167,6 +170,7 @@ static int parse_options(int argc, char **argv, struct server *server, struct op
 	    {"save", required_argument, NULL, 's'},
 	    {"rules", required_argument, NULL, 'r'},
 	    {"control", required_argument, NULL, 'c'},
+	    {"ask", required_argument, NULL, 'a'},
 	    {"max-size", required_argument, NULL, 'm'},
 	    {"no-dsn", no_argument, NULL, 'd'},
 	    {NULL, 0, NULL, 0},
@@ -183,6 +187,8 @@ static int parse_options(int argc, char **argv, struct server *server, struct op
 			options->rules = optarg;
 		else if (option == 'c')
 			options->control = optarg;
+		else if (option == 'a')
+			options->ask = optarg;
 		else if (option == 'm')
 			server->max_size = strtoull(optarg, NULL, 10);
 		else if (option == 'd')
@@ -190,7 +196,9 @@ static int parse_options(int argc, char **argv, struct server *server, struct op
 		else
 			return -1;
 	}
-	return optind == argc && running.count > 0 && server->max_size > 0 ? 0 : -1;
+	if (optind < argc || server->max_size == 0)
+		return -1;
+	return options->ask != NULL ? (options->control != NULL ? 0 : -1) : (running.count > 0 ? 0 : -1);
 }
 
 static int open_files(struct server *server, const struct options *options)
@@ -249,6 +257,8 @@ int main(int argc, char **argv)
 		fputs(usage, stderr);
 		return EXIT_USAGE;
 	}
+	if (options.ask != NULL)
+		return ask_control(options.control, options.ask);
 	if (sodium_init() < 0)
 		return 1;
 	signal(SIGPIPE, SIG_IGN);
