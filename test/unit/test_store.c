@@ -1,0 +1,472 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What every store promises, tried on the one in memory and on a real Redis.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+#include <signal.h>
+
+#include "daemon/squash.h"
+#include "daemon/store_memory.h"
+#include "daemon/store_redis.h"
+#include "queue/error.h"
+#include "test/unit/store_fixture.h"
+
+static struct fixture fixture;
+
+static int start_memory(void **state)
+{
+	(void)state;
+	fixture_init(&fixture);
+	fixture_start_memory(&fixture);
+	return 0;
+}
+
+static int start_redis(void **state)
+{
+	(void)state;
+	fixture_init(&fixture);
+	fixture_start_redis(&fixture, 0);
+	return 0;
+}
+
+static int stop(void **state)
+{
+	(void)state;
+	fixture_done(&fixture);
+	return 0;
+}
+
+static struct opt_id make_id(uint8_t n)
+{
+	struct opt_id id;
+
+	memset(id.bytes, n, sizeof(id.bytes));
+	return id;
+}
+
+static struct effect append(uint8_t journal, const void *data, size_t len)
+{
+	return (struct effect){.type = EFFECT_STORE_APPEND, .id = make_id(journal), .data = data, .len = len};
+}
+
+static struct effect shard(uint8_t batch, uint32_t index, uint8_t upload, const void *data, size_t len)
+{
+	struct opt_id key = make_id(batch);
+
+	return (struct effect){.type = EFFECT_STORE_SHARD,
+	    .id = shard_id(&key, index),
+	    .batch = key,
+	    .upload = make_id(upload),
+	    .data = data,
+	    .len = len};
+}
+
+static struct effect commit(const char *name, uint8_t upload, const char *record)
+{
+	return (struct effect){.type = EFFECT_STORE_COMMIT,
+	    .id = batch_key(name),
+	    .upload = make_id(upload),
+	    .text = name,
+	    .data = record,
+	    .len = strlen(record)};
+}
+
+static struct effect upload(uint8_t n, const void *data, size_t len)
+{
+	return (struct effect){.type = EFFECT_STORE_UPLOAD, .upload = make_id(n), .data = data, .len = len};
+}
+
+static int read_shard(uint8_t batch, uint32_t index, uint8_t n)
+{
+	struct opt_id key = make_id(batch), id = shard_id(&key, index), of = make_id(n);
+
+	fixture.read = false;
+	store_read_shard(fixture.store, &id, &of, fixture_read_fn, &fixture);
+	assert_false(fixture.read);
+	fixture_until(&fixture, fixture_has_read);
+	return fixture.read_status;
+}
+
+static int read_template(uint8_t n)
+{
+	struct opt_id of = make_id(n);
+
+	fixture.read = false;
+	store_read_template(fixture.store, &of, fixture_read_fn, &fixture);
+	fixture_until(&fixture, fixture_has_read);
+	return fixture.read_status;
+}
+
+static size_t read_batches(void)
+{
+	fixture.read = false;
+	store_read_batches(fixture.store, fixture_read_fn, &fixture);
+	fixture_until(&fixture, fixture_has_read);
+	assert_int_equal(fixture.read_status, 0);
+	return fixture.count;
+}
+
+static size_t read_uploads(void)
+{
+	fixture.read = false;
+	store_read_uploads(fixture.store, fixture_read_fn, &fixture);
+	fixture_until(&fixture, fixture_has_read);
+	assert_int_equal(fixture.read_status, 0);
+	return fixture.count;
+}
+
+static void assert_value(size_t i, const void *data, size_t len)
+{
+	struct span value = fixture_value(&fixture, i);
+
+	assert_int_equal(value.len, len);
+	assert_memory_equal(value.data, data, len);
+}
+
+static void an_upload_becomes_a_batch(void **state)
+{
+	char hex[OPT_ID_HEX];
+	struct opt_id id = make_id(7);
+
+	(void)state;
+	assert_int_equal(read_uploads(), 0);
+	assert_int_equal(fixture_write_now(&fixture, upload(7, "template", 8)), 0);
+	assert_int_equal(fixture_write_now(&fixture, shard(1, 0, 7, "zero", 4)), 0);
+	assert_int_equal(fixture_write_now(&fixture, shard(1, 1, 7, "one", 3)), 0);
+	assert_int_equal(read_uploads(), 1);
+	assert_value(0, id_to_hex(&id, hex), 40);
+	assert_int_equal(read_batches(), 0);
+	assert_int_equal(fixture_write_now(&fixture, commit("news-1", 7, "record")), 0);
+	assert_int_equal(read_uploads(), 0);
+	assert_int_equal(read_batches(), 1);
+	assert_value(0, "record", 6);
+	assert_int_equal(read_template(7), 0);
+	assert_value(0, "template", 8);
+	assert_int_equal(read_shard(1, 1, 7), 0);
+	assert_value(0, "one", 3);
+	assert_int_equal(read_shard(1, 2, 7), OPT_E_NOT_FOUND);
+	assert_int_equal(read_template(8), OPT_E_NOT_FOUND);
+}
+
+static void a_batch_record_is_written_once(void **state)
+{
+	(void)state;
+	assert_int_equal(fixture_write_now(&fixture, upload(1, "t", 1)), 0);
+	assert_int_equal(fixture_write_now(&fixture, upload(2, "t", 1)), 0);
+	assert_int_equal(fixture_write_now(&fixture, commit("news", 1, "first")), 0);
+	assert_int_equal(fixture_write_now(&fixture, commit("news", 2, "second")), OPT_E_CONFLICT);
+	assert_int_equal(read_uploads(), 1); /* the loser is still there to be dropped */
+	assert_int_equal(fixture_write_now(&fixture, commit("news", 1, "first")), 0);
+	assert_int_equal(read_batches(), 1);
+	assert_value(0, "first", 5);
+}
+
+static void a_dropped_upload_leaves_nothing(void **state)
+{
+	struct effect drop = {.type = EFFECT_STORE_DROP_UPLOAD, .id = make_id(1), .shards = 2500};
+
+	(void)state;
+	for (uint8_t n = 1; n <= 3; n++) {
+		fixture_write(
+		    &fixture, &(struct effect){
+		                  .type = EFFECT_STORE_UPLOAD, .upload = make_id(n), .data = "t", .len = 1});
+		fixture.answers[0] = 0;
+		fixture_until_answered(&fixture, n);
+	}
+	memset(fixture.answers, 0, sizeof(fixture.answers));
+	fixture.answered = 0;
+	for (uint32_t i = 0; i < 2500; i++)
+		for (uint8_t n = 1; n <= 3; n++) {
+			struct effect effect = shard(1, i, n, "x", 1);
+
+			effect.token = i * 3 + n;
+			fixture_write(&fixture, &effect);
+		}
+	fixture_until_answered(&fixture, 7500);
+	drop.upload = make_id(1);
+	assert_int_equal(fixture_write_now(&fixture, drop), 0);
+	drop.upload = make_id(2);
+	drop.shards = UINT32_MAX; /* after a restart nobody knows how many */
+	assert_int_equal(fixture_write_now(&fixture, drop), 0);
+	for (uint32_t i = 0; i < 2500; i += 499) {
+		assert_int_equal(read_shard(1, i, 1), OPT_E_NOT_FOUND);
+		assert_int_equal(read_shard(1, i, 2), OPT_E_NOT_FOUND);
+		assert_int_equal(read_shard(1, i, 3), 0);
+	}
+	assert_int_equal(read_template(1), OPT_E_NOT_FOUND);
+	assert_int_equal(read_template(2), OPT_E_NOT_FOUND);
+	assert_int_equal(read_template(3), 0);
+	assert_int_equal(read_uploads(), 1);
+	assert_int_equal(fixture_write_now(&fixture, drop), 0); /* again: nothing changes */
+	assert_int_equal(read_uploads(), 1);
+}
+
+static void any_bytes_come_back_as_they_were(void **state)
+{
+	static const char odd[] = "\0a\r\n$5\r\n\0\xff\xfe*3";
+	char *large = malloc(1 << 20);
+	struct opt_id id = make_id(4);
+
+	(void)state;
+	assert_non_null(large);
+	for (size_t i = 0; i < 1 << 20; i++)
+		large[i] = (char)(i * 2654435761u >> 13);
+	assert_int_equal(fixture_write_now(&fixture, upload(4, odd, sizeof(odd))), 0);
+	assert_int_equal(fixture_write_now(&fixture, shard(4, 0, 4, large, 1 << 20)), 0);
+	assert_int_equal(fixture_write_now(&fixture, append(4, odd, sizeof(odd))), 0);
+	assert_int_equal(fixture_write_now(&fixture, append(4, "", 0)), 0);
+	assert_int_equal(fixture_write_now(&fixture, append(4, large, 1 << 20)), 0);
+	assert_int_equal(read_template(4), 0);
+	assert_value(0, odd, sizeof(odd));
+	assert_int_equal(read_shard(4, 0, 4), 0);
+	assert_value(0, large, 1 << 20);
+	assert_int_equal(fixture_read_journal(&fixture, &id), 0);
+	assert_int_equal(fixture.count, 3);
+	assert_value(0, odd, sizeof(odd));
+	assert_value(1, "", 0);
+	assert_value(2, large, 1 << 20);
+	free(large);
+}
+
+static void a_journal_survives_its_squash(void **state)
+{
+	struct opt_id id = make_id(5);
+	struct effect squash = {.type = EFFECT_STORE_SQUASH, .id = make_id(5)};
+	char text[32];
+
+	(void)state;
+	assert_int_equal(fixture_write_now(&fixture, squash), 0); /* of nothing */
+	assert_int_equal(fixture_read_journal(&fixture, &id), 0);
+	assert_int_equal(fixture.count, 0);
+	/* Appends before, between and behind squashes that are all on their way at once. */
+	for (uint32_t i = 0; i < 1000; i++) {
+		struct effect effect = append(5, text, 0);
+
+		effect.len = (size_t)snprintf(text, sizeof(text), "entry %u", i);
+		effect.token = 1 + 2 * i;
+		fixture_write(&fixture, &effect);
+		if (i % 100 != 50)
+			continue;
+		squash.token = 2 + 2 * i;
+		fixture_write(&fixture, &squash);
+		squash.token += 2000;
+		fixture_write(&fixture, &squash);
+	}
+	fixture_until_answered(&fixture, 1 + 1000 + 20);
+	for (uint32_t i = 0; i < 1000; i++)
+		assert_int_equal(fixture.statuses[1 + 2 * i], 0);
+	for (int turn = 0; turn < 3; turn++) {
+		assert_int_equal(fixture_read_journal(&fixture, &id), 0);
+		assert_int_equal(fixture.count, 1000);
+		for (uint32_t i = 0; i < 1000; i++) {
+			snprintf(text, sizeof(text), "entry %u", i);
+			assert_value(i, text, strlen(text));
+		}
+		assert_int_equal(fixture_write_now(&fixture, squash), 0);
+	}
+}
+
+static void a_broken_squashed_entry_is_refused(void **state)
+{
+	struct opt_id id = make_id(6);
+	struct effect squash = {.type = EFFECT_STORE_SQUASH, .id = make_id(6)};
+
+	(void)state;
+	assert_int_equal(fixture_write_now(&fixture, append(6, "\x93\x09\xce\xff\xff\xff\xff\xc6", 8)), 0);
+	assert_int_equal(fixture_write_now(&fixture, append(6, "good", 4)), 0);
+	assert_int_equal(fixture_read_journal(&fixture, &id), OPT_E_INVALID);
+	assert_int_equal(fixture.count, 0);
+	fixture_write_now(&fixture, squash);
+	assert_int_equal(fixture_read_journal(&fixture, &id), OPT_E_INVALID);
+}
+
+static void ten_thousand_batches_are_read(void **state)
+{
+	char name[32], record[32];
+
+	(void)state;
+	for (uint32_t i = 0; i < 9000; i++) {
+		struct effect effect;
+
+		snprintf(name, sizeof(name), "batch-%u", i);
+		snprintf(record, sizeof(record), "record-%05u", i);
+		effect = commit(name, 1, record);
+		effect.token = i;
+		fixture_write(&fixture, &effect);
+	}
+	fixture_until_answered(&fixture, 9000);
+	assert_int_equal(read_batches(), 9000);
+	for (size_t i = 0; i < 9000; i++)
+		assert_int_equal(fixture.lens[i], 12);
+}
+
+/* ---- memory alone ---- */
+
+static void the_twin_fails_when_told_to(void **state)
+{
+	struct opt_id id = make_id(1);
+
+	(void)state;
+	store_memory_fail(fixture.store, 1, OPT_E_FULL);
+	assert_int_equal(fixture_write_now(&fixture, append(1, "a", 1)), OPT_E_FULL);
+	assert_int_equal(fixture_write_now(&fixture, append(1, "b", 1)), 0);
+	assert_int_equal(fixture_read_journal(&fixture, &id), 0);
+	assert_int_equal(fixture.count, 1);
+	store_memory_hold(fixture.store, true);
+	fixture_write(&fixture, &(struct effect){.type = EFFECT_STORE_APPEND, .token = 3});
+	fixture.answered = 0;
+	uv_run(&fixture.loop, UV_RUN_NOWAIT);
+	assert_int_equal(fixture.answered, 0);
+	assert_int_equal(store_memory_pending(fixture.store), 1);
+	store_memory_hold(fixture.store, false);
+	fixture_until_answered(&fixture, 1);
+}
+
+/* ---- Redis alone ---- */
+
+static size_t kill_at;
+
+static bool enough_answered(struct fixture *f)
+{
+	return f->answered >= kill_at;
+}
+
+static void a_killed_redis_loses_no_acknowledged_write(void **state)
+{
+	enum { WRITES = 5000 };
+	static bool seen[WRITES];
+	struct opt_id id = make_id(9);
+	char text[64];
+
+	(void)state;
+	memset(seen, 0, sizeof(seen));
+	for (uint32_t i = 0; i < WRITES; i++) {
+		struct effect effect = append(9, text, 0);
+
+		effect.len = (size_t)snprintf(text, sizeof(text), "%u", i);
+		if (i % 5 == 0)
+			effect = shard(9, i, 9, text, effect.len);
+		effect.token = i;
+		fixture_write(&fixture, &effect);
+	}
+	/* Twice in the middle: with commands unread, executed, and with answers unread. */
+	for (kill_at = 1000; kill_at <= 3000; kill_at += 2000) {
+		pid_t pid;
+
+		fixture_until(&fixture, enough_answered);
+		fixture_until(&fixture, fixture_is_up);
+		assert_true(fixture.answered < WRITES);
+		pid = redis_server_pid(fixture.server);
+		assert_true(pid > 1);
+		kill(pid, SIGKILL);
+	}
+	fixture_until_answered(&fixture, WRITES);
+	fixture_until(&fixture, fixture_is_up);
+	assert_true(fixture.ups >= 2);
+	assert_int_equal(store_redis_pending(fixture.store), 0);
+	for (uint32_t i = 0; i < WRITES; i++)
+		assert_int_equal(fixture.statuses[i], 0);
+	assert_int_equal(fixture_read_journal(&fixture, &id), 0);
+	assert_true(fixture.count >= WRITES / 5 * 4);
+	for (size_t i = 0; i < fixture.count; i++) {
+		struct span value = fixture_value(&fixture, i);
+
+		snprintf(text, sizeof(text), "%.*s", (int)value.len, (const char *)value.data);
+		seen[atoi(text)] = true;
+	}
+	for (uint32_t i = 0; i < WRITES; i++) {
+		if (i % 5 == 0)
+			assert_int_equal(read_shard(9, i, 9), 0);
+		else
+			assert_true(seen[i]);
+	}
+}
+
+static int claim_status;
+static char claim_message[256];
+
+static void on_claim(void *context, int status, const char *message)
+{
+	(void)context;
+	claim_status = status;
+	snprintf(claim_message, sizeof(claim_message), "%s", message);
+}
+
+static bool is_claimed(struct fixture *f)
+{
+	(void)f;
+	return claim_status != 1;
+}
+
+static int claim(uint8_t node)
+{
+	struct opt_id id = make_id(node);
+
+	claim_status = 1;
+	store_redis_claim(fixture.store, &id, on_claim, NULL);
+	fixture_until(&fixture, is_claimed);
+	return claim_status;
+}
+
+static void a_database_belongs_to_one_node(void **state)
+{
+	(void)state;
+	assert_int_equal(claim(1), 0);
+	assert_int_equal(claim(1), 0);
+	assert_int_equal(claim(2), OPT_E_DENIED);
+	assert_non_null(strstr(claim_message, "another node"));
+	assert_int_equal(fixture_write_now(&fixture, append(1, "a", 1)), 0);
+}
+
+static void a_database_with_other_data_is_refused(void **state)
+{
+	(void)state;
+	assert_int_equal(fixture_write_now(&fixture, append(1, "a", 1)), 0);
+	assert_int_equal(claim(1), OPT_E_DENIED);
+	assert_non_null(strstr(claim_message, "something else"));
+}
+
+static void a_full_disk_refuses_only_new_batches(void **state)
+{
+	(void)state;
+	store_redis_set_full(fixture.store, true);
+	assert_int_equal(fixture_write_now(&fixture, upload(1, "t", 1)), OPT_E_FULL);
+	assert_int_equal(fixture_write_now(&fixture, shard(1, 0, 1, "s", 1)), OPT_E_FULL);
+	assert_int_equal(fixture_write_now(&fixture, commit("news", 1, "r")), OPT_E_FULL);
+	assert_int_equal(fixture_write_now(&fixture, append(1, "a", 1)), 0);
+	store_redis_set_full(fixture.store, false);
+	assert_int_equal(fixture_write_now(&fixture, upload(1, "t", 1)), 0);
+	assert_int_equal(read_batches(), 0);
+}
+
+#define FOR_BOTH(test)                                                                                       \
+	{#test " (memory)", test, start_memory, stop, NULL},                                                 \
+	{                                                                                                    \
+#test " (redis)", test, start_redis, stop, NULL                                              \
+	}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    FOR_BOTH(an_upload_becomes_a_batch),
+	    FOR_BOTH(a_batch_record_is_written_once),
+	    FOR_BOTH(a_dropped_upload_leaves_nothing),
+	    FOR_BOTH(any_bytes_come_back_as_they_were),
+	    FOR_BOTH(a_journal_survives_its_squash),
+	    FOR_BOTH(a_broken_squashed_entry_is_refused),
+	    FOR_BOTH(ten_thousand_batches_are_read),
+	    cmocka_unit_test_setup_teardown(the_twin_fails_when_told_to, start_memory, stop),
+	    cmocka_unit_test_setup_teardown(a_killed_redis_loses_no_acknowledged_write, start_redis, stop),
+	    cmocka_unit_test_setup_teardown(a_database_belongs_to_one_node, start_redis, stop),
+	    cmocka_unit_test_setup_teardown(a_database_with_other_data_is_refused, start_redis, stop),
+	    cmocka_unit_test_setup_teardown(a_full_disk_refuses_only_new_batches, start_redis, stop),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
