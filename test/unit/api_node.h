@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The fixture's node, for the fixture.
+ */
+#ifndef OPTIMUS_TEST_UNIT_API_NODE_H
+#define OPTIMUS_TEST_UNIT_API_NODE_H
+
+#include <uv.h>
+
+#include "daemon/node.h"
+
+struct node *node_make(uv_loop_t *loop, const struct config *config);
+/* After the server. Reads that are still waiting are answered with a failure. */
+void node_unmake(struct node *node);
+
+#endif
