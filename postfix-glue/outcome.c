@@ -22,6 +22,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <sys_defs.h>
@@ -152,11 +153,18 @@ static void report_done(VSTREAM *client)
 static void request_arrived(int event, void *context)
 {
 	VSTREAM *client = context;
+	char first;
 	int command;
 	bool good = false;
 
 	(void)event;
 	event_disable_readwrite(vstream_fileno(client));
+	/* master wakes us up with a single letter, so that we run before anybody needs us. */
+	if (recv(vstream_fileno(client), &first, 1, MSG_PEEK | MSG_DONTWAIT) != 1 ||
+	    first == TRIGGER_REQ_WAKEUP) {
+		hang_up(client);
+		return;
+	}
 	if (attr_scan(client, ATTR_FLAG_STRICT | ATTR_FLAG_MORE, RECV_ATTR_INT(MAIL_ATTR_NREQ, &command),
 	        ATTR_TYPE_END) == 1) {
 		if (command == BOUNCE_CMD_APPEND)

@@ -87,7 +87,8 @@ static struct entry *entry_at(struct uplink *uplink, size_t offset)
 
 static void disconnect(struct uplink *uplink, const char *why)
 {
-	msg_warn("lost optimusd at %s: %s; %lu facts wait for it", uplink->path, why, (unsigned long)uplink->pending);
+	msg_warn("lost optimusd at %s: %s; %lu facts wait for it", uplink->path, why,
+	    (unsigned long)uplink->pending);
 	event_disable_readwrite(uplink->fd);
 	close(uplink->fd);
 	uplink->fd = -1;

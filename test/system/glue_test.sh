@@ -25,7 +25,6 @@ cleanup() {
 	[ "${KEEP:-}" ] || rm -rf "$work"
 }
 trap cleanup EXIT
-trap 'echo "not ok: $case_name: line $LINENO failed"' ERR
 
 check() { # WHAT COMMAND...
 	local what=$1
