@@ -218,12 +218,8 @@ static void adopt(struct redis_server *server)
 		redis_process_adopt(&server->process, peer.pid);
 }
 
-static void probe(struct redis_server *server)
+static void ping(struct redis_server *server)
 {
-	if (redis_loop_connect(server->loop, server->socket, &server->probe) != 0) {
-		probe_again(server);
-		return;
-	}
 	if (server->process.pid == 0)
 		adopt(server);
 	if (server->process.pid == 0) {
@@ -231,6 +227,19 @@ static void probe(struct redis_server *server)
 		return;
 	}
 	redisAsyncCommand(server->probe, on_pong, server, "PING");
+}
+
+static bool connect_probe(struct redis_server *server)
+{
+	return redis_loop_connect(server->loop, server->socket, &server->probe) == 0;
+}
+
+static void probe(struct redis_server *server)
+{
+	if (connect_probe(server))
+		ping(server);
+	else
+		probe_again(server);
 }
 
 /* ---- start, end ---- */
@@ -244,11 +253,16 @@ static void start(struct redis_server *server)
 		next_step(server, ROOM_CHECK_MS);
 		return;
 	}
+	/* Whoever listens there is the one, even if he was started by hand and holds no lock. */
+	if (connect_probe(server)) {
+		ping(server);
+		return;
+	}
 	r = redis_process_spawn(&server->process);
 	if (r == 0)
 		log_info("redis_started", "pid", log_int(server->process.pid), NULL);
 	if (r == 0 || r == OPT_E_AGAIN) {
-		probe(server);
+		probe_again(server);
 		return;
 	}
 	next_step(server, server->restart_ms);

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <cmocka.h>
 #include <ftw.h>
+#include <sys/mount.h>
 #include <unistd.h>
 
 #include "daemon/store_memory.h"
@@ -67,12 +68,17 @@ static bool is_stopped(struct fixture *fixture)
 	return fixture->state == REDIS_SERVER_STOPPED;
 }
 
-void fixture_start_redis(struct fixture *fixture, uint64_t ballast)
+void fixture_start_server(struct fixture *fixture, uint64_t ballast)
 {
 	fixture->state = REDIS_SERVER_DOWN;
 	assert_int_equal(
 	    redis_server_new(&fixture->loop, fixture->dir, ballast, on_state, fixture, &fixture->server), 0);
 	fixture_until(fixture, fixture_is_up);
+}
+
+void fixture_start_redis(struct fixture *fixture, uint64_t ballast)
+{
+	fixture_start_server(fixture, ballast);
 	fixture->store =
 	    store_redis_new(&fixture->loop, redis_server_socket(fixture->server), on_done, fixture);
 }
@@ -97,6 +103,8 @@ void fixture_done(struct fixture *fixture)
 	uv_run(&fixture->loop, UV_RUN_DEFAULT);
 	assert_int_equal(uv_loop_close(&fixture->loop), 0);
 	buffer_done(&fixture->values);
+	if (fixture->mounted)
+		assert_int_equal(umount(fixture->dir), 0);
 	nftw(fixture->dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
 

@@ -18,6 +18,7 @@ enum { FIXTURE_LIMIT_MS = 30000, FIXTURE_TOKENS = 20000 };
 struct fixture {
 	uv_loop_t loop;
 	char dir[64];
+	bool mounted;                /* something to unmount at the end */
 	struct redis_server *server; /* NULL: the store is in memory, or Redis is the test's own business */
 	enum redis_server_state state;
 	bool full;
@@ -37,6 +38,8 @@ struct fixture {
 
 /* A new folder under TMPDIR; ends the test on failure. */
 void fixture_init(struct fixture *fixture);
+/* The server alone, without a store. */
+void fixture_start_server(struct fixture *fixture, uint64_t ballast);
 void fixture_start_memory(struct fixture *fixture);
 /* Starts a Redis of its own in the folder, waits until it is up, and connects a store to it. */
 void fixture_start_redis(struct fixture *fixture, uint64_t ballast);
