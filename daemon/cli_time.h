@@ -25,7 +25,7 @@ char *cli_time_format(int64_t time, char text[CLI_TIME_TEXT]);
 /* "47 s", "3 min 20 s", "5 h 12 min", "3 d 4 h". Returns text. */
 char *cli_duration_format(uint64_t seconds, char text[CLI_TIME_TEXT]);
 
-/* "0.4/s", "17/s", "1.2k/s"; "-" below one an hour. Returns text. */
+/* "180/h", "0.4/s", "612/s", "12k/s"; "-" below one an hour. Returns text. */
 char *cli_rate_format(double per_second, char text[CLI_TIME_TEXT]);
 
 #endif
