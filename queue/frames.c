@@ -11,10 +11,10 @@
  */
 #include "queue/frames.h"
 
-#include <msgpack.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "queue/cursor.h"
 #include "queue/error.h"
 #include "queue/message/address.h"
 #include "queue/message/unpack.h"
@@ -37,25 +37,14 @@ struct frame_decoder {
 	struct frame_mail mails[FRAME_MAILS_MAX];
 };
 
-static int pack_write(void *out, const char *data, size_t len)
-{
-	buffer_add(out, data, len);
-	return 0;
-}
-
-static void pack_text(msgpack_packer *packer, const char *text, size_t max)
+/* Text up to its limit, no character cut. */
+static void pack_cut(msgpack_packer *packer, const char *text, size_t max)
 {
 	size_t len = text == NULL ? 0 : strnlen(text, max + 1);
 
 	len = utf8_cut(text, len, max);
 	msgpack_pack_str(packer, len);
 	msgpack_pack_str_body(packer, text, len);
-}
-
-static void pack_id(msgpack_packer *packer, const struct opt_id *id)
-{
-	msgpack_pack_bin(packer, sizeof(id->bytes));
-	msgpack_pack_bin_body(packer, id->bytes, sizeof(id->bytes));
 }
 
 /* shard, index, epoch, node, attempt */
@@ -72,13 +61,13 @@ static void pack_feed(msgpack_packer *packer, const struct frame *frame)
 {
 	size_t count = frame->mail_count < FRAME_MAILS_MAX ? frame->mail_count : FRAME_MAILS_MAX;
 
-	pack_text(packer, frame->batch, BATCH_NAME_MAX);
+	pack_cut(packer, frame->batch, BATCH_NAME_MAX);
 	pack_id(packer, &frame->batch_key);
 	pack_id(packer, &frame->upload);
 	pack_id(packer, &frame->key.shard);
 	msgpack_pack_uint32(packer, frame->key.epoch);
 	pack_id(packer, &frame->key.node);
-	pack_text(packer, frame->sender, SENDER_MAX);
+	pack_cut(packer, frame->sender, SENDER_MAX);
 	msgpack_pack_uint64(packer, frame->created.us);
 	msgpack_pack_array(packer, count);
 	for (size_t i = 0; i < count; i++) {
@@ -111,24 +100,24 @@ static void pack_fields(msgpack_packer *packer, const struct frame *frame)
 		break;
 	case FRAME_BEGUN:
 		pack_key(packer, &frame->key);
-		pack_text(packer, frame->queue_id, QUEUE_ID_MAX);
+		pack_cut(packer, frame->queue_id, QUEUE_ID_MAX);
 		break;
 	case FRAME_FED:
 		pack_key(packer, &frame->key);
 		msgpack_pack_uint8(packer, (uint8_t)frame->status);
-		pack_text(packer, frame->reason, OUTCOME_REASON_MAX);
+		pack_cut(packer, frame->reason, OUTCOME_REASON_MAX);
 		break;
 	case FRAME_APPEND:
 	case FRAME_DONE:
 		msgpack_pack_uint64(packer, frame->seq);
-		pack_text(packer, frame->queue_id, QUEUE_ID_MAX);
-		pack_text(packer, frame->attempt_text, ATTEMPT_MAX);
+		pack_cut(packer, frame->queue_id, QUEUE_ID_MAX);
+		pack_cut(packer, frame->attempt_text, ATTEMPT_MAX);
 		if (frame->type == FRAME_DONE)
 			break;
-		pack_text(packer, frame->dsn, OUTCOME_DSN_MAX);
-		pack_text(packer, frame->action, ACTION_MAX);
-		pack_text(packer, frame->relay, OUTCOME_RELAY_MAX);
-		pack_text(packer, frame->reason, OUTCOME_REASON_MAX);
+		pack_cut(packer, frame->dsn, OUTCOME_DSN_MAX);
+		pack_cut(packer, frame->action, ACTION_MAX);
+		pack_cut(packer, frame->relay, OUTCOME_RELAY_MAX);
+		pack_cut(packer, frame->reason, OUTCOME_REASON_MAX);
 		break;
 	case FRAME_ACK:
 		msgpack_pack_uint64(packer, frame->seq);
@@ -142,7 +131,7 @@ void frame_encode(const struct frame *frame, struct buffer *out)
 	msgpack_packer packer;
 
 	buffer_add(out, "\0\0\0\0", LENGTH_SIZE);
-	msgpack_packer_init(&packer, out, pack_write);
+	pack_to(&packer, out);
 	msgpack_pack_array(&packer, field_count(frame->type));
 	msgpack_pack_uint8(&packer, (uint8_t)frame->type);
 	pack_fields(&packer, frame);
