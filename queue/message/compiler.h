@@ -73,6 +73,8 @@ int compile_use(struct compiler *compiler, size_t first, size_t end, unsigned in
 /* Whether there are two opening braces in a row: a field, or an error. */
 bool compile_has_braces(const char *text, size_t len);
 
+/* Whether the source has few enough headers and parts to be read. */
+int compile_check_bounds(struct compiler *compiler);
 /* The top-level header block. */
 int compile_headers(struct compiler *compiler);
 /*
@@ -80,7 +82,7 @@ int compile_headers(struct compiler *compiler);
  * in it, or an error.
  */
 int compile_addresses(struct compiler *compiler, const char *value, size_t len, int line);
-/* All the parts of the body. */
+/* All the parts of the body; `message` is NULL when GMime finds none in the source. */
 int compile_parts(struct compiler *compiler, GMimeMessage *message);
 
 /* A header's text with its encoded words decoded to UTF-8; free with g_free(). */

@@ -243,9 +243,14 @@ static int compile_content(struct compiler *compiler, struct part *part, bool is
 	if (is_signed)
 		return part_error(compiler, part,
 		    "there are fields, but it is signed or encrypted, and the values would break that");
-	if (part->encoding == GMIME_CONTENT_ENCODING_UUENCODE)
+	if (part->encoding == GMIME_CONTENT_ENCODING_UUENCODE ||
+	    (part->encoding == GMIME_CONTENT_ENCODING_DEFAULT &&
+	        g_mime_object_get_header(part->object, "Content-Transfer-Encoding") != NULL))
 		return part_error(compiler, part, "there are fields, but its transfer encoding takes none");
 	result = compile_fields(compiler, part->text.data, part->text.len, place);
+	if (result != 0 && !is_identity(part->encoding))
+		g_strlcat(compiler->error->text, " (near this line: the part is encoded)",
+		    sizeof(compiler->error->text));
 	if (result == 0)
 		result = change_headers(compiler, part);
 	if (result != 0)
@@ -305,6 +310,18 @@ static int check_part_headers(struct compiler *compiler, GMimeObject *object)
 	return 0;
 }
 
+/* The body can't be taken apart. That matters only when it has fields: they must not go out as they are. */
+static int unreadable(struct compiler *compiler, const char *text)
+{
+	const char *body = compiler->template->pool.data + compiler->head_end;
+	const char *braces = memmem(body, compiler->source_len - compiler->head_end, "{{", 2);
+
+	if (braces == NULL)
+		return 0;
+	return compile_error(compiler,
+	    compile_line(compiler, (size_t)(braces - compiler->template->pool.data)), NULL, "%s", text);
+}
+
 static int compile_leaf(struct compiler *compiler, GMimeObject *object, bool root, bool is_signed)
 {
 	GMimeContentType *type = g_mime_object_get_content_type(object);
@@ -324,7 +341,8 @@ static int compile_leaf(struct compiler *compiler, GMimeObject *object, bool roo
 	part.end = (size_t)stream->bound_end;
 	/* Where GMime and Postfix don't agree on where the body begins, nothing in between is a part. */
 	if (part.end > compiler->source_len || part.start <= compiler->head_end)
-		return compile_error(compiler, 0, NULL, "the header block of the message can't be read");
+		return unreadable(
+		    compiler, "the header block of the message can't be read, so its fields can't be merged");
 	return compile_text_part(compiler, &part, is_signed);
 }
 
@@ -343,6 +361,9 @@ static int compile_object(struct compiler *compiler, GMimeObject *object, int de
 	if (depth == DEPTH_MAX)
 		return compile_limit(compiler, 0, "parts nested deeper than %d", DEPTH_MAX);
 	multipart = GMIME_MULTIPART(object);
+	if (depth == 0 && g_mime_multipart_get_count(multipart) == 0)
+		return unreadable(
+		    compiler, "the message is multipart but no part is found in it; check its boundary");
 	is_signed |= GMIME_IS_MULTIPART_SIGNED(object) || GMIME_IS_MULTIPART_ENCRYPTED(object);
 	for (int i = 0; i < g_mime_multipart_get_count(multipart); i++) {
 		result =
@@ -355,8 +376,10 @@ static int compile_object(struct compiler *compiler, GMimeObject *object, int de
 
 int compile_parts(struct compiler *compiler, GMimeMessage *message)
 {
-	GMimeObject *root = g_mime_message_get_mime_part(message);
+	GMimeObject *root = message == NULL ? NULL : g_mime_message_get_mime_part(message);
 
+	if (root == NULL)
+		return unreadable(compiler, "the message can't be read, so its fields can't be merged");
 	compiler->has_mime_version = g_mime_object_get_header(GMIME_OBJECT(message), "MIME-Version") != NULL;
-	return root == NULL ? 0 : compile_object(compiler, root, 0, false);
+	return compile_object(compiler, root, 0, false);
 }

@@ -38,7 +38,7 @@ int compile_line(struct compiler *compiler, size_t offset)
 	       (compiler->inserted == 0 || offset < compiler->inserted);
 }
 
-static void set_error(
+__attribute__((format(printf, 4, 0))) static void set_error(
     struct compiler *compiler, int line, const char *field, const char *format, va_list args)
 {
 	struct template_error *error = compiler->error;
@@ -272,8 +272,10 @@ static int compile_message(struct compiler *compiler)
 	GMimeStream *stream;
 	GMimeParser *parser;
 	GMimeMessage *message;
-	int result = compile_headers(compiler);
+	int result = compile_check_bounds(compiler);
 
+	if (result == 0)
+		result = compile_headers(compiler);
 	if (result != 0)
 		return result;
 	/* GMime takes a copy, so it does not matter that the pool moves while it grows. */
@@ -282,7 +284,7 @@ static int compile_message(struct compiler *compiler)
 	g_object_unref(stream);
 	g_mime_parser_set_persist_stream(parser, TRUE);
 	message = g_mime_parser_construct_message(parser, compiler->options);
-	result = message == NULL ? 0 : compile_parts(compiler, message);
+	result = compile_parts(compiler, message);
 	if (message != NULL)
 		g_object_unref(message);
 	g_object_unref(parser);

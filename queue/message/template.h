@@ -1,6 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A message template: a whole RFC 5322 message with {{fields}}, read once, rendered for every mail.
+ *
+ * Headers and parts without a field pass byte for byte, but for what Postfix's sendmail(1) does to its input
+ * (mbox lines at the start, CRLF). Message-ID is ours, at the top; Date and To are added where the template
+ * has none. So that all mails of a batch have the same headers, a text part with fields is changed when it is
+ * compiled: 7bit becomes quoted-printable, and a charset that is us-ascii or missing becomes utf-8.
+ * docs/templates.md is the user's side of it.
+ *
+ * Compile, check and render on one thread at a time: GMime and the charset converters have state.
  */
 #ifndef OPTIMUS_QUEUE_MESSAGE_TEMPLATE_H
 #define OPTIMUS_QUEUE_MESSAGE_TEMPLATE_H
@@ -55,8 +63,9 @@ struct template_values {
 };
 
 /*
- * Whether these values may be rendered: UTF-8, no NUL anywhere, no CR or LF where a header uses them, a value
- * for every required field. OPT_E_INVALID otherwise, with error->field and error->text (line 0).
+ * Whether these values may be rendered: UTF-8, no NUL anywhere, no CR or LF where a header uses them, nothing
+ * but address characters within an address, a value (an empty one will do) for every required field.
+ * OPT_E_INVALID otherwise, with error->field and error->text (line 0).
  */
 int template_check_values(
     const struct template *template, const struct template_values *values, struct template_error *ret_error);
@@ -71,7 +80,8 @@ int template_render(
 /*
  * The envelope sender for one recipient: {{verp}} in `pattern` becomes local=domain of the address, with what
  * is special in a local part encoded as in Postfix's VERP (recipient user@example.com: user=example.com).
- * OPT_E_INVALID when the result is no address; "" (the null sender) is allowed.
+ * OPT_E_INVALID when the result is no address; "" (the null sender) is allowed. The local part may have up to
+ * 255 octets, not 64, when it has an address in it.
  */
 int sender_expand(const char *pattern, const char *email, struct buffer *out);
 

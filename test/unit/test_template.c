@@ -175,6 +175,63 @@ static void limits_hold(void **state)
 	g_string_free(many, TRUE);
 }
 
+static void headers_without_end_are_refused(void **state)
+{
+	GString *source = g_string_new(NULL);
+
+	(void)state;
+	while (source->len < 1024 * 1024)
+		g_string_append(source, "a:\n");
+	merge_refused(source->str, source->len, OPT_E_LIMIT);
+	g_string_assign(source, "Content-Type: multipart/mixed; boundary=B\n\n");
+	while (source->len < 1024 * 1024)
+		g_string_append(source, "--B\n\n");
+	merge_refused(source->str, source->len, OPT_E_LIMIT);
+	g_string_assign(source, "Content-Type: message/rfc822\n\nTo: a@b");
+	while (source->len < 4 * 1024 * 1024)
+		g_string_append(source, ", a@b");
+	merge_refused(source->str, source->len, OPT_E_LIMIT);
+	g_string_assign(source, "A: b\n\n");
+	while (source->len < 4 * 1024 * 1024)
+		g_string_append(source, "--\na: b\n");
+	free(merge(source->str, NULL));
+	g_string_free(source, TRUE);
+}
+
+static void parts_nested_without_end_are_refused(void **state)
+{
+	GString *source = g_string_new(NULL);
+
+	(void)state;
+	for (int i = 0; i < 200; i++)
+		g_string_append_printf(
+		    source, "Content-Type: multipart/mixed; boundary=B%d\n\n--B%d\n", i, i);
+	merge_refused(source->str, source->len, OPT_E_LIMIT);
+	g_string_free(source, TRUE);
+}
+
+static void fields_never_go_out_unread(void **state)
+{
+	(void)state;
+	merge_invalid("Content-Type: multipart/mixed\n\n{{a}}\n");
+	merge_invalid("Content-Type: multipart/mixed; boundary=X\n\n--Y\n\n{{a}}\n");
+	merge_invalid("Content-Transfer-Encoding: x-unknown\n\n{{a}}\n");
+	merge_invalid("Content-Transfer-Encoding: x-uuencode\n\n{{a}}\n");
+	merge_gives("Content-Type: multipart/mixed\n\n{a}\n", NULL,
+	    MERGE_OWN "Content-Type: multipart/mixed\n\n{a}\n");
+	merge_gives("(x)<>@: odd name\n\nbody\n", NULL, MERGE_OWN "(x)<>@: odd name\n\nbody\n");
+}
+
+static void an_error_in_an_encoded_part_says_near(void **state)
+{
+	/* "a\n{{ 1" */
+	struct template_error error = merge_invalid("Content-Transfer-Encoding: base64\n\nYQp7eyAx\n");
+
+	(void)state;
+	assert_non_null(strstr(error.text, "near"));
+	assert_in_range(error.line, 3, 4);
+}
+
 static void ten_megabytes_are_merged(void **state)
 {
 	GString *source = g_string_new("A: b\nContent-Transfer-Encoding: 8bit\n\n{{x}}\n");
@@ -243,6 +300,10 @@ int main(void)
 	    cmocka_unit_test(a_header_that_describes_the_message_takes_no_field),
 	    cmocka_unit_test(a_signed_part_takes_no_field),
 	    cmocka_unit_test(limits_hold),
+	    cmocka_unit_test(headers_without_end_are_refused),
+	    cmocka_unit_test(parts_nested_without_end_are_refused),
+	    cmocka_unit_test(fields_never_go_out_unread),
+	    cmocka_unit_test(an_error_in_an_encoded_part_says_near),
 	    cmocka_unit_test(ten_megabytes_are_merged),
 	    cmocka_unit_test(fields_are_listed_in_order_of_first_use),
 	    cmocka_unit_test(values_that_can_not_be_merged_are_refused),
