@@ -2,10 +2,10 @@
 /*
  * The shell around the core: it brings events in and hands effects out.
  *
- * Whoever in the daemon learns something fills a struct event and calls node_event(); times are filled in there.
- * The node steps the core and passes each effect to the store, to the Postfix driver, or back to whoever asked
- * (node_expect()). node_event() may be called from anywhere on the loop's thread, also from inside a callback of
- * an effect: events that come during a step wait in a queue until it is over.
+ * Whoever in the daemon learns something fills a struct event and calls node_event(); times are filled in
+ * there. The node steps the core and passes each effect to the store, to the Postfix driver, or back to
+ * whoever asked (node_expect()). node_event() may be called from anywhere on the loop's thread, also from
+ * inside a callback of an effect: events that come during a step wait in a queue until it is over.
  */
 #ifndef OPTIMUS_DAEMON_NODE_H
 #define OPTIMUS_DAEMON_NODE_H
@@ -21,10 +21,12 @@ struct driver;
 
 typedef void node_answer_fn(void *context, const struct effect *effect);
 
-/* An event; node fills in its times. Borrows what the event points to until it returns or, when a step is on, copies. */
+/* An event; node fills in its times. Borrows what the event points to until it returns or, when a step is on,
+ * copies. */
 void node_event(struct node *node, struct event *event);
 
-/* A number for `reply` in an event: the answer's effect goes to fn, once. node_forget() when the asker goes away first. */
+/* A number for `reply` in an event: the answer's effect goes to fn, once. node_forget() when the asker goes
+ * away first. */
 uint64_t node_expect(struct node *node, node_answer_fn *fn, void *context);
 void node_forget(struct node *node, uint64_t reply);
 

@@ -6,6 +6,7 @@
 
 #include <stddef.h>
 #include <stdlib.h>
+#include <string.h>
 
 static const char *const kind_names[OUTCOME_KINDS] = {
     [OUTCOME_DEFERRED] = "deferred",
@@ -82,4 +83,29 @@ enum mail_state outcome_merge(enum mail_state state, enum outcome_kind kind)
 		return state;
 	other = outcome_state(kind);
 	return rank(other) > rank(state) ? other : state;
+}
+
+static bool begins_with(const char *text, const char *start)
+{
+	return strncmp(text, start, strlen(start)) == 0;
+}
+
+enum outcome_kind outcome_classify(const char *action, const char *dsn, const char *reason)
+{
+	if (strcmp(action, "delivered") == 0 || strcmp(action, "relayed") == 0 ||
+	    strcmp(action, "expanded") == 0)
+		return OUTCOME_SENT;
+	if (strcmp(action, "failed") == 0)
+		return OUTCOME_BOUNCED;
+	/* qmgr/qmgr_active.c, qmgr_deliver.c, qmgr_queue.c: the queue entry was deferred without an attempt.
+	 */
+	if (begins_with(reason, "delivery temporarily suspended") ||
+	    begins_with(reason, "mail transport unavailable") ||
+	    begins_with(reason, "unknown mail transport error"))
+		return OUTCOME_RETURNED;
+	/* global/sent.c, bounce.c: "trace service failed", "bounce or trace service failure". */
+	if (strcmp(dsn, "4.3.0") == 0 && strstr(reason, "service fail") != NULL &&
+	    strstr(reason, " said: ") == NULL)
+		return OUTCOME_IN_DOUBT;
+	return OUTCOME_DEFERRED;
 }

@@ -48,4 +48,12 @@ enum mail_state outcome_state(enum outcome_kind kind);
 /* The state of a mail in `state` after one more fact: merge(a, b) in any order gives the same. */
 enum mail_state outcome_merge(enum mail_state state, enum outcome_kind kind);
 
+/*
+ * What one report of Postfix's trace service means. `action` is the DSN action (RFC 3464), `dsn` the status,
+ * `reason` the words behind "delivery via RELAY: ". Two kinds of "delayed" are none: a destination or
+ * transport that qmgr(8) suspended was never tried, and a failure of our own servers says nothing about the
+ * delivery.
+ */
+enum outcome_kind outcome_classify(const char *action, const char *dsn, const char *reason);
+
 #endif

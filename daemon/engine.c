@@ -1,0 +1,453 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The engine's life, as a chain of commands to the keeper and looks into the spool:
+ *
+ *   begin    prepare
+ *   settle   status ┬ up       watch master, list the spool          → EVENT_SPOOL alive
+ *                   ├ orphans  stop (they finish what they do), list → EVENT_SPOOL dead
+ *                   └ down     list                                  → EVENT_SPOOL dead
+ *   restart  sweep, write the generation, start, watch master        → EVENT_ENGINE_UP
+ *   master dies → the driver lets go of its connections              → EVENT_ENGINE_DOWN, and the core asks
+ * to settle
+ *
+ * A spool's generation is a number in a file inside of it, so it vanishes with the spool (tmpfs, after a
+ * reboot), and a claim that was made for it can be told from one that was made for another.
+ *
+ * Orderly stops leave a mark: then what is in the active queue was not in delivery, because every delivery
+ * agent was given the time to finish and report.
+ */
+#include "daemon/engine.h"
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "daemon/driver.h"
+#include "daemon/log.h"
+#include "daemon/spool_list.h"
+
+enum { RETRY_MS = 1000, LOOK_AGAIN_MS = 100, LOOKS_MAX = 100 };
+
+enum engine_phase { PHASE_NONE, PHASE_STARTING, PHASE_SETTLING, PHASE_UP, PHASE_DOWN };
+
+/* A look-out for the end of one process. Has memory of its own, which goes when its handle is closed. */
+struct watch {
+	uv_poll_t poll;
+	int pidfd;
+};
+
+struct engine {
+	uv_loop_t *loop;
+	struct node *node;
+	struct driver *driver;
+	struct keeper *keeper;
+	const char *dir; /* of the instance; borrowed from the configuration */
+	char *spool_program;
+	enum engine_phase phase;
+	bool prepared;
+	bool settle_wanted; /* asked for while something else was being done */
+	bool busy;          /* a settle or restart is on its way */
+	bool alive;         /* what `status` said, for the listing that follows */
+	bool stopping;
+	int looks;
+	uint64_t generation;
+	uv_timer_t timer;
+	void (*timer_step)(struct engine *engine);
+	struct watch *watch; /* of master; NULL while none is known */
+	void (*stopped)(void *context);
+	void *stopped_context;
+};
+
+static void look(struct engine *engine);
+static void settle(struct engine *engine);
+static void sweep(struct engine *engine);
+
+const char *engine_state_name(const struct engine *engine)
+{
+	static const char *const names[] = {"none", "starting", "settling", "up", "down"};
+
+	return names[engine->phase];
+}
+
+static void timer_fired(uv_timer_t *timer)
+{
+	struct engine *engine = timer->data;
+
+	if (!engine->stopping)
+		engine->timer_step(engine);
+}
+
+static void again_in(struct engine *engine, uint64_t ms, void (*step)(struct engine *engine))
+{
+	engine->timer_step = step;
+	uv_timer_start(&engine->timer, timer_fired, ms, 0);
+}
+
+/* Files of ours in a folder of the spool that this Postfix does not use. */
+static void spool_file(const struct engine *engine, const char *name, char *path, size_t size)
+{
+	snprintf(path, size, "%s/spool/flush/%s", engine->dir, name);
+}
+
+static uint64_t read_number(const struct engine *engine, const char *name)
+{
+	char path[4096];
+	uint64_t number = 0;
+	FILE *file;
+
+	spool_file(engine, name, path, sizeof(path));
+	file = fopen(path, "re");
+	if (file == NULL)
+		return 0;
+	if (fscanf(file, "%" SCNu64, &number) != 1)
+		number = 0;
+	fclose(file);
+	return number;
+}
+
+static void write_number(const struct engine *engine, const char *name, uint64_t number)
+{
+	char path[4096];
+	FILE *file;
+
+	spool_file(engine, name, path, sizeof(path));
+	file = fopen(path, "we");
+	if (file == NULL || fprintf(file, "%" PRIu64 "\n", number) < 0)
+		log_error("spool_not_writable", "path", path, NULL);
+	if (file != NULL)
+		fclose(file);
+}
+
+static void watch_closed(uv_handle_t *handle)
+{
+	struct watch *watch = (struct watch *)handle;
+
+	close(watch->pidfd);
+	free(watch);
+}
+
+static void stop_watching(struct engine *engine)
+{
+	if (engine->watch == NULL)
+		return;
+	uv_close((uv_handle_t *)&engine->watch->poll, watch_closed);
+	engine->watch = NULL;
+}
+
+/* Postfix's master is no more. */
+static void master_died(uv_poll_t *poll, int status, int events)
+{
+	struct engine *engine = poll->data;
+	struct event event = {.type = EVENT_ENGINE_DOWN};
+
+	(void)status;
+	(void)events;
+	stop_watching(engine);
+	if (engine->stopping)
+		return;
+	log_warning("postfix_died", "advice", "its mails are settled, then it is started again", NULL);
+	engine->phase = PHASE_DOWN;
+	driver_stop(engine->driver);
+	node_event(engine->node, &event);
+}
+
+/* Watches the process that `status` named: "up PID". False when it is gone already. */
+static bool watch_master(struct engine *engine, const char *output)
+{
+	int pid;
+	int pidfd;
+
+	if (engine->watch != NULL)
+		return true;
+	if (sscanf(output, "up %d", &pid) != 1)
+		return false;
+	pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+	if (pidfd < 0)
+		return false;
+	engine->watch = calloc(1, sizeof(*engine->watch));
+	if (engine->watch == NULL)
+		abort();
+	engine->watch->pidfd = pidfd;
+	uv_poll_init(engine->loop, &engine->watch->poll, pidfd);
+	engine->watch->poll.data = engine;
+	uv_poll_start(&engine->watch->poll, UV_READABLE, master_died);
+	return true;
+}
+
+/* Something that was asked for is over; goes on with what was asked meanwhile. */
+static void idle(struct engine *engine)
+{
+	engine->busy = false;
+	if (engine->settle_wanted && !engine->stopping)
+		settle(engine);
+}
+
+static void tell_spool(struct engine *engine, const struct spool_list *list)
+{
+	struct event event = {.type = EVENT_SPOOL};
+	bool drained =
+	    !engine->alive && engine->generation != 0 && read_number(engine, "drained") == engine->generation;
+
+	for (size_t i = 0; drained && i < list->count; i++) {
+		if (list->entries[i].place == SPOOL_ACTIVE)
+			list->entries[i].place = SPOOL_INCOMING;
+	}
+	log_info("spool_settled", "alive", engine->alive ? "yes" : "no", "files", log_u64(list->count), NULL);
+	engine->phase = engine->alive ? PHASE_UP : PHASE_DOWN;
+	if (engine->alive)
+		driver_start(engine->driver);
+	event.spool.alive = engine->alive;
+	event.spool.generation = engine->generation;
+	event.spool.entries = list->entries;
+	event.spool.count = list->count;
+	node_event(engine->node, &event);
+	idle(engine);
+}
+
+static void listed(void *context, int status, const struct spool_list *list)
+{
+	struct engine *engine = context;
+
+	if (engine->stopping)
+		return;
+	if (engine->alive && engine->watch == NULL) {
+		/* Postfix died while we looked: what was seen is no longer so. */
+		engine->settle_wanted = true;
+		idle(engine);
+	} else if (status != 0) {
+		again_in(engine, RETRY_MS, look);
+	} else if (list->nameless_writing && engine->alive && engine->looks++ < LOOKS_MAX) {
+		again_in(engine, LOOK_AGAIN_MS, look);
+	} else {
+		tell_spool(engine, list);
+	}
+}
+
+static void look(struct engine *engine)
+{
+	spool_list_run(engine->loop, engine->spool_program, engine->dir, listed, engine);
+}
+
+static void orphans_ended(void *context, int exit_status, const char *output)
+{
+	struct engine *engine = context;
+
+	(void)output;
+	if (engine->stopping)
+		return;
+	if (exit_status != 0)
+		again_in(engine, RETRY_MS, settle);
+	else
+		look(engine);
+}
+
+static void status_known(void *context, int exit_status, const char *output)
+{
+	struct engine *engine = context;
+
+	if (engine->stopping)
+		return;
+	engine->looks = 0;
+	engine->generation = read_number(engine, "generation");
+	engine->alive = exit_status == 0 && watch_master(engine, output);
+	if (engine->alive || exit_status == 1) {
+		look(engine);
+	} else if (exit_status == 2) {
+		log_info("postfix_orphans_finish", NULL);
+		keeper_run(engine->keeper, KEEPER_STOP, orphans_ended, engine);
+	} else {
+		log_error("postfix_state_unknown", "status", log_int(exit_status), NULL);
+		again_in(engine, RETRY_MS, settle);
+	}
+}
+
+static void settle(struct engine *engine)
+{
+	engine->busy = true;
+	engine->settle_wanted = false;
+	keeper_run(engine->keeper, KEEPER_STATUS, status_known, engine);
+}
+
+void engine_settle(struct engine *engine)
+{
+	if (engine->phase == PHASE_NONE || engine->stopping)
+		return;
+	if (engine->phase != PHASE_UP)
+		engine->phase = PHASE_SETTLING;
+	engine->settle_wanted = true;
+	if (engine->prepared && !engine->busy)
+		settle(engine);
+}
+
+static void started_status(void *context, int exit_status, const char *output)
+{
+	struct engine *engine = context;
+	struct event event = {.type = EVENT_ENGINE_UP};
+
+	if (engine->stopping)
+		return;
+	if (exit_status != 0 || !watch_master(engine, output)) {
+		log_error("postfix_start_failed", "advice", "see its log; it is tried again", NULL);
+		again_in(engine, RETRY_MS, sweep);
+		return;
+	}
+	engine->phase = PHASE_UP;
+	log_info("postfix_up", "generation", log_u64(engine->generation), NULL);
+	driver_start(engine->driver);
+	event.engine_up.generation = engine->generation;
+	node_event(engine->node, &event);
+	idle(engine);
+}
+
+static void started(void *context, int exit_status, const char *output)
+{
+	struct engine *engine = context;
+
+	(void)output;
+	if (engine->stopping)
+		return;
+	if (exit_status != 0) {
+		log_error("postfix_start_failed", "status", log_int(exit_status), "advice",
+		    "it is tried again", NULL);
+		again_in(engine, RETRY_MS, sweep);
+		return;
+	}
+	keeper_run(engine->keeper, KEEPER_STATUS, started_status, engine);
+}
+
+static void swept(void *context, int exit_status, const char *output)
+{
+	struct engine *engine = context;
+	struct timespec now;
+
+	(void)output;
+	if (engine->stopping)
+		return;
+	if (exit_status != 0) {
+		log_error("spool_sweep_failed", "status", log_int(exit_status), NULL);
+		again_in(engine, RETRY_MS, sweep);
+		return;
+	}
+	clock_gettime(CLOCK_REALTIME, &now);
+	engine->generation = (uint64_t)now.tv_sec * USEC_PER_SEC + (uint64_t)now.tv_nsec / 1000;
+	write_number(engine, "drained", 0);
+	write_number(engine, "generation", engine->generation);
+	keeper_run(engine->keeper, KEEPER_START, started, engine);
+}
+
+static void sweep(struct engine *engine)
+{
+	keeper_run(engine->keeper, KEEPER_SWEEP, swept, engine);
+}
+
+void engine_restart(struct engine *engine)
+{
+	if (engine->phase == PHASE_NONE || engine->stopping)
+		return;
+	engine->phase = PHASE_STARTING;
+	engine->busy = true;
+	sweep(engine);
+}
+
+void engine_remove_file(struct engine *engine, const char *file)
+{
+	if (engine->phase == PHASE_NONE)
+		return;
+	log_info("spool_file_removed", "file", file, NULL);
+	spool_remove_run(engine->loop, engine->spool_program, engine->dir, file);
+}
+
+static void prepare(struct engine *engine);
+
+static void prepared(void *context, int exit_status, const char *output)
+{
+	struct engine *engine = context;
+
+	(void)output;
+	if (engine->stopping)
+		return;
+	if (exit_status != 0) {
+		log_error("postfix_not_prepared", "status", log_int(exit_status), "advice",
+		    "the reason stands above; it is tried again", NULL);
+		engine->phase = PHASE_DOWN;
+		again_in(engine, 10 * RETRY_MS, prepare);
+		return;
+	}
+	engine->prepared = true;
+	idle(engine);
+}
+
+static void prepare(struct engine *engine)
+{
+	keeper_run(engine->keeper, KEEPER_PREPARE, prepared, engine);
+}
+
+void engine_begin(struct engine *engine)
+{
+	if (engine->phase == PHASE_NONE)
+		return;
+	engine->busy = true;
+	prepare(engine);
+}
+
+struct engine *engine_new(uv_loop_t *loop, struct node *node, struct driver *driver, struct keeper *keeper)
+{
+	struct engine *engine = calloc(1, sizeof(*engine));
+
+	if (engine == NULL ||
+	    asprintf(&engine->spool_program, "%s/optimus-spool", node_config(node)->libexec) < 0)
+		abort();
+	engine->loop = loop;
+	engine->node = node;
+	engine->driver = driver;
+	engine->keeper = keeper;
+	engine->dir = node_config(node)->postfix_dir;
+	engine->phase = keeper == NULL ? PHASE_NONE : PHASE_STARTING;
+	uv_timer_init(loop, &engine->timer);
+	engine->timer.data = engine;
+	return engine;
+}
+
+static void ended(void *context, int exit_status, const char *output)
+{
+	struct engine *engine = context;
+
+	if (exit_status == 0 && strncmp(output, "drained", 7) == 0)
+		write_number(engine, "drained", engine->generation);
+	engine->phase = PHASE_DOWN;
+	engine->stopped(engine->stopped_context);
+}
+
+void engine_stop(struct engine *engine, void (*fn)(void *context), void *context)
+{
+	engine->stopping = true;
+	uv_timer_stop(&engine->timer);
+	if (engine->phase == PHASE_NONE || !engine->prepared) {
+		fn(context);
+		return;
+	}
+	engine->stopped = fn;
+	engine->stopped_context = context;
+	keeper_run(engine->keeper, KEEPER_STOP, ended, engine);
+}
+
+static void timer_closed(uv_handle_t *handle)
+{
+	struct engine *engine = handle->data;
+
+	free(engine->spool_program);
+	free(engine);
+}
+
+void engine_free(struct engine *engine)
+{
+	if (engine == NULL)
+		return;
+	engine->stopping = true;
+	stop_watching(engine);
+	uv_close((uv_handle_t *)&engine->timer, timer_closed);
+}

@@ -1,0 +1,353 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * optimusd: one node.
+ *
+ * Start: configuration → lock on the data folder → the keeper is forked → root is given up → identity → Redis
+ * → the store is claimed → batches are recovered → the outcome socket opens → Postfix is settled → the API
+ * opens.
+ *
+ * The parts and who owns them: main owns all; node.c is the shell around the core; engine.c and driver.c look
+ * after Postfix; http_server.c answers clients. Everything runs on one libuv loop.
+ *
+ * End (SIGTERM, SIGINT): the API closes → Postfix's deliveries under way finish, for a few seconds → what
+ * they reported is stored → Redis ends → exit 0. A second signal ends at once; nothing is lost by that
+ * either.
+ *
+ * Exit codes (sysexits.h): 0, 64 usage, 69 a part is missing, 73 the data folder can't be used, 75 another
+ * optimusd runs there, 77 rights, 78 configuration or key.
+ */
+#include <signal.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sysexits.h>
+#include <unistd.h>
+#include <uv.h>
+
+#include "daemon/config.h"
+#include "daemon/driver.h"
+#include "daemon/engine.h"
+#include "daemon/http_server.h"
+#include "daemon/keeper.h"
+#include "daemon/log.h"
+#include "daemon/node_start.h"
+#include "daemon/outcome_server.h"
+#include "daemon/privileges.h"
+#include "daemon/redis_check.h"
+#include "daemon/redis_server.h"
+#include "daemon/store_redis.h"
+#include "daemon/version.h"
+#include "dht/identity.h"
+#include "queue/error.h"
+
+enum { ERROR_SIZE = 512, DRAIN_CHECK_MS = 20, DRAIN_MAX_MS = 3000, SOCKET_PATH_MAX = 100 };
+
+struct daemon {
+	struct config config;
+	struct identity identity;
+	struct cluster_key key;
+	int lock;
+	int keeper_fd;
+	uv_loop_t loop;
+	uv_signal_t terminate, interrupt;
+	uv_timer_t drain;
+	int drained_ms;
+	struct keeper *keeper;
+	struct redis_server *redis;
+	struct store *store;
+	struct node *node;
+	struct driver *driver;
+	struct engine *engine;
+	struct outcome_server *outcomes;
+	struct http_server *http;
+	bool stopping;
+	int exit_code;
+};
+
+static void stop(struct daemon *daemon, int exit_code);
+
+/* Redis tells how it is, the first time and later. */
+static void redis_state(void *context, enum redis_server_state state, bool full)
+{
+	struct daemon *daemon = context;
+
+	if (state == REDIS_SERVER_STOPPED) {
+		uv_stop(&daemon->loop);
+		return;
+	}
+	if (daemon->store != NULL)
+		store_redis_set_full(daemon->store, full);
+}
+
+static void recovered(void *context)
+{
+	struct daemon *daemon = context;
+	char *path;
+
+	if (daemon->stopping)
+		return;
+	if (asprintf(&path, "%s/outcome.sock", daemon->config.data) < 0)
+		abort();
+	if (outcome_server_new(&daemon->loop, daemon->node, path, &daemon->outcomes) != 0 ||
+	    http_server_listen(daemon->http) != 0) {
+		free(path);
+		stop(daemon, EX_OSERR);
+		return;
+	}
+	free(path);
+	engine_begin(daemon->engine);
+	log_info("node_up", "api", daemon->config.api.items[0], "postfix", engine_state_name(daemon->engine),
+	    NULL);
+}
+
+static void store_claimed(void *context, int status, const char *message)
+{
+	struct daemon *daemon = context;
+
+	if (daemon->stopping)
+		return;
+	if (status != 0) {
+		log_error("store_not_claimed", "reason", message, NULL);
+		stop(daemon, EX_CONFIG);
+		return;
+	}
+	node_recover(daemon->node, recovered, daemon);
+}
+
+/* A Redis of the operator's own must not lose writes. */
+static int check_external_redis(const struct config *config)
+{
+	char error[ERROR_SIZE] = "";
+
+	if (config->redis == NULL ||
+	    redis_check_durability(config->redis + strlen("unix:"), error, sizeof(error)) == 0)
+		return 0;
+	log_error("redis_refused", "reason", error, NULL);
+	return OPT_E_DENIED;
+}
+
+static int open_store(struct daemon *daemon)
+{
+	const struct config *config = &daemon->config;
+	const char *socket;
+	char *folder;
+	int status;
+
+	if (config->redis != NULL) {
+		socket = config->redis + strlen("unix:");
+	} else {
+		if (asprintf(&folder, "%s/redis", config->data) < 0)
+			abort();
+		status = redis_server_new(
+		    &daemon->loop, folder, config->ballast, redis_state, daemon, &daemon->redis);
+		free(folder);
+		if (status != 0) {
+			log_error("redis_not_started", "error", opt_strerror(status), NULL);
+			return status;
+		}
+		socket = redis_server_socket(daemon->redis);
+	}
+	daemon->store = store_redis_new(&daemon->loop, socket, node_store_done, daemon->node);
+	return 0;
+}
+
+static void signalled(uv_signal_t *signal, int number)
+{
+	struct daemon *daemon = signal->data;
+
+	log_info("signal", "number", log_int(number), NULL);
+	if (daemon->stopping)
+		_exit(0);
+	stop(daemon, 0);
+}
+
+/* The last outcomes are stored: Redis may end. */
+static void end_redis(struct daemon *daemon)
+{
+	if (daemon->redis != NULL)
+		redis_server_stop(daemon->redis);
+	else
+		uv_stop(&daemon->loop);
+}
+
+static void drain_store(uv_timer_t *timer)
+{
+	struct daemon *daemon = timer->data;
+
+	daemon->drained_ms += DRAIN_CHECK_MS;
+	if (daemon->store != NULL && store_redis_pending(daemon->store) > 0 &&
+	    daemon->drained_ms < DRAIN_MAX_MS)
+		return;
+	uv_timer_stop(timer);
+	end_redis(daemon);
+}
+
+static void postfix_stopped(void *context)
+{
+	struct daemon *daemon = context;
+
+	uv_timer_start(&daemon->drain, drain_store, 0, DRAIN_CHECK_MS);
+}
+
+static void stop(struct daemon *daemon, int exit_code)
+{
+	if (daemon->stopping)
+		return;
+	daemon->stopping = true;
+	daemon->exit_code = exit_code;
+	http_server_free(daemon->http);
+	daemon->http = NULL;
+	driver_stop(daemon->driver);
+	engine_stop(daemon->engine, postfix_stopped, daemon);
+}
+
+static void watch_signals(struct daemon *daemon)
+{
+	signal(SIGPIPE, SIG_IGN);
+	uv_signal_init(&daemon->loop, &daemon->terminate);
+	uv_signal_init(&daemon->loop, &daemon->interrupt);
+	uv_timer_init(&daemon->loop, &daemon->drain);
+	daemon->terminate.data = daemon;
+	daemon->interrupt.data = daemon;
+	daemon->drain.data = daemon;
+	uv_signal_start(&daemon->terminate, signalled, SIGTERM);
+	uv_signal_start(&daemon->interrupt, signalled, SIGINT);
+}
+
+static int run(struct daemon *daemon)
+{
+	uv_loop_init(&daemon->loop);
+	watch_signals(daemon);
+	if (daemon->keeper_fd >= 0)
+		daemon->keeper = keeper_new(&daemon->loop, daemon->keeper_fd);
+	daemon->node = node_new(&daemon->loop, &daemon->config, &daemon->identity.node);
+	daemon->driver = driver_new(&daemon->loop, daemon->node);
+	daemon->engine = engine_new(&daemon->loop, daemon->node, daemon->driver, daemon->keeper);
+	daemon->http = http_server_new(daemon->node, &daemon->loop);
+	if (check_external_redis(&daemon->config) != 0 || open_store(daemon) != 0) {
+		daemon->exit_code = EX_UNAVAILABLE;
+		return daemon->exit_code;
+	}
+	node_attach(daemon->node, daemon->store, daemon->engine, daemon->driver);
+	store_redis_claim(daemon->store, &daemon->identity.node, store_claimed, daemon);
+	uv_run(&daemon->loop, UV_RUN_DEFAULT);
+	return daemon->exit_code;
+}
+
+/* Frees everything, so that a leak checker sees what was forgotten. */
+static void clean_up(struct daemon *daemon)
+{
+	http_server_free(daemon->http);
+	outcome_server_free(daemon->outcomes);
+	engine_free(daemon->engine);
+	driver_free(daemon->driver);
+	keeper_free(daemon->keeper);
+	node_stop(daemon->node);
+	if (daemon->store != NULL)
+		store_free(daemon->store);
+	redis_server_free(daemon->redis);
+	uv_close((uv_handle_t *)&daemon->terminate, NULL);
+	uv_close((uv_handle_t *)&daemon->interrupt, NULL);
+	uv_close((uv_handle_t *)&daemon->drain, NULL);
+	while (uv_run(&daemon->loop, UV_RUN_NOWAIT) != 0)
+		;
+	uv_loop_close(&daemon->loop);
+	node_free(daemon->node);
+	identity_wipe(&daemon->identity);
+	cluster_key_wipe(&daemon->key);
+	config_done(&daemon->config);
+}
+
+static int fail(int exit_code, const char *error)
+{
+	fprintf(stderr, "optimusd: %s\n", error);
+	return exit_code;
+}
+
+/* What has to be done as root, and giving root up. Returns an exit code. */
+static int become_user(struct daemon *daemon, char *error)
+{
+	const struct config *config = &daemon->config;
+	int status = cluster_key_load(config->key_file, &daemon->key, error, ERROR_SIZE);
+
+	daemon->keeper_fd = -1;
+	if (status != 0)
+		return EX_CONFIG;
+	status = privileges_open_data(config, &daemon->lock, error, ERROR_SIZE);
+	if (status != 0)
+		return status == OPT_E_AGAIN       ? EX_TEMPFAIL
+		       : status == OPT_E_NOT_FOUND ? EX_NOUSER
+		                                   : EX_CANTCREAT;
+	if (config->postfix_dir != NULL) {
+		if (geteuid() != 0) {
+			snprintf(error, ERROR_SIZE,
+			    "Postfix's master needs root: start optimusd as root (it gives root up), or "
+			    "with --postfix none");
+			return EX_NOPERM;
+		}
+		daemon->keeper_fd = keeper_fork(config, daemon->lock);
+		if (daemon->keeper_fd < 0) {
+			snprintf(error, ERROR_SIZE, "can't fork");
+			return EX_OSERR;
+		}
+	}
+	return privileges_drop(config, error, ERROR_SIZE) == 0 ? 0 : EX_NOPERM;
+}
+
+static int load_identity(struct daemon *daemon, char *error)
+{
+	char *path;
+	int status;
+
+	if (asprintf(&path, "%s/identity", daemon->config.data) < 0)
+		abort();
+	status = identity_load(path, &daemon->identity, error, ERROR_SIZE);
+	free(path);
+	return status == 0 ? 0 : EX_CONFIG;
+}
+
+/* sockaddr_un has room for 107 bytes; the longest name that we put behind the folder has to fit. */
+static int check_lengths(const struct config *config, char *error)
+{
+	const char *folder = config->postfix_dir == NULL ? config->data : config->postfix_dir;
+
+	if (strlen(folder) + strlen("/spool/private/optimus-pickup") <= SOCKET_PATH_MAX)
+		return 0;
+	snprintf(
+	    error, ERROR_SIZE, "the path %s is too long for the sockets in it: use a shorter --data", folder);
+	return EX_CONFIG;
+}
+
+int main(int argc, char **argv)
+{
+	struct daemon daemon = {.exit_code = 0};
+	char error[ERROR_SIZE] = "";
+	char hex[OPT_ID_HEX];
+	bool done;
+	int status;
+
+	umask(027);
+	if (sodium_init() < 0)
+		return fail(EX_SOFTWARE, "libsodium can't be used");
+	if (config_read(argc, argv, &daemon.config, &done) != 0)
+		return EX_USAGE;
+	if (done) {
+		config_done(&daemon.config);
+		return 0;
+	}
+	status = check_lengths(&daemon.config, error);
+	if (status == 0)
+		status = become_user(&daemon, error);
+	if (status == 0)
+		status = load_identity(&daemon, error);
+	if (status != 0)
+		return fail(status, error);
+	log_info("node_starting", "node", id_to_hex(&daemon.identity.node, hex), "version", OPTIMUS_VERSION,
+	    "data", daemon.config.data, NULL);
+	status = run(&daemon);
+	clean_up(&daemon);
+	log_info("node_ended", "status", log_int(status), NULL);
+	return status;
+}

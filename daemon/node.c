@@ -1,0 +1,505 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The shell around the core: events in, effects out, on one thread.
+ *
+ * node_event() steps the core at once and puts the effects at the end of a queue; whoever called first
+ * carries the queue out, in the order of the steps. So an effect's receiver may bring in the next event
+ * without the order of writes to the store ever changing.
+ *
+ * At start the node claims the store, hands every batch record and left-over upload to the core, and only
+ * then lets it go on; see queue/recover.c for the rest of the way.
+ */
+#include "daemon/node.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <uv.h>
+
+#include "daemon/disk.h"
+#include "daemon/driver.h"
+#include "daemon/engine.h"
+#include "daemon/log.h"
+#include "daemon/node_start.h"
+#include "queue/error.h"
+#include "queue/message/address.h"
+#include "queue/message/recipients.h"
+#include "queue/tree.h"
+
+/* Somebody who waits for an answer. */
+struct asker {
+	RB_ENTRY(asker) node;
+	uint64_t reply;
+	node_answer_fn *fn;
+	void *context;
+};
+RB_HEAD(asker_tree, asker);
+
+/* The effects of one step, waiting to be carried out. */
+struct round {
+	TAILQ_ENTRY(round) link;
+	struct effects effects;
+};
+
+struct waiter {
+	TAILQ_ENTRY(waiter) link;
+	void (*fn)(void *context);
+	void *context;
+};
+
+enum { RATE_SECONDS = 10 };
+
+struct node {
+	const struct config *config;
+	struct opt_id id;
+	uv_loop_t *loop;
+	uv_timer_t timer;
+	struct core *core;
+	struct store *store;
+	struct engine *engine;
+	struct driver *driver;
+	struct asker_tree askers;
+	uint64_t next_reply;
+	TAILQ_HEAD(, round) rounds;
+	bool carrying_out;
+	TAILQ_HEAD(waiter_list, waiter) waiters;
+	struct {
+		uint64_t second;
+		uint64_t sent;
+	} rate[RATE_SECONDS + 1];
+	uint64_t sent_seen;
+	void (*recovered)(void *context);
+	void *recovered_context;
+};
+
+static int compare_askers(const struct asker *a, const struct asker *b)
+{
+	return a->reply < b->reply ? -1 : a->reply > b->reply;
+}
+
+RB_GENERATE_STATIC(asker_tree, asker, node, compare_askers)
+
+static uint64_t clock_us(clockid_t clock)
+{
+	struct timespec now;
+
+	clock_gettime(clock, &now);
+	return (uint64_t)now.tv_sec * USEC_PER_SEC + (uint64_t)now.tv_nsec / 1000;
+}
+
+static void answer(struct node *node, const struct effect *effect)
+{
+	struct asker key = {.reply = effect->reply};
+	struct asker *asker = RB_FIND(asker_tree, &node->askers, &key);
+	node_answer_fn *fn;
+	void *context;
+
+	if (asker == NULL)
+		return;
+	fn = asker->fn;
+	context = asker->context;
+	RB_REMOVE(asker_tree, &node->askers, asker);
+	free(asker);
+	fn(context, effect);
+}
+
+uint64_t node_expect(struct node *node, node_answer_fn *fn, void *context)
+{
+	struct asker *asker = calloc(1, sizeof(*asker));
+
+	if (asker == NULL)
+		abort();
+	asker->reply = node->next_reply++;
+	asker->fn = fn;
+	asker->context = context;
+	RB_INSERT(asker_tree, &node->askers, asker);
+	return asker->reply;
+}
+
+void node_forget(struct node *node, uint64_t reply)
+{
+	struct asker key = {.reply = reply};
+	struct asker *asker = RB_FIND(asker_tree, &node->askers, &key);
+
+	if (asker == NULL)
+		return;
+	RB_REMOVE(asker_tree, &node->askers, asker);
+	free(asker);
+}
+
+struct load {
+	struct node *node;
+	struct opt_id id;
+};
+
+static struct load *load_new(struct node *node, const struct opt_id *id)
+{
+	struct load *load = calloc(1, sizeof(*load));
+
+	if (load == NULL)
+		abort();
+	load->node = node;
+	load->id = *id;
+	return load;
+}
+
+static void journal_read_done(void *context, int status, const struct span *values, size_t count)
+{
+	struct load *load = context;
+	struct event event = {.type = EVENT_JOURNAL_LOADED};
+
+	event.journal_loaded.id = load->id;
+	event.journal_loaded.status = status == OPT_E_NOT_FOUND ? 0 : status;
+	event.journal_loaded.entries = values;
+	event.journal_loaded.count = status == 0 ? count : 0;
+	node_event(load->node, &event);
+	free(load);
+}
+
+/* The domains of a shard's recipients, for the order of feeding. */
+static void shard_read_done(void *context, int status, const struct span *values, size_t count)
+{
+	struct load *load = context;
+	struct event event = {.type = EVENT_SHARD_LOADED};
+	struct recipients *recipients = NULL;
+	char(*domains)[ADDRESS_MAX + 1] = NULL;
+	const char **pointers = NULL;
+	size_t mails = 0;
+
+	if (status == 0)
+		status =
+		    count == 1 ? recipients_open(values[0].data, values[0].len, &recipients) : OPT_E_INVALID;
+	if (status == 0) {
+		mails = recipients_count(recipients);
+		domains = calloc(mails, sizeof(*domains));
+		pointers = calloc(mails, sizeof(*pointers));
+		if (domains == NULL || pointers == NULL)
+			abort();
+		for (size_t i = 0; i < mails; i++)
+			pointers[i] = address_domain(recipients_email(recipients, i), domains[i]);
+	} else {
+		char hex[OPT_ID_HEX];
+
+		log_error("shard_unreadable", "shard", id_to_hex(&load->id, hex), "error",
+		    opt_strerror(status), NULL);
+	}
+	event.shard_loaded.shard = load->id;
+	event.shard_loaded.status = status;
+	event.shard_loaded.domains = pointers;
+	event.shard_loaded.count = mails;
+	node_event(load->node, &event);
+	recipients_free(recipients);
+	free(pointers);
+	free(domains);
+	free(load);
+}
+
+static void set_timer(struct node *node, struct boot_time deadline)
+{
+	uint64_t now = clock_us(CLOCK_BOOTTIME);
+	uint64_t wait = deadline.us > now ? deadline.us - now : 0;
+
+	uv_timer_start(&node->timer, node_timer_fired, (wait + USEC_PER_MSEC - 1) / USEC_PER_MSEC, 0);
+}
+
+static void carry_out(struct node *node, const struct effect *effect)
+{
+	switch (effect->type) {
+	case EFFECT_STORE_UPLOAD:
+	case EFFECT_STORE_SHARD:
+	case EFFECT_STORE_COMMIT:
+	case EFFECT_STORE_DROP_UPLOAD:
+	case EFFECT_STORE_APPEND:
+	case EFFECT_STORE_SQUASH:
+		store_apply(node->store, effect);
+		return;
+	case EFFECT_LOAD_JOURNAL:
+		store_read_journal(node->store, &effect->id, journal_read_done, load_new(node, &effect->id));
+		return;
+	case EFFECT_LOAD_SHARD:
+		store_read_shard(
+		    node->store, &effect->id, &effect->upload, shard_read_done, load_new(node, &effect->id));
+		return;
+	case EFFECT_ENGINE_SETTLE:
+		engine_settle(node->engine);
+		return;
+	case EFFECT_ENGINE_RESTART:
+		engine_restart(node->engine);
+		return;
+	case EFFECT_SPOOL_REMOVE:
+		engine_remove_file(node->engine, effect->text);
+		return;
+	case EFFECT_FEED:
+		driver_feed(node->driver, effect);
+		return;
+	case EFFECT_OUTCOME_ANSWER:
+	case EFFECT_UPLOAD_ANSWER:
+		answer(node, effect);
+		return;
+	case EFFECT_TIMER:
+		set_timer(node, effect->deadline);
+		return;
+	case EFFECT_BATCH_ACCEPTED:
+		log_info("batch_accepted", "batch", effect->text, NULL);
+		return;
+	case EFFECT_BATCH_DONE:
+		log_info("batch_done", "batch", effect->text, NULL);
+		return;
+	}
+}
+
+static void count_sent(struct node *node)
+{
+	uint64_t sent = core_numbers(node->core).sent;
+	uint64_t second = clock_us(CLOCK_BOOTTIME) / USEC_PER_SEC;
+	size_t slot = second % (RATE_SECONDS + 1);
+
+	if (node->rate[slot].second != second) {
+		node->rate[slot].second = second;
+		node->rate[slot].sent = 0;
+	}
+	node->rate[slot].sent += sent - node->sent_seen;
+	node->sent_seen = sent;
+}
+
+double node_rate(const struct node *node)
+{
+	uint64_t second = clock_us(CLOCK_BOOTTIME) / USEC_PER_SEC;
+	uint64_t sent = 0;
+
+	for (size_t i = 0; i <= RATE_SECONDS; i++) {
+		if (node->rate[i].second < second && node->rate[i].second + RATE_SECONDS >= second)
+			sent += node->rate[i].sent;
+	}
+	return (double)sent / RATE_SECONDS;
+}
+
+static void carry_out_rounds(struct node *node)
+{
+	struct round *round;
+
+	node->carrying_out = true;
+	while ((round = TAILQ_FIRST(&node->rounds)) != NULL) {
+		for (size_t i = 0; i < round->effects.count; i++)
+			carry_out(node, &round->effects.items[i]);
+		TAILQ_REMOVE(&node->rounds, round, link);
+		effects_done(&round->effects);
+		free(round);
+	}
+	node->carrying_out = false;
+}
+
+void node_event(struct node *node, struct event *event)
+{
+	struct round *round = calloc(1, sizeof(*round));
+
+	if (round == NULL)
+		abort();
+	effects_init(&round->effects);
+	event->now.us = clock_us(CLOCK_BOOTTIME);
+	event->utc.us = clock_us(CLOCK_REALTIME);
+	core_step(node->core, event, &round->effects);
+	count_sent(node);
+	TAILQ_INSERT_TAIL(&node->rounds, round, link);
+	if (!node->carrying_out)
+		carry_out_rounds(node);
+}
+
+void node_timer_fired(uv_timer_t *timer)
+{
+	struct event event = {.type = EVENT_TICK};
+
+	node_event(timer->data, &event);
+}
+
+void node_wait_store(struct node *node, void (*fn)(void *context), void *context)
+{
+	struct waiter *waiter = calloc(1, sizeof(*waiter));
+
+	if (waiter == NULL)
+		abort();
+	waiter->fn = fn;
+	waiter->context = context;
+	TAILQ_INSERT_TAIL(&node->waiters, waiter, link);
+}
+
+void node_wait_store_cancel(struct node *node, void *context)
+{
+	struct waiter *waiter, *next;
+
+	for (waiter = TAILQ_FIRST(&node->waiters); waiter != NULL; waiter = next) {
+		next = TAILQ_NEXT(waiter, link);
+		if (waiter->context != context)
+			continue;
+		TAILQ_REMOVE(&node->waiters, waiter, link);
+		free(waiter);
+	}
+}
+
+static void wake_waiters(struct node *node)
+{
+	struct waiter *last = TAILQ_LAST(&node->waiters, waiter_list);
+	struct waiter *waiter;
+	bool more = last != NULL;
+
+	/* Those who ask again inside their call stand behind `last` and have to wait for the next time. */
+	while (more && (waiter = TAILQ_FIRST(&node->waiters)) != NULL) {
+		void (*fn)(void *context) = waiter->fn;
+		void *context = waiter->context;
+
+		more = waiter != last;
+		TAILQ_REMOVE(&node->waiters, waiter, link);
+		free(waiter);
+		fn(context);
+	}
+}
+
+void node_store_done(void *context, uint64_t token, int status)
+{
+	struct node *node = context;
+	struct event event = {.type = EVENT_STORE_DONE};
+
+	if (status != 0)
+		log_warning("store_write_failed", "error", opt_strerror(status), NULL);
+	event.store_done.token = token;
+	event.store_done.status = status;
+	node_event(node, &event);
+	wake_waiters(node);
+}
+
+struct node *node_new(uv_loop_t *loop, const struct config *config, const struct opt_id *id)
+{
+	struct node *node = calloc(1, sizeof(*node));
+	struct core_config core_config = config->core;
+
+	if (node == NULL)
+		abort();
+	node->config = config;
+	node->loop = loop;
+	node->id = *id;
+	node->next_reply = 1;
+	RB_INIT(&node->askers);
+	TAILQ_INIT(&node->rounds);
+	TAILQ_INIT(&node->waiters);
+	core_config.node = *id;
+	node->core = core_new(&core_config);
+	uv_timer_init(loop, &node->timer);
+	node->timer.data = node;
+	return node;
+}
+
+void node_attach(struct node *node, struct store *store, struct engine *engine, struct driver *driver)
+{
+	node->store = store;
+	node->engine = engine;
+	node->driver = driver;
+}
+
+void node_free(struct node *node)
+{
+	struct asker *asker, *next;
+
+	if (node == NULL)
+		return;
+	RB_FOREACH_SAFE (asker, asker_tree, &node->askers, next) {
+		RB_REMOVE(asker_tree, &node->askers, asker);
+		free(asker);
+	}
+	while (!TAILQ_EMPTY(&node->waiters))
+		node_wait_store_cancel(node, TAILQ_FIRST(&node->waiters)->context);
+	core_free(node->core);
+	free(node);
+}
+
+void node_stop(struct node *node)
+{
+	uv_timer_stop(&node->timer);
+	uv_close((uv_handle_t *)&node->timer, NULL);
+}
+
+const struct core *node_core(const struct node *node)
+{
+	return node->core;
+}
+
+struct store *node_store(const struct node *node)
+{
+	return node->store;
+}
+
+const struct config *node_config(const struct node *node)
+{
+	return node->config;
+}
+
+const struct opt_id *node_id(const struct node *node)
+{
+	return &node->id;
+}
+
+const char *node_postfix_state(const struct node *node)
+{
+	return engine_state_name(node->engine);
+}
+
+int node_room(const struct node *node)
+{
+	return disk_room(node->config->data, node->config->reserve);
+}
+
+static void uploads_read(void *context, int status, const struct span *values, size_t count)
+{
+	struct node *node = context;
+	struct event done = {.type = EVENT_RECOVER_DONE};
+
+	for (size_t i = 0; status == 0 && i < count; i++) {
+		struct event event = {.type = EVENT_RECOVER_UPLOAD};
+		char hex[OPT_ID_HEX] = "";
+
+		memcpy(hex, values[i].data, values[i].len < OPT_ID_HEX - 1 ? values[i].len : OPT_ID_HEX - 1);
+		if (id_from_hex(hex, &event.recover_upload.upload) == 0)
+			node_event(node, &event);
+	}
+	node_event(node, &done);
+	node->recovered(node->recovered_context);
+}
+
+/* A record that can't be read is mail that would be forgotten: stop, and let a person look. */
+static void check_record(const struct span *value)
+{
+	struct batch_record record;
+
+	if (record_decode(value->data, value->len, &record) != 0) {
+		log_error("batch_record_unreadable", "advice",
+		    "the store is damaged: restore it, or remove the batch's key", NULL);
+		exit(1);
+	}
+	record_done(&record);
+}
+
+static void batches_read(void *context, int status, const struct span *values, size_t count)
+{
+	struct node *node = context;
+
+	if (status != 0) {
+		log_error("batches_unreadable", "error", opt_strerror(status), NULL);
+		exit(1);
+	}
+	for (size_t i = 0; i < count; i++) {
+		struct event event = {.type = EVENT_RECOVER_BATCH};
+
+		check_record(&values[i]);
+		event.recover_batch.data = values[i].data;
+		event.recover_batch.len = values[i].len;
+		node_event(node, &event);
+	}
+	log_info("batches_recovered", "batches", log_u64(count), NULL);
+	store_read_uploads(node->store, uploads_read, node);
+}
+
+void node_recover(struct node *node, void (*fn)(void *context), void *context)
+{
+	node->recovered = fn;
+	node->recovered_context = context;
+	store_read_batches(node->store, batches_read, node);
+}
