@@ -73,18 +73,16 @@ void buffer_add_char(struct buffer *buffer, char c)
 void buffer_printf(struct buffer *buffer, const char *format, ...)
 {
 	va_list args;
+	char *text;
 	int len;
 
 	va_start(args, format);
-	len = vsnprintf(NULL, 0, format, args);
+	len = vasprintf(&text, format, args);
 	va_end(args);
 	if (len < 0)
 		abort();
-	buffer_reserve(buffer, (size_t)len + 1);
-	va_start(args, format);
-	vsnprintf(buffer->data + buffer->len, (size_t)len + 1, format, args);
-	va_end(args);
-	buffer->len += (size_t)len;
+	buffer_add(buffer, text, (size_t)len);
+	free(text);
 }
 
 void buffer_consume(struct buffer *buffer, size_t len)

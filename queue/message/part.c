@@ -31,7 +31,8 @@ struct part {
 	size_t end;
 	int line;
 	GMimeContentEncoding encoding;
-	const char *charset; /* "us-ascii" when it names none */
+	const char *charset; /* "us-ascii" when it names none; GMime's, until the header is changed */
+	enum charset_kind kind;
 	struct buffer text;  /* its decoded content, in UTF-8 if it has another charset */
 	struct body_style style;
 };
@@ -69,7 +70,7 @@ static int part_error(struct compiler *compiler, const struct part *part, const 
 static int decode_charset(struct compiler *compiler, struct part *part)
 {
 	bool braces = compile_has_braces(part->text.data, part->text.len);
-	enum charset_kind kind = charset_kind(part->charset);
+	enum charset_kind kind = part->kind;
 	struct buffer utf8;
 	bool valid;
 
@@ -105,7 +106,7 @@ static void encode_charset(struct compiler *compiler, struct part *part, size_t 
 	struct template *template = compiler->template;
 	struct buffer text;
 
-	if (charset_kind(part->charset) != CHARSET_IS_OTHER)
+	if (part->kind != CHARSET_IS_OTHER)
 		return;
 	part->style.charset = charset_open(part->charset);
 	template->charsets =
@@ -209,7 +210,7 @@ static int set_header(struct compiler *compiler, const struct part *part, const 
 static int change_headers(struct compiler *compiler, struct part *part)
 {
 	GMimeContentType *type = g_mime_object_get_content_type(part->object);
-	bool change_charset = charset_kind(part->charset) == CHARSET_IS_ASCII;
+	bool change_charset = part->kind == CHARSET_IS_ASCII;
 	bool change_encoding =
 	    part->encoding == GMIME_CONTENT_ENCODING_DEFAULT || part->encoding == GMIME_CONTENT_ENCODING_7BIT;
 	int result = 0;
@@ -276,6 +277,7 @@ static int compile_text_part(struct compiler *compiler, struct part *part, bool 
 
 	part->encoding = g_mime_part_get_content_encoding(GMIME_PART(part->object));
 	part->charset = charset == NULL ? "us-ascii" : charset;
+	part->kind = charset_kind(part->charset);
 	part->style.charset = CHARSET_UTF8;
 	part->style.html = g_mime_content_type_is_type(type, "text", "html");
 	part->style.final_newline = compiler->template->pool.data[part->end - 1] == '\n';
