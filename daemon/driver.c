@@ -363,10 +363,12 @@ void driver_feed(struct driver *driver, const struct effect *effect)
 {
 	for (size_t first = 0; first < effect->mail_count; first += PIECE_MAILS) {
 		size_t count = effect->mail_count - first;
+		struct piece *piece;
 
 		if (count > PIECE_MAILS)
 			count = PIECE_MAILS;
-		TAILQ_INSERT_TAIL(&driver->waiting, piece_new(driver, effect, first, count), link);
+		piece = piece_new(driver, effect, first, count);
+		TAILQ_INSERT_TAIL(&driver->waiting, piece, link);
 	}
 	give_pieces(driver);
 	if (!TAILQ_EMPTY(&driver->waiting) && !uv_is_active((uv_handle_t *)&driver->give_back))
