@@ -21,7 +21,7 @@ enum {
 	WORD_FRAME = 12,      /* =?utf-8?q?...?= */
 	WORD_LEAST = 36,      /* start a new line rather than an encoded word shorter than this */
 	PLAIN_WORD_MAX = 900, /* a longer one would break the limit of 998 octets a line */
-	QUOTED_MAX = 200,     /* a longer display name is cut in encoded words, which can be folded */
+	QUOTED_MAX = 72,      /* a longer display name is cut in encoded words, which can be folded */
 };
 
 static bool is_blank(char c)
@@ -50,18 +50,24 @@ static size_t b_cost(size_t len)
 	return (len + 2) / 3 * 4;
 }
 
-/* How much of the text fits in `room` columns of content: whole characters, at least one. */
+/*
+ * How much of the text fits in `room` columns of content: whole characters, at least one. A base64 word that
+ * is followed by another is cut where it needs no padding, because some readers join the words before they
+ * decode them.
+ */
 static size_t word_length(const char *text, size_t len, bool q, size_t room)
 {
-	size_t taken = 0, cost = 0;
+	size_t taken = 0, unpadded = 0, cost = 0;
 
 	while (taken < len) {
 		size_t step = utf8_next(text + taken, len - taken, NULL);
 
 		cost = q ? cost + q_cost(text + taken, step) : b_cost(taken + step);
 		if (cost > room && taken > 0)
-			break;
+			return q || unpadded == 0 ? taken : unpadded;
 		taken += step;
+		if (taken % 3 == 0)
+			unpadded = taken;
 	}
 	return taken;
 }
@@ -211,9 +217,19 @@ static bool is_atoms(const char *text, size_t len)
 	return true;
 }
 
+/* The length of the text as a quoted string. */
+static size_t quoted_cost(const char *text, size_t len)
+{
+	size_t cost = len + 2;
+
+	for (size_t i = 0; i < len; i++)
+		cost += text[i] == '"' || text[i] == '\\';
+	return cost;
+}
+
 static bool is_quotable(const char *text, size_t len)
 {
-	if (len > QUOTED_MAX || is_blank(text[0]) || is_blank(text[len - 1]))
+	if (quoted_cost(text, len) > QUOTED_MAX || is_blank(text[0]) || is_blank(text[len - 1]))
 		return false;
 	for (size_t i = 0; i < len; i++) {
 		if (text[i] < ' ' || text[i] > '~')
@@ -232,7 +248,7 @@ void encode_phrase(struct buffer *out, const char *text, size_t len, size_t colu
 	if (len == 0)
 		return;
 	encoded = !is_quotable(text, len);
-	column = add_gap(out, " ", 1, column, encoded ? WORD_LEAST : len);
+	column = add_gap(out, " ", 1, column, encoded ? WORD_LEAST : quoted_cost(text, len));
 	if (encoded) {
 		add_words(out, text, len, column);
 		return;

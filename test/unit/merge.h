@@ -7,6 +7,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -161,6 +162,28 @@ static inline int merge_longest_line(const char *text)
 		text += len + (text[len] == '\n');
 	}
 	return (int)longest;
+}
+
+/*
+ * A random value of up to 60 characters, the kinds that encoders stumble over among them; the same ones in
+ * every run. No CR; LF where `lines`.
+ */
+static inline void merge_random(uint64_t *seed, bool lines, char value[512])
+{
+	static const char *const pieces[] = {" ", "  ", "\t", "=", "=?", "?=", "=?utf-8?q?x?=", "_", ".", ",",
+	    "\"", "\\", "<", ">", "@", "(", ")", ";", ":", "\xc3\xa9", "\xe6\x97\xa5", "\xf0\x9f\x98\x80",
+	    "word", "Another", "-", "--", "{{", "}}", "&", "'", "a", "B", "7", "averyveryverylongword", "=20",
+	    "From ", "\n", "\n.\n", "\n--BB\n"};
+	size_t count = sizeof(pieces) / sizeof(pieces[0]) - (lines ? 0 : 3);
+	size_t len;
+
+	value[0] = '\0';
+	*seed = *seed * 6364136223846793005u + 1442695040888963407u;
+	len = (*seed >> 33) % 25;
+	for (size_t i = 0; i < len; i++) {
+		*seed = *seed * 6364136223846793005u + 1442695040888963407u;
+		strcat(value, pieces[(*seed >> 33) % count]);
+	}
 }
 
 static inline int merge_init(void **state)

@@ -220,6 +220,34 @@ static void long_lines_of_quoted_printable_are_broken(void **state)
 	g_string_free(source, TRUE);
 }
 
+static void random_values_come_back_from_bodies(void **state)
+{
+	static const char *const encodings[] = {"7bit", "8bit", "quoted-printable"};
+	uint64_t seed = 2;
+	char value[512];
+
+	(void)state;
+	for (int i = 0; i < 3000; i++) {
+		char *source = g_strdup_printf(
+		    "Content-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: %s\n\n"
+		    "before\nx {{a}} y {{a}}\nafter\n",
+		    encodings[i % 3]);
+		char *expected;
+
+		merge_random(&seed, true, value);
+		expected = g_strdup_printf("before\nx %s y %s\nafter\n", value, value);
+		merge_part_is(source, FIELDS(value), 0, expected);
+		g_free(expected);
+		g_free(source);
+		/* "{{a}}-{{a}}" */
+		expected = g_strdup_printf("%s-%s", value, value);
+		merge_part_is("Content-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: base64\n\n"
+		              "e3thfX0te3thfX0=\n",
+		    FIELDS(value), 0, expected);
+		g_free(expected);
+	}
+}
+
 static void the_same_values_give_the_same_bytes(void **state)
 {
 	static const char source[] = "Subject: {{a}}\n\n{{a}} {{b|x}}\n";
@@ -249,6 +277,7 @@ int main(void)
 	    cmocka_unit_test(other_parts_and_boundaries_stay),
 	    cmocka_unit_test(a_value_can_not_end_its_part),
 	    cmocka_unit_test(long_lines_of_quoted_printable_are_broken),
+	    cmocka_unit_test(random_values_come_back_from_bodies),
 	    cmocka_unit_test(the_same_values_give_the_same_bytes),
 	};
 

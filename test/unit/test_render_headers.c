@@ -144,6 +144,29 @@ static void any_value_is_a_display_name(void **state)
 	    "From: {{name}} <news@example.org>\n\n", FIELDS(""), MERGE_OWN "From: <news@example.org>\n\n");
 }
 
+static void random_values_come_back_from_headers(void **state)
+{
+	uint64_t seed = 1;
+	char value[512];
+
+	(void)state;
+	for (int i = 0; i < 3000; i++) {
+		char *expected;
+
+		merge_random(&seed, false, value);
+		if (value[0] == '\0')
+			continue;
+		merge_header_is("Subject: {{a}}\n\n", FIELDS(value), "Subject", value);
+		expected = g_strdup_printf("x %s y %s", value, value);
+		merge_header_is("Subject: x {{a}} y {{a}}\n\n", FIELDS(value), "Subject", expected);
+		g_free(expected);
+		/* GMime strips the names that it has decoded. */
+		g_strstrip(value);
+		if (value[0] != '\0')
+			check_name(value);
+	}
+}
+
 static void an_address_takes_plain_characters_only(void **state)
 {
 	(void)state;
@@ -207,6 +230,7 @@ int main(void)
 	    cmocka_unit_test(encoded_words_of_the_template_survive),
 	    cmocka_unit_test(a_folded_header_is_unfolded_to_single_spaces),
 	    cmocka_unit_test(any_value_is_a_display_name),
+	    cmocka_unit_test(random_values_come_back_from_headers),
 	    cmocka_unit_test(an_address_takes_plain_characters_only),
 	    cmocka_unit_test(a_header_with_its_own_syntax_takes_plain_values),
 	    cmocka_unit_test(long_values_are_refused_in_headers),
