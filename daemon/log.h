@@ -5,8 +5,8 @@
  *   level=info event=batch_accepted batch=news-47 mails=10000
  *
  * No time stamp when standard error is journald's (JOURNAL_STREAM), otherwise time=RFC3339 first. Values with
- * spaces, quotes or control characters are quoted and escaped. Never content of messages, never secrets, never
- * a recipient's address.
+ * spaces, quotes or control characters are quoted and escaped. Never content of messages, never secrets,
+ * never a recipient's address.
  */
 #ifndef OPTIMUS_DAEMON_LOG_H
 #define OPTIMUS_DAEMON_LOG_H

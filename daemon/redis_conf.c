@@ -81,24 +81,35 @@ fail_fd:
 	return errno == ENOSPC || errno == EDQUOT ? OPT_E_FULL : OPT_E_IO;
 }
 
-int redis_conf_write(const char *path, const char *dir, const char *socket_path)
+static char *join(const char *dir, const char *name)
 {
+	char *path;
+
+	if (asprintf(&path, "%s/%s", dir, name) < 0)
+		abort();
+	return path;
+}
+
+int redis_conf_write(const char *dir, const char *socket_path)
+{
+	char *path = join(dir, "redis.conf"), *temporary = join(dir, "redis.conf.new");
+	char *pidfile = join(dir, "redis.pid");
 	struct buffer content;
-	char *temporary;
 	int r;
 
-	if (asprintf(&temporary, "%s.new", path) < 0)
-		abort();
 	buffer_init(&content);
 	buffer_add_text(&content, head);
 	add_path(&content, "dir", dir);
 	add_path(&content, "unixsocket", socket_path);
+	add_path(&content, "pidfile", pidfile); /* for scripts; the daemon asks the kernel */
 	r = write_file(temporary, &content);
 	if (r == 0 && rename(temporary, path) != 0)
 		r = OPT_E_IO;
 	if (r != 0)
 		unlink(temporary);
 	buffer_done(&content);
+	free(pidfile);
 	free(temporary);
+	free(path);
 	return r;
 }

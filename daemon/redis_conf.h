@@ -6,8 +6,9 @@
 #define OPTIMUS_DAEMON_REDIS_CONF_H
 
 /*
- * Writes it whole to `path` (0600), replacing what is there at once or not at all. OPT_E_IO, OPT_E_FULL.
+ * Writes it whole to DIR/redis.conf (0600), replacing what is there at once or not at all. OPT_E_IO,
+ * OPT_E_FULL.
  */
-int redis_conf_write(const char *path, const char *dir, const char *socket_path);
+int redis_conf_write(const char *dir, const char *socket_path);
 
 #endif

@@ -79,6 +79,7 @@ static void remove_leftovers(const char *dir)
 
 	if (folder == NULL)
 		return;
+	/* cppcheck-suppress readdirCalled ; the stream is ours alone */
 	while ((entry = readdir(folder)) != NULL)
 		if (strncmp(entry->d_name, "temp-", 5) == 0)
 			unlinkat(dirfd(folder), entry->d_name, 0);
@@ -143,7 +144,9 @@ static int open_log(const char *dir)
 	if (stat(path, &st) == 0 && st.st_size > LOG_SIZE_MAX)
 		rename(path, old);
 	fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0600);
-	return fd >= 0 ? fd : open("/dev/null", O_WRONLY | O_CLOEXEC);
+	if (fd < 0)
+		fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
+	return fd;
 }
 
 int redis_process_spawn(struct redis_process *process)

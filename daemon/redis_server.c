@@ -51,6 +51,7 @@ struct redis_server {
 	char *dir;
 	char *socket;
 	char *ballast_path;
+	char *log_path;
 	uint64_t ballast;
 	redis_server_state_fn *fn;
 	void *context;
@@ -123,13 +124,12 @@ static bool log_says_full(const struct redis_server *server)
 {
 	static const char *const signs[] = {
 	    "No space left on device", "Disk quota exceeded", "Short write while writing"};
-	char path[4096], tail[4097];
+	char tail[4097];
 	ssize_t len = -1;
 	off_t size;
 	int fd;
 
-	snprintf(path, sizeof(path), "%s/redis.log", server->dir);
-	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	fd = open(server->log_path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	if (fd < 0)
 		return false;
 	size = lseek(fd, 0, SEEK_END);
@@ -298,7 +298,8 @@ static void on_exit_of_redis(void *context, int64_t code, int signum)
 		next_step(server, 0);
 		return;
 	}
-	log_warning("redis_ended", "code", log_int(code), "signal", log_int(signum), NULL);
+	log_warning(
+	    "redis_ended", "code", log_int(code), "signal", log_int(signum), "see", server->log_path, NULL);
 	if (signum == 0 && code != 0 && (has_no_room(server) || log_says_full(server)))
 		disk_is_full(server);
 	if (settled)
@@ -324,11 +325,11 @@ static char *join(const char *dir, const char *name)
 static int write_conf(struct redis_server *server)
 {
 	char *path = join(server->dir, "redis.conf");
-	int r = redis_conf_write(path, server->dir, server->socket);
+	int r = redis_conf_write(server->dir, server->socket);
 
 	if (r == OPT_E_FULL) {
 		disk_is_full(server);
-		r = redis_conf_write(path, server->dir, server->socket);
+		r = redis_conf_write(server->dir, server->socket);
 	}
 	if (r == OPT_E_FULL && access(path, R_OK) == 0)
 		r = 0; /* an old one is as good */
@@ -345,6 +346,7 @@ static void on_close(uv_handle_t *handle)
 	free(server->dir);
 	free(server->socket);
 	free(server->ballast_path);
+	free(server->log_path);
 	free(server);
 }
 
@@ -359,6 +361,7 @@ int redis_server_new(uv_loop_t *loop, const char *dir, uint64_t ballast, redis_s
 	server->loop = loop;
 	server->socket = join(dir, "redis.sock");
 	server->ballast_path = join(dir, "ballast");
+	server->log_path = join(dir, "redis.log");
 	server->ballast = ballast;
 	server->fn = fn;
 	server->context = context;

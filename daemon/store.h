@@ -20,7 +20,8 @@
 
 struct store;
 
-/* `values` are borrowed for the call. status: 0, OPT_E_NOT_FOUND (no such key), OPT_E_STORE, OPT_E_INVALID. */
+/* `values` are borrowed for the call. status: 0, OPT_E_NOT_FOUND (no such key), OPT_E_STORE, OPT_E_INVALID.
+ */
 typedef void store_read_fn(void *context, int status, const struct span *values, size_t count);
 typedef void store_done_fn(void *context, uint64_t token, int status);
 
@@ -29,7 +30,8 @@ struct store_table {
 	void (*read_journal)(struct store *store, const struct opt_id *id, store_read_fn *fn, void *context);
 	void (*read_shard)(struct store *store, const struct opt_id *shard, const struct opt_id *upload,
 	    store_read_fn *fn, void *context);
-	void (*read_template)(struct store *store, const struct opt_id *upload, store_read_fn *fn, void *context);
+	void (*read_template)(
+	    struct store *store, const struct opt_id *upload, store_read_fn *fn, void *context);
 	void (*read_batches)(struct store *store, store_read_fn *fn, void *context);
 	void (*read_uploads)(struct store *store, store_read_fn *fn, void *context);
 	void (*free)(struct store *store);
@@ -42,10 +44,12 @@ struct store {
 	void *done_context;
 };
 
-/* Carries out an EFFECT_STORE_ effect. Copies what it needs. Writes are carried out in the order of the calls. */
+/* Carries out an EFFECT_STORE_ effect. Copies what it needs. Writes are carried out in the order of the
+ * calls. */
 void store_apply(struct store *store, const struct effect *effect);
 
-/* The entries of a journal, a squashed one already unpacked: one span an entry, oldest first; none is status 0. */
+/* The entries of a journal, a squashed one already unpacked: one span an entry, oldest first; none is status
+ * 0. */
 void store_read_journal(struct store *store, const struct opt_id *id, store_read_fn *fn, void *context);
 /* One span: the value as it was stored. */
 void store_read_shard(struct store *store, const struct opt_id *shard, const struct opt_id *upload,

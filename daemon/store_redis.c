@@ -242,14 +242,15 @@ static void note_error(struct redis_op *op, const redisReply *reply)
 
 static void on_reply(redisAsyncContext *connection, void *data, void *context)
 {
+	struct redis_store *store = connection->data;
 	const redisReply *reply = data;
 	struct redis_op *op = context;
 
-	if (reply == NULL || op->store->connection != connection || !op->store->ready)
+	if (reply == NULL || store->connection != connection || !store->ready)
 		return; /* the connection ends: everything is repeated */
 	if (reply->type == REDIS_REPLY_ERROR && is_passing(reply)) {
-		op->store->ready = false; /* what still comes on this connection is not looked at */
-		connection_drop(op->store);
+		store->ready = false; /* what still comes on this connection is not looked at */
+		connection_drop(store);
 		return;
 	}
 	op->waiting--;

@@ -71,6 +71,17 @@ static mode_t mode_of(const char *name)
 	return st.st_mode & 0777;
 }
 
+static int number_in(const char *name)
+{
+	FILE *file = fopen(in_dir(name), "r");
+	int number = 0;
+
+	assert_non_null(file);
+	assert_int_equal(fscanf(file, "%d", &number), 1);
+	fclose(file);
+	return number;
+}
+
 /* A process that isn't our child is gone when its number is free. */
 static bool is_gone(pid_t pid)
 {
@@ -90,6 +101,7 @@ static void it_is_private_and_durable(void **state)
 	    redis_check_durability(redis_server_socket(fixture.server), message, sizeof(message)), 0);
 	assert_string_equal(message, "");
 	assert_false(fixture.full);
+	assert_int_equal(number_in("redis.pid"), redis_server_pid(fixture.server));
 }
 
 static void it_comes_back_after_a_kill(void **state)

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
+#include <hiredis/hiredis.h>
 #include <signal.h>
 
 #include "daemon/squash.h"
@@ -432,6 +433,61 @@ static void a_database_with_other_data_is_refused(void **state)
 	assert_non_null(strstr(claim_message, "something else"));
 }
 
+/* Beside the store: a connection of the test's own. */
+static redisReply *command(redisContext *redis, const char *text)
+{
+	redisReply *reply = redisCommand(redis, text);
+
+	assert_non_null(reply);
+	return reply;
+}
+
+static redisContext *beside;
+static long gets_before;
+
+/* How often Redis was asked for a key, by anybody. */
+static long count_gets(void)
+{
+	redisReply *reply = command(beside, "INFO commandstats");
+	const char *at = strstr(reply->str, "cmdstat_get:calls=");
+	long count = at != NULL ? atol(at + strlen("cmdstat_get:calls=")) : 0;
+
+	freeReplyObject(reply);
+	return count;
+}
+
+static bool has_looked_twice(struct fixture *f)
+{
+	(void)f;
+	return count_gets() >= gets_before + 2;
+}
+
+static void a_database_that_was_swapped_gets_no_write(void **state)
+{
+	struct effect effect = append(1, "late", 4);
+	redisReply *reply;
+
+	(void)state;
+	beside = redisConnectUnix(redis_server_socket(fixture.server));
+	assert_true(beside != NULL && beside->err == 0);
+	assert_int_equal(claim(1), 0);
+	freeReplyObject(command(beside, "RENAME node aside"));
+	gets_before = count_gets();
+	freeReplyObject(command(beside, "CLIENT KILL TYPE normal SKIPME yes"));
+	effect.token = 1;
+	fixture_write(&fixture, &effect);
+	fixture_until(&fixture, has_looked_twice);
+	assert_int_equal(store_redis_pending(fixture.store), 1);
+	reply = command(beside, "DBSIZE");
+	assert_int_equal(reply->integer, 1);
+	freeReplyObject(reply);
+	/* Ours again: what waited is written. */
+	freeReplyObject(command(beside, "RENAME aside node"));
+	fixture_until_answered(&fixture, 1);
+	assert_int_equal(fixture.statuses[1], 0);
+	redisFree(beside);
+}
+
 static void a_full_disk_refuses_only_new_batches(void **state)
 {
 	(void)state;
@@ -465,6 +521,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(a_killed_redis_loses_no_acknowledged_write, start_redis, stop),
 	    cmocka_unit_test_setup_teardown(a_database_belongs_to_one_node, start_redis, stop),
 	    cmocka_unit_test_setup_teardown(a_database_with_other_data_is_refused, start_redis, stop),
+	    cmocka_unit_test_setup_teardown(a_database_that_was_swapped_gets_no_write, start_redis, stop),
 	    cmocka_unit_test_setup_teardown(a_full_disk_refuses_only_new_batches, start_redis, stop),
 	};
 
