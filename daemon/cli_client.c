@@ -207,6 +207,10 @@ static int node_failure(const struct client *client, struct client_answer *answe
 	say_clean(text, answer->error, sizeof answer->error);
 	if (code != NULL)
 		say_clean(code, answer->code, sizeof answer->code);
+	const char *field = json_string_value(json_object_get(answer->json, "field"));
+	if (field != NULL)
+		say_clean(field, answer->field, sizeof answer->field);
+	answer->line = json_integer_value(json_object_get(answer->json, "line"));
 	answer->row = json_integer_value(json_object_get(answer->json, "row"));
 	return exit_of_code(answer->code, answer->status);
 }

@@ -25,6 +25,8 @@ struct client_answer {
 	json_t *json;                 /* NULL when the answer was none */
 	char code[32];                /* of the node's error, "" when it gave none */
 	char error[CLIENT_ERROR_MAX]; /* one sentence, fit for a terminal, when the call failed */
+	char field[65];               /* that the error names, "" for none */
+	long long line;               /* of the template, that it names, 0 for none */
 	long long row;                /* that the error names, 0 for none */
 	unsigned retry_after;         /* seconds, 0 when the node didn't say */
 	bool sent;                    /* the request may have reached the node although no answer came */

@@ -228,8 +228,12 @@ static int take_begun(struct sending *sending, const json_t *json)
 /* What the API gave as the reason, at the file that it is about. */
 static void say_answer(const struct sending *sending, const struct client_answer *answer)
 {
-	if (strcmp(answer->code, "template") == 0)
-		say("%s: %s", sending->options->template, answer->error);
+	const char *file = sending->options->template;
+
+	if (strcmp(answer->code, "template") == 0 && answer->line > 0)
+		say("%s: line %lld: %s", file, answer->line, answer->error);
+	else if (strcmp(answer->code, "template") == 0)
+		say("%s: %s", file, answer->error);
 	else
 		say("%s", answer->error);
 }

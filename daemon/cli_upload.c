@@ -236,13 +236,17 @@ static void say_counts(const struct upload *upload)
 static void say_refusal(const struct upload *upload, const struct client_answer *answer)
 {
 	const struct run *found = NULL;
+	/* The sentence mostly names the field itself. */
+	bool named = answer->field[0] == '\0' || strstr(answer->error, answer->field) != NULL;
+	const char *before = named ? "" : " (field \"", *field = named ? "" : answer->field,
+	           *behind = named ? "" : "\")";
 	size_t oldest = upload->run_count > RUNS_MAX ? upload->run_count - RUNS_MAX : 0;
 
 	for (size_t i = upload->run_count; i > oldest && found == NULL; i--)
 		if (answer->row > 0 && upload->runs[(i - 1) % RUNS_MAX].row <= (uint64_t)answer->row)
 			found = &upload->runs[(i - 1) % RUNS_MAX];
 	if (found == NULL) {
-		say("%s", answer->error);
+		say("%s%s%s%s", answer->error, before, field, behind);
 		return;
 	}
 	uint64_t ahead = (uint64_t)answer->row - found->row;

@@ -193,7 +193,7 @@ refused() {
 }
 refused invalid 65
 refused template 65
-has "$dir/err" t.eml
+has "$dir/err" 't.eml: line 3: the fake'
 refused recipient 65
 refused denied 77
 refused conflict 73
@@ -205,7 +205,7 @@ same "$dir/out" ''
 run 77 'denied report' "$optimus" report denied-1
 awk 'BEGIN { print "email\n\nnope"; for (i = 1; i < 9; i++) print "u" i "@x.org" }' >"$dir/nine.csv"
 run 65 'row of the node' send --recipients "$dir/nine.csv" --id row7 --invalid skip
-has "$dir/err" 'row 8 (line 10): it is not nice'
+has "$dir/err" 'row 8 (line 10): it is not nice (field "city")'
 has "$dir/log" 'DELETE /v1/batches/row7/upload'
 run 0 'again, then accepted' send --recipients "$dir/good.csv" --id againtwice
 [ "$(grep -c 'POST /v1/batches/againtwice$' "$dir/log")" = 3 ] && ok || not_ok 'again: not three attempts'

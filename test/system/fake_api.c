@@ -125,8 +125,9 @@ static enum MHD_Result rows(struct MHD_Connection *connection, const char *word,
 
 	rows_of_upload += call->rows;
 	if (strcmp(word, "row7") == 0)
-		return answer_with(
-		    connection, 422, "{\"error\":\"it is not nice\",\"code\":\"recipient\",\"row\":7}", NULL);
+		return answer_with(connection, 422,
+		    "{\"error\":\"it is not nice\",\"code\":\"recipient\",\"row\":7,\"field\":\"city\"}",
+		    NULL);
 	snprintf(body, sizeof body, "{\"rows\":%lu}", rows_of_upload);
 	return answer_with(connection, 200, body, NULL);
 }
