@@ -250,9 +250,9 @@ static void say_refusal(const struct upload *upload, const struct client_answer 
 		return;
 	}
 	uint64_t ahead = (uint64_t)answer->row - found->row;
-	say("%s: row %llu (line %llu): %s", upload->options->file,
+	say("%s: row %llu (line %llu): %s%s%s%s", upload->options->file,
 	    (unsigned long long)(found->record + ahead), (unsigned long long)(found->line + ahead),
-	    answer->error);
+	    answer->error, before, field, behind);
 }
 
 static int send_parts(struct upload *upload)
