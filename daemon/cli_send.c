@@ -229,9 +229,13 @@ static int take_begun(struct sending *sending, const json_t *json)
 static void say_answer(const struct sending *sending, const struct client_answer *answer)
 {
 	const char *file = sending->options->template;
+	char line[32];
 
-	if (strcmp(answer->code, "template") == 0 && answer->line > 0)
-		say("%s: line %lld: %s", file, answer->line, answer->error);
+	snprintf(line, sizeof line, "line %lld", answer->line);
+	/* Some sentences name the line themselves. */
+	bool named = answer->line <= 0 || strstr(answer->error, line) != NULL;
+	if (strcmp(answer->code, "template") == 0 && !named)
+		say("%s: %s: %s", file, line, answer->error);
 	else if (strcmp(answer->code, "template") == 0)
 		say("%s: %s", file, answer->error);
 	else
