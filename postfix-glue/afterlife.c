@@ -11,6 +11,7 @@
 #include <ctype.h>
 #include <dirent.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -51,19 +52,24 @@ static bool counts(const char *pid, pid_t group)
 	return true;
 }
 
+static int is_number(const struct dirent *entry)
+{
+	return isdigit((unsigned char)entry->d_name[0]);
+}
+
 bool afterlife_has_others(void)
 {
 	pid_t group = getpgrp();
 	bool found = false;
-	struct dirent *entry;
-	DIR *proc = opendir("/proc");
+	struct dirent **entries;
+	int n = scandir("/proc", &entries, is_number, NULL);
 
-	if (!proc)
+	if (n < 0)
 		return true;
-	while (!found && (entry = readdir(proc)) != NULL) {
-		if (isdigit((unsigned char)entry->d_name[0]))
-			found = counts(entry->d_name, group);
+	for (int i = 0; i < n; i++) {
+		found = found || counts(entries[i]->d_name, group);
+		free(entries[i]);
 	}
-	closedir(proc);
+	free(entries);
 	return found;
 }

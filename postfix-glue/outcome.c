@@ -18,6 +18,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -38,7 +39,9 @@
 #include <mail_proto.h>
 #include <mail_server.h>
 #include <mail_version.h>
+#include <master_proto.h>
 #include <rcpt_buf.h>
+#include <timed_ipc.h>
 
 #include "postfix-glue/afterlife.h"
 #include "postfix-glue/params.h"
@@ -49,6 +52,7 @@
 enum {
 	CLIENT_PATIENCE_S = 10, /* for a request that has begun to arrive in full */
 	LEAVE_CHECK_S = 1,
+	ACCEPT_PAUSE_MS = 100,
 };
 
 static char *var_optimus_outcome_socket;
@@ -70,6 +74,12 @@ static struct {
 	DSN_BUF *dsn;
 } outcome;
 
+static void hang_up(VSTREAM *client)
+{
+	outcome.clients--;
+	vstream_fclose(client);
+}
+
 /* Ends a client's session with the answer that all is well. */
 static void answer(void *context)
 {
@@ -77,14 +87,7 @@ static void answer(void *context)
 
 	attr_print(client, ATTR_FLAG_NONE, SEND_ATTR_INT(MAIL_ATTR_STATUS, 0), ATTR_TYPE_END);
 	vstream_fflush(client);
-	outcome.clients--;
-	event_server_disconnect(client);
-}
-
-static void hang_up(VSTREAM *client)
-{
-	outcome.clients--;
-	event_server_disconnect(client);
+	hang_up(client);
 }
 
 static bool scan_append(VSTREAM *client)
@@ -186,11 +189,8 @@ static void request_arrived(int event, void *context)
 		answer(client);
 }
 
-static void greet(VSTREAM *client, char *service, char **argv)
+static void greet(VSTREAM *client)
 {
-	(void)service;
-	if (argv[0])
-		msg_fatal("unexpected command-line argument: %s", argv[0]);
 	outcome.clients++;
 	vstream_control(client, CA_VSTREAM_CTL_TIMEOUT(CLIENT_PATIENCE_S), CA_VSTREAM_CTL_END);
 	attr_print(
@@ -199,13 +199,51 @@ static void greet(VSTREAM *client, char *service, char **argv)
 	event_enable_read(vstream_fileno(client), request_arrived, client);
 }
 
+static void accept_all(int event, void *context)
+{
+	int fd;
+
+	(void)event;
+	(void)context;
+	while ((fd = accept4(MASTER_LISTEN_FD, NULL, NULL, SOCK_CLOEXEC)) >= 0) {
+		VSTREAM *client = vstream_fdopen(fd, O_RDWR);
+
+		timed_ipc_setup(client);
+		greet(client);
+	}
+	if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) {
+		/* Out of descriptors: ending would lose what waits here. */
+		msg_warn("accept: %m");
+		poll(NULL, 0, ACCEPT_PAUSE_MS);
+	}
+}
+
+/*
+ * The skeleton would accept one connection a turn and tell master twice about each that we are busy and free
+ * again, which costs as much as the rest. There is one of us and we are never busy: accept them ourselves.
+ */
 static int each_turn(char *service, char **argv)
 {
+	static bool taken_over;
+
 	(void)service;
 	(void)argv;
+	if (!taken_over) {
+		event_disable_readwrite(MASTER_LISTEN_FD);
+		event_enable_read(MASTER_LISTEN_FD, accept_all, NULL);
+		taken_over = true;
+	}
 	if (outcome.uplink)
 		uplink_flush(outcome.uplink);
 	return -1;
+}
+
+/* What the skeleton would call for a connection. */
+static void never_served(VSTREAM *client, char *service, char **argv)
+{
+	(void)service;
+	(void)argv;
+	greet(client);
 }
 
 static bool idle(void)
@@ -265,8 +303,9 @@ static void start(char *service, char **argv)
 {
 	struct sigaction action = {.sa_handler = on_sigterm, .sa_flags = SA_RESTART};
 
-	(void)argv;
 	version_require();
+	if (argv[0])
+		msg_fatal("unexpected command-line argument: %s", argv[0]);
 	outcome.is_trace = strcmp(service, MAIL_SERVICE_TRACE) == 0;
 	outcome.queue_id = vstring_alloc(32);
 	outcome.queue_name = vstring_alloc(32);
@@ -297,7 +336,7 @@ int main(int argc, char **argv)
 	};
 
 	MAIL_VERSION_STAMP_ALLOCATE;
-	event_server_main(argc, argv, greet, CA_MAIL_SERVER_STR_TABLE(texts), CA_MAIL_SERVER_POST_INIT(start),
-	    CA_MAIL_SERVER_LOOP(each_turn), CA_MAIL_SERVER_SLOW_EXIT(master_gone), CA_MAIL_SERVER_SOLITARY,
-	    0);
+	event_server_main(argc, argv, never_served, CA_MAIL_SERVER_STR_TABLE(texts),
+	    CA_MAIL_SERVER_POST_INIT(start), CA_MAIL_SERVER_LOOP(each_turn),
+	    CA_MAIL_SERVER_SLOW_EXIT(master_gone), CA_MAIL_SERVER_SOLITARY, 0);
 }

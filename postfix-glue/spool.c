@@ -98,22 +98,27 @@ static void list_file(const char *queue, const char *name)
 	    S_ISREG(st.st_mode) && read_attempt(path, text) ? text : "-");
 }
 
+static int is_visible(const struct dirent *entry)
+{
+	return entry->d_name[0] != '.';
+}
+
 static void list(void)
 {
 	for (size_t i = 0; i < QUEUES; i++) {
-		DIR *folder = opendir(queues[i]);
-		struct dirent *entry;
+		struct dirent **entries;
+		int n = scandir(queues[i], &entries, is_visible, NULL);
 
-		if (!folder) {
+		if (n < 0) {
 			fprintf(
 			    stderr, "optimus-spool: %s/%s: %s\n", var_queue_dir, queues[i], strerror(errno));
 			exit(EX_NOINPUT);
 		}
-		while ((entry = readdir(folder)) != NULL) {
-			if (entry->d_name[0] != '.')
-				list_file(queues[i], entry->d_name);
+		for (int j = 0; j < n; j++) {
+			list_file(queues[i], entries[j]->d_name);
+			free(entries[j]);
 		}
-		closedir(folder);
+		free(entries);
 	}
 }
 

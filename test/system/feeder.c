@@ -353,7 +353,7 @@ static bool turn(void)
 			read_link(&feeder.links[i]);
 	}
 	if (fds[count].revents)
-		add_link(accept4(feeder.listener, NULL, NULL, SOCK_CLOEXEC), true);
+		add_link(accept(feeder.listener, NULL, NULL), true);
 	return true;
 }
 

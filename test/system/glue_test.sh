@@ -21,7 +21,10 @@ passed=0 failed=0 case_name=''
 cleanup() {
 	"$instance" kill --dir "$work/pf" 2>/dev/null || true
 	"$instance" remove --dir "$work/pf" 2>/dev/null || true
-	for pid in ${pids[@]+"${pids[@]}"}; do kill -9 "$pid" 2>/dev/null || true; done
+	for pid in ${pids[@]+"${pids[@]}"}; do
+		kill -9 "$pid" 2>/dev/null || true
+		wait "$pid" 2>/dev/null || true
+	done
 	[ "${KEEP:-}" ] || rm -rf "$work"
 }
 trap cleanup EXIT
