@@ -11,6 +11,7 @@
 
 #include "daemon/api_batches.h"
 #include "daemon/api_nodes.h"
+#include "daemon/api_open.h"
 #include "daemon/api_report.h"
 #include "daemon/api_upload.h"
 #include "daemon/http_server.h"

@@ -244,7 +244,7 @@ static void begin_answer(struct report *report)
 
 	if (status < 0) {
 		log_error("report_failed", "batch", report->name, "reason", opt_strerror(status), NULL);
-		api_fail_again(request, 5,
+		api_fail_again(request, API_BUSY_SECONDS,
 		    "the node can't read the batch %s from its store now; try again later", request->name);
 		return;
 	}
@@ -307,8 +307,8 @@ void api_report_start(struct api_request *request)
 	if (!api_batch(request, &view) || !read_query(request, &query))
 		return;
 	if (view.state == BATCH_UPLOADING) {
-		api_fail_again(
-		    request, 5, "the batch %s is still being uploaded; try again later", request->name);
+		api_fail_again(request, API_BUSY_SECONDS,
+		    "the batch %s is still being uploaded; try again later", request->name);
 		return;
 	}
 	report = malloc(sizeof *report);

@@ -118,6 +118,27 @@ void api_fail_again(struct api_request *request, unsigned seconds, const char *f
 	answer_error(request, &error, seconds);
 }
 
+void api_fail_full(struct api_request *request)
+{
+	api_fail(request, API_FULL,
+	    "the node's disk is too full to accept mail; free some space or use another node");
+}
+
+void api_fail_busy(struct api_request *request)
+{
+	api_fail_again(request, API_BUSY_SECONDS,
+	    "another client is uploading the batch %s right now; try again later", request->name);
+}
+
+void api_fail_store(struct api_request *request)
+{
+	if (node_room(request->node) < 0)
+		api_fail_full(request);
+	else
+		api_fail_again(request, API_BUSY_SECONDS,
+		    "the node could not store it, and nothing was kept; try again later");
+}
+
 void api_rest(struct api_request *request)
 {
 	if (request->suspended)

@@ -21,6 +21,8 @@
 #include "queue/core.h"
 #include "queue/id.h"
 
+enum { API_BUSY_SECONDS = 5 /* what Retry-After says when others must finish first */ };
+
 struct api_page;
 struct http_server;
 struct intakes;
@@ -64,6 +66,11 @@ __attribute__((format(printf, 3, 4))) void api_fail(
 /* For the codes API_AGAIN: with Retry-After. */
 __attribute__((format(printf, 3, 4))) void api_fail_again(
     struct api_request *request, unsigned seconds, const char *format, ...);
+
+/* The disk is full; another upload of the batch is in the way; the store refused, for whichever reason. */
+void api_fail_full(struct api_request *request);
+void api_fail_busy(struct api_request *request);
+void api_fail_store(struct api_request *request);
 
 /* Stops reading from, or writing to, the client, until api_wake(). For body() and readers of a response. */
 void api_rest(struct api_request *request);

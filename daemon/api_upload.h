@@ -1,21 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The pages by which a batch is submitted: settings, recipients, commit; or giving up.
+ * The pages by which an open upload becomes a batch: recipients, commit; or giving up.
  */
 #ifndef OPTIMUS_DAEMON_API_UPLOAD_H
 #define OPTIMUS_DAEMON_API_UPLOAD_H
 
 #include <stdbool.h>
 #include <stddef.h>
-#include <stdint.h>
-#include <uv.h>
 
 #include "daemon/api_request.h"
-
-void api_open_begin(struct api_request *request);
-void api_open_body(struct api_request *request, const char *data, size_t len);
-void api_open_end(struct api_request *request);
-void api_open_gone(struct api_request *request, bool completed);
 
 void api_rows_begin(struct api_request *request);
 void api_rows_body(struct api_request *request, const char *data, size_t len);
