@@ -64,6 +64,19 @@ has() {
 	if grep -qF -e "$2" "$1"; then ok; else not_ok "$name: no \"$2\" in $1"; fi
 }
 
+# yes WORDS / no WORDS COMMAND...: the command succeeds, or fails; the words say what it means when it doesn't.
+yes() {
+	words=$1
+	shift
+	if "$@"; then ok; else not_ok "$words"; fi
+}
+
+no() {
+	words=$1
+	shift
+	if "$@"; then not_ok "$words"; else ok; fi
+}
+
 lacks() {
 	if grep -qF -e "$2" "$1"; then not_ok "$name: \"$2\" in $1"; else ok; fi
 }
@@ -134,12 +147,12 @@ from_stdin() {
 	send --recipients - --id "$1" <"$2"
 }
 run 0 'CSV on standard input' from_stdin in1 "$dir/good.csv"
-cmp -s "$dir/in1.rows" "$dir/plain.rows" && ok || not_ok 'CSV on standard input: rows'
+yes 'CSV on standard input: rows' cmp -s "$dir/in1.rows" "$dir/plain.rows"
 run 0 'NDJSON on standard input' from_stdin in2 "$dir/good.ndjson"
-cmp -s "$dir/in2.rows" "$dir/nd.rows" && ok || not_ok 'NDJSON on standard input: rows'
+yes 'NDJSON on standard input: rows' cmp -s "$dir/in2.rows" "$dir/nd.rows"
 run 0 'random id' send --recipients "$dir/good.csv"
 if grep -qE '^[0-9a-f]{32}$' "$dir/out"; then ok; else not_ok 'random id: its form'; fi
-[ -e "$dir/$(cat "$dir/out").commit" ] && ok || not_ok 'random id: not the one that was used'
+yes 'random id: not the one that was used' [ -e "$dir/$(cat "$dir/out").commit" ]
 run 0 'JSON' send --recipients "$dir/good.csv" --id js --json
 has "$dir/out" '{"id":"js","state":"sending","total":2,'
 run 0 'template that is no UTF-8' sh -c "printf 'Subject: \\351\\n' >'$dir/l1.eml'; exec '$optimus' send --from n@x.org \
@@ -153,7 +166,7 @@ has "$dir/err" 'row 2 (line 4): invalid "nobody"'
 has "$dir/err" 'row 4 (line 6): duplicate "a@X.org"'
 has "$dir/err" 'row 5 (line 7): invalid'
 has "$dir/err" '2 invalid rows; --invalid skip'
-[ -e "$dir/bad.commit" ] && not_ok 'bad rows: committed' || ok
+no 'bad rows: committed' [ -e "$dir/bad.commit" ]
 has "$dir/log" 'DELETE /v1/batches/bad/upload'
 run 0 'bad rows left out' send --recipients "$dir/bad.csv" --id skipped --invalid skip
 same "$dir/skipped.commit" '{"rows":2}'
@@ -177,13 +190,14 @@ same "$dir/out" ''
 printf 'email,name\na@x.org,"x\nb@x.org,y\n' >"$dir/open.csv"
 run 65 'open quote' send --recipients "$dir/open.csv" --id open --invalid skip
 has "$dir/err" 'line 2'
-[ -e "$dir/open.commit" ] && not_ok 'open quote: committed' || ok
+no 'open quote: committed' [ -e "$dir/open.commit" ]
 awk 'BEGIN { print "email,name,city"; for (i = 1; i <= 30000; i++) printf "u%d@x.org,%0800d,\n", i, i }' >"$dir/large.csv"
 run 0 'several parts' send --recipients "$dir/large.csv" --id large
 same "$dir/large.commit" '{"rows":30000}'
-[ "$(grep -c 'POST /v1/batches/large/recipients' "$dir/log")" -ge 2 ] && ok || not_ok 'several parts: one request'
-tail -n 1 "$dir/large.rows" | grep -q '"u30000@x.org"' && ok || not_ok 'several parts: the last row'
-[ "$(wc -l <"$dir/large.rows")" = 30000 ] && ok || not_ok 'several parts: rows lost'
+yes 'several parts: one request' [ "$(grep -c 'POST /v1/batches/large/recipients' "$dir/log")" -ge 2 ]
+tail -n 1 "$dir/large.rows" >"$dir/last"
+yes 'several parts: the last row' grep -q '"u30000@x.org"' "$dir/last"
+yes 'several parts: rows lost' [ "$(wc -l <"$dir/large.rows")" = 30000 ]
 
 # --- what the node refuses: its words and the exit code ---
 refused() {
@@ -208,7 +222,7 @@ run 65 'row of the node' send --recipients "$dir/nine.csv" --id row7 --invalid s
 has "$dir/err" 'row 8 (line 10): it is not nice (field "city")'
 has "$dir/log" 'DELETE /v1/batches/row7/upload'
 run 0 'again, then accepted' send --recipients "$dir/good.csv" --id againtwice
-[ "$(grep -c 'POST /v1/batches/againtwice$' "$dir/log")" = 3 ] && ok || not_ok 'again: not three attempts'
+yes 'again: not three attempts' [ "$(grep -c 'POST /v1/batches/againtwice$' "$dir/log")" = 3 ]
 run 75 'commit put off' send --recipients "$dir/good.csv" --id commitagain
 has "$dir/err" '--id commitagain is safe'
 run 75 'hang-up at commit' send --recipients "$dir/good.csv" --id hangup
@@ -249,7 +263,7 @@ has "$dir/out" '612/s'
 run 0 'nodes as JSON' "$optimus" nodes --json
 has "$dir/out" '"rate":612.5'
 run 0 'watch' "$optimus" status moving --watch
-[ "$(wc -l <"$dir/out")" = 3 ] && ok || not_ok 'watch: not a line for each of three changes'
+yes 'watch: not a line for each of three changes' [ "$(wc -l <"$dir/out")" = 3 ]
 has "$dir/out" 'moving state=done total=100 sent=100'
 run 1 'watch what is cancelled' "$optimus" status stopped --watch
 run 0 'send and watch' send --recipients "$dir/good.csv" --id moving-2 --watch
