@@ -9,12 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
-#include <hiredis/hiredis.h>
-#include <signal.h>
 
 #include "daemon/squash.h"
 #include "daemon/store_memory.h"
-#include "daemon/store_redis.h"
 #include "queue/error.h"
 #include "test/unit/store_fixture.h"
 
@@ -329,178 +326,6 @@ static void the_twin_fails_when_told_to(void **state)
 	fixture_until_answered(&fixture, 1);
 }
 
-/* ---- Redis alone ---- */
-
-static size_t kill_at;
-
-static bool enough_answered(struct fixture *f)
-{
-	return f->answered >= kill_at;
-}
-
-static void a_killed_redis_loses_no_acknowledged_write(void **state)
-{
-	enum { WRITES = 5000 };
-	static bool seen[WRITES];
-	struct opt_id id = make_id(9);
-	char text[64];
-
-	(void)state;
-	memset(seen, 0, sizeof(seen));
-	for (uint32_t i = 0; i < WRITES; i++) {
-		struct effect effect = append(9, text, 0);
-
-		effect.len = (size_t)snprintf(text, sizeof(text), "%u", i);
-		if (i % 5 == 0)
-			effect = shard(9, i, 9, text, effect.len);
-		effect.token = i;
-		fixture_write(&fixture, &effect);
-	}
-	/* Twice in the middle: with commands unread, executed, and with answers unread. */
-	for (kill_at = 1000; kill_at <= 3000; kill_at += 2000) {
-		pid_t pid;
-
-		fixture_until(&fixture, enough_answered);
-		fixture_until(&fixture, fixture_is_up);
-		assert_true(fixture.answered < WRITES);
-		pid = redis_server_pid(fixture.server);
-		assert_true(pid > 1);
-		kill(pid, SIGKILL);
-	}
-	fixture_until_answered(&fixture, WRITES);
-	fixture_until(&fixture, fixture_is_up);
-	assert_true(fixture.ups >= 2);
-	assert_int_equal(store_redis_pending(fixture.store), 0);
-	for (uint32_t i = 0; i < WRITES; i++)
-		assert_int_equal(fixture.statuses[i], 0);
-	assert_int_equal(fixture_read_journal(&fixture, &id), 0);
-	assert_true(fixture.count >= WRITES / 5 * 4);
-	for (size_t i = 0; i < fixture.count; i++) {
-		struct span value = fixture_value(&fixture, i);
-
-		snprintf(text, sizeof(text), "%.*s", (int)value.len, (const char *)value.data);
-		seen[atoi(text)] = true;
-	}
-	for (uint32_t i = 0; i < WRITES; i++) {
-		if (i % 5 == 0)
-			assert_int_equal(read_shard(9, i, 9), 0);
-		else
-			assert_true(seen[i]);
-	}
-}
-
-static int claim_status;
-static char claim_message[256];
-
-static void on_claim(void *context, int status, const char *message)
-{
-	(void)context;
-	claim_status = status;
-	snprintf(claim_message, sizeof(claim_message), "%s", message);
-}
-
-static bool is_claimed(struct fixture *f)
-{
-	(void)f;
-	return claim_status != 1;
-}
-
-static int claim(uint8_t node)
-{
-	struct opt_id id = make_id(node);
-
-	claim_status = 1;
-	store_redis_claim(fixture.store, &id, on_claim, NULL);
-	fixture_until(&fixture, is_claimed);
-	return claim_status;
-}
-
-static void a_database_belongs_to_one_node(void **state)
-{
-	(void)state;
-	assert_int_equal(claim(1), 0);
-	assert_int_equal(claim(1), 0);
-	assert_int_equal(claim(2), OPT_E_DENIED);
-	assert_non_null(strstr(claim_message, "another node"));
-	assert_int_equal(fixture_write_now(&fixture, append(1, "a", 1)), 0);
-}
-
-static void a_database_with_other_data_is_refused(void **state)
-{
-	(void)state;
-	assert_int_equal(fixture_write_now(&fixture, append(1, "a", 1)), 0);
-	assert_int_equal(claim(1), OPT_E_DENIED);
-	assert_non_null(strstr(claim_message, "something else"));
-}
-
-/* Beside the store: a connection of the test's own. */
-static redisReply *command(redisContext *redis, const char *text)
-{
-	redisReply *reply = redisCommand(redis, text);
-
-	assert_non_null(reply);
-	return reply;
-}
-
-static redisContext *beside;
-static long gets_before;
-
-/* How often Redis was asked for a key, by anybody. */
-static long count_gets(void)
-{
-	redisReply *reply = command(beside, "INFO commandstats");
-	const char *at = strstr(reply->str, "cmdstat_get:calls=");
-	long count = at != NULL ? atol(at + strlen("cmdstat_get:calls=")) : 0;
-
-	freeReplyObject(reply);
-	return count;
-}
-
-static bool has_looked_twice(struct fixture *f)
-{
-	(void)f;
-	return count_gets() >= gets_before + 2;
-}
-
-static void a_database_that_was_swapped_gets_no_write(void **state)
-{
-	struct effect effect = append(1, "late", 4);
-	redisReply *reply;
-
-	(void)state;
-	beside = redisConnectUnix(redis_server_socket(fixture.server));
-	assert_true(beside != NULL && beside->err == 0);
-	assert_int_equal(claim(1), 0);
-	freeReplyObject(command(beside, "RENAME node aside"));
-	gets_before = count_gets();
-	freeReplyObject(command(beside, "CLIENT KILL TYPE normal SKIPME yes"));
-	effect.token = 1;
-	fixture_write(&fixture, &effect);
-	fixture_until(&fixture, has_looked_twice);
-	assert_int_equal(store_redis_pending(fixture.store), 1);
-	reply = command(beside, "DBSIZE");
-	assert_int_equal(reply->integer, 1);
-	freeReplyObject(reply);
-	/* Ours again: what waited is written. */
-	freeReplyObject(command(beside, "RENAME aside node"));
-	fixture_until_answered(&fixture, 1);
-	assert_int_equal(fixture.statuses[1], 0);
-	redisFree(beside);
-}
-
-static void a_full_disk_refuses_only_new_batches(void **state)
-{
-	(void)state;
-	store_redis_set_full(fixture.store, true);
-	assert_int_equal(fixture_write_now(&fixture, upload(1, "t", 1)), OPT_E_FULL);
-	assert_int_equal(fixture_write_now(&fixture, shard(1, 0, 1, "s", 1)), OPT_E_FULL);
-	assert_int_equal(fixture_write_now(&fixture, commit("news", 1, "r")), OPT_E_FULL);
-	assert_int_equal(fixture_write_now(&fixture, append(1, "a", 1)), 0);
-	store_redis_set_full(fixture.store, false);
-	assert_int_equal(fixture_write_now(&fixture, upload(1, "t", 1)), 0);
-	assert_int_equal(read_batches(), 0);
-}
-
 #define FOR_BOTH(test)                                                                                       \
 	{#test " (memory)", test, start_memory, stop, NULL},                                                 \
 	{                                                                                                    \
@@ -518,11 +343,6 @@ int main(void)
 	    FOR_BOTH(a_broken_squashed_entry_is_refused),
 	    FOR_BOTH(ten_thousand_batches_are_read),
 	    cmocka_unit_test_setup_teardown(the_twin_fails_when_told_to, start_memory, stop),
-	    cmocka_unit_test_setup_teardown(a_killed_redis_loses_no_acknowledged_write, start_redis, stop),
-	    cmocka_unit_test_setup_teardown(a_database_belongs_to_one_node, start_redis, stop),
-	    cmocka_unit_test_setup_teardown(a_database_with_other_data_is_refused, start_redis, stop),
-	    cmocka_unit_test_setup_teardown(a_database_that_was_swapped_gets_no_write, start_redis, stop),
-	    cmocka_unit_test_setup_teardown(a_full_disk_refuses_only_new_batches, start_redis, stop),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
