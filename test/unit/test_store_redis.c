@@ -152,6 +152,43 @@ static void a_killed_redis_loses_no_acknowledged_write(void **state)
 	}
 }
 
+static void what_comes_while_redis_loads_waits(void **state)
+{
+	enum { WRITES = 3000 };
+	struct opt_id id = make_id(3);
+	redisContext *redis;
+	redisReply *reply;
+	char path[128];
+	FILE *conf;
+
+	(void)state;
+	for (uint32_t i = 0; i < WRITES; i++) {
+		struct effect effect = append(3, "x", 1);
+
+		effect.token = i;
+		fixture_write(&fixture, &effect);
+	}
+	fixture_until_answered(&fixture, WRITES);
+	/* Loading takes a second from now on. */
+	snprintf(path, sizeof(path), "%s/redis.conf", fixture.dir);
+	conf = fopen(path, "a");
+	assert_non_null(conf);
+	fprintf(conf, "key-load-delay 300\n");
+	assert_int_equal(fclose(conf), 0);
+	kill(redis_server_pid(fixture.server), SIGKILL);
+	assert_int_equal(fixture_write_now(&fixture, append(3, "y", 1)), 0);
+	fixture_until(&fixture, fixture_is_up);
+	assert_int_equal(fixture_read_journal(&fixture, &id), 0);
+	assert_true(fixture.count >= WRITES + 1);
+	redis = redisConnectUnix(redis_server_socket(fixture.server));
+	assert_true(redis != NULL && redis->err == 0);
+	reply = redisCommand(redis, "INFO errorstats");
+	assert_non_null(reply);
+	assert_non_null(strstr(reply->str, "errorstat_LOADING"));
+	freeReplyObject(reply);
+	redisFree(redis);
+}
+
 static int claim_status;
 static char claim_message[256];
 
@@ -268,6 +305,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test_setup_teardown(a_killed_redis_loses_no_acknowledged_write, start_redis, stop),
+	    cmocka_unit_test_setup_teardown(what_comes_while_redis_loads_waits, start_redis, stop),
 	    cmocka_unit_test_setup_teardown(a_database_belongs_to_one_node, start_redis, stop),
 	    cmocka_unit_test_setup_teardown(a_database_with_other_data_is_refused, start_redis, stop),
 	    cmocka_unit_test_setup_teardown(a_database_that_was_swapped_gets_no_write, start_redis, stop),
