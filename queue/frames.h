@@ -50,7 +50,8 @@ struct frame_mail {
 	uint32_t attempt;
 };
 
-/* A decoded frame. Strings and arrays are borrowed from the decoder until it is fed or asked for the next one. */
+/* A decoded frame. Strings and arrays are borrowed from the decoder until it is fed or asked for the next
+ * one. */
 struct frame {
 	enum frame_type type;
 	struct attempt_key key;         /* BEGUN, FED; of FEED: shard, epoch, node */

@@ -10,6 +10,7 @@
 #include "queue/message/compiler.h"
 
 #include <string.h>
+#include <strings.h>
 
 enum {
 	HEADER_LINES_MAX = 50000,
@@ -22,7 +23,7 @@ static bool names_type(const char *line, size_t len, const char *type)
 	size_t type_len = strlen(type);
 
 	for (size_t i = 0; i + type_len <= len; i++) {
-		if (g_ascii_strncasecmp(line + i, type, type_len) == 0)
+		if (strncasecmp(line + i, type, type_len) == 0)
 			return true;
 	}
 	return false;

@@ -13,6 +13,7 @@
  */
 #include "queue/message/compiler.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -33,7 +34,7 @@ struct part {
 	GMimeContentEncoding encoding;
 	const char *charset; /* "us-ascii" when it names none; GMime's, until the header is changed */
 	enum charset_kind kind;
-	struct buffer text;  /* its decoded content, in UTF-8 if it has another charset */
+	struct buffer text; /* its decoded content, in UTF-8 if it has another charset */
 	struct body_style style;
 };
 
@@ -234,6 +235,14 @@ static int change_headers(struct compiler *compiler, struct part *part)
 	return result;
 }
 
+/* The lines of a decoded text are not those of the source. */
+static void say_near(struct template_error *error)
+{
+	size_t used = strlen(error->text);
+
+	snprintf(error->text + used, sizeof(error->text) - used, " (near this line: the part is encoded)");
+}
+
 /* Replaces the content of a part that has braces in it. */
 static int compile_content(struct compiler *compiler, struct part *part, bool is_signed)
 {
@@ -250,8 +259,7 @@ static int compile_content(struct compiler *compiler, struct part *part, bool is
 		return part_error(compiler, part, "there are fields, but its transfer encoding takes none");
 	result = compile_fields(compiler, part->text.data, part->text.len, place);
 	if (result != 0 && !is_identity(part->encoding))
-		g_strlcat(compiler->error->text, " (near this line: the part is encoded)",
-		    sizeof(compiler->error->text));
+		say_near(compiler->error);
 	if (result == 0)
 		result = change_headers(compiler, part);
 	if (result != 0)
