@@ -88,6 +88,11 @@ static struct message *message_of(
     struct audit *audit, const char *id, size_t id_len, const char *email, size_t email_len)
 {
 	char key[2 * KEY_MAX + 1];
+	/* The header has it in angle brackets, a report without. */
+	if (id_len >= 2 && id[0] == '<' && id[id_len - 1] == '>') {
+		id++;
+		id_len -= 2;
+	}
 	size_t len = id_len < KEY_MAX ? id_len : KEY_MAX;
 	memcpy(key, id, len);
 	key[len++] = '\t';
