@@ -160,6 +160,7 @@ static void dispatch(struct core *core, const struct event *event)
 		facts_left_spool(core, &event->left_spool.key, event->left_spool.reply);
 		return;
 	case EVENT_TICK:
+		core->timer_told = 0; /* also when it comes a little early: then it is asked for again */
 		return;
 	}
 }

@@ -23,7 +23,9 @@ extra_settings=${extra_settings:-}
 say() { printf '%s\n' "$*"; }
 fail() {
 	say "FAILED: $*"
+	"$optimus" status --json 2>/dev/null || true
 	[ ! -e "$work/log" ] || { say '--- the end of the log of optimusd'; tail -n 25 "$work/log"; }
+	[ ! -e "$work/d/postfix/log/maillog" ] || { say '--- the end of the log of Postfix'; tail -n 15 "$work/d/postfix/log/maillog"; }
 	exit 1
 }
 

@@ -1,0 +1,38 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# One slow destination holds nobody up: with half of a batch for a domain whose server takes 10 s for each mail, the
+# other half finishes within 1.2 times what it takes alone.
+. "$(dirname "$0")/lib.sh"
+
+half=${1:-2000}
+
+echo 'domain slow.test delay-data 10s' >"$work/rules"
+sink_start --rules "$work/rules"
+node_start
+await 30 'Postfix is up' postfix_is up
+
+# Milliseconds until the fast half of the batch is reported sent.
+fast_done() { [ "$(grep -c '@fast.*\.test' "$work/ledger")" -ge "$1" ]; }
+timed() {
+	local from=$EPOCHREALTIME to
+	send "$1" >/dev/null
+	await 240 "the fast half of $1 is delivered" fast_done "$2"
+	to=$EPOCHREALTIME
+	echo $(((${to/./} - ${from/./}) / 1000))
+}
+
+fast='fast1.test fast2.test fast3.test'
+# shellcheck disable=SC2086
+recipients "$half" $fast >"$work/fast.csv"
+cp "$work/fast.csv" "$work/rcpt.csv"
+warm=$(timed warm "$half")
+alone=$(timed alone $((2 * half)))
+# The slow ones come first, so that they could block whatever comes behind them.
+{
+	head -n 1 "$work/fast.csv"
+	recipients "$half" slow.test | tail -n +2
+	tail -n +2 "$work/fast.csv"
+} >"$work/rcpt.csv"
+mixed=$(timed mixed $((3 * half)))
+say "warm-up $warm ms, alone $alone ms, beside a slow half $mixed ms"
+expect_at_most 'beside a slow half, in percent of alone' 120 $((mixed * 100 / alone))
