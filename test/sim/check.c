@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Checks of single moments, against the truth. What was promised is checked when it is promised; what must be
+ * so in the end is in check_end.c; what must hold before Postfix gets a mail is in check_feed.c.
+ */
+#include "test/sim/check.h"
+
+#include "test/sim/store_write.h"
+#include "test/sim/world.h"
+
+/* How often core_check() walks everything: rarer in larger worlds, so that a seed stays fast. */
+static uint64_t full_check_every(const struct world *w)
+{
+	return 1 + w->truth.mails / 16;
+}
+
+static void check_counts(struct world *w, const struct batch_view *view)
+{
+	uint64_t sum = 0;
+
+	for (int i = 0; i < MAIL_STATES; i++)
+		sum += view->states[i];
+	if (sum != view->total)
+		world_fail(w, "the states of %s add up to %llu, not to %llu", view->name,
+		    (unsigned long long)sum, (unsigned long long)view->total);
+}
+
+/* Once the start is over every accepted batch is shown. */
+static void check_shown(struct node *node)
+{
+	struct world *w = node->world;
+	struct batch_view view;
+
+	for (size_t i = 0; i < w->truth.batches.count; i++) {
+		const struct sim_batch *batch = w->truth.batches.items[i].value;
+
+		if (batch->accepted == NULL || !batch->told_accepted)
+			continue;
+		if (core_batch(node->core, batch->name, &view) != 0 || view.state == BATCH_UPLOADING)
+			world_fail(w, "I1: the accepted batch %s vanished", batch->name);
+		else if (view.total != batch->accepted->total)
+			world_fail(w, "I1: %s has another number of mails than was accepted", batch->name);
+	}
+}
+
+void check_step(struct node *node)
+{
+	struct world *w = node->world;
+	struct core_numbers numbers = core_numbers(node->core);
+	const struct opt_id *after = NULL;
+	struct opt_id key;
+	struct batch_view view;
+	const char *broken;
+
+	if (numbers.in_flight > w->plan.config.window)
+		world_fail(w, "the core has %u mails in flight, the window is %u",
+		    (unsigned)numbers.in_flight, (unsigned)w->plan.config.window);
+	while (core_batch_next(node->core, after, &view) == 0) {
+		check_counts(w, &view);
+		key = view.key;
+		after = &key;
+	}
+	if (numbers.recovered && (!node->was_recovered || w->steps % 64 == 0))
+		check_shown(node);
+	node->was_recovered = numbers.recovered;
+	if (w->steps % full_check_every(w) != 0)
+		return;
+	w->checks++;
+	broken = core_check(node->core);
+	if (broken != NULL)
+		world_fail(w, "core_check: %s", broken);
+}
+
+void check_delivery(struct world *w, const struct attempt *attempt)
+{
+	const struct mail *mail = attempt->mail;
+	uint32_t lost = 0;
+
+	for (const struct attempt *a = mail->attempts; a != NULL; a = a->next)
+		lost += a->lost_dots;
+	if (mail->copies > 1 + mail->resent + lost)
+		world_fail(w, "I3: %s/%u.%u was delivered %u times, resent after doubt %u times",
+		    mail->batch->name, (unsigned)mail->shard->index, (unsigned)mail->index,
+		    (unsigned)mail->copies, (unsigned)mail->resent);
+}
+
+static bool was_refused(const struct attempt *attempt)
+{
+	return attempt->mail->refused && attempt->fed > 0;
+}
+
+/* NULL when the fact is true. */
+static const char *untrue(const struct node *node, const struct attempt *attempt, enum outcome_kind kind)
+{
+	const struct sim_batch *batch = attempt->mail->batch;
+
+	switch (kind) {
+	case OUTCOME_SENT:
+		return attempt->accepted > 0 ? NULL : "I7: a mail is called sent that no server has";
+	case OUTCOME_BOUNCED:
+		return attempt->did & 1U << OUTCOME_BOUNCED || was_refused(attempt)
+		           ? NULL
+		           : "I7: a mail is called bounced that nobody refused";
+	case OUTCOME_DEFERRED:
+		return attempt->did & 1U << OUTCOME_DEFERRED ? NULL
+		                                             : "I7: a mail is called deferred that was not";
+	case OUTCOME_RETURNED:
+		if (attempt->accepted > 0)
+			return "I3: a mail is called never tried, but a server has it";
+		if (attempt->place == PLACE_SPOOL && node->engine.alive && !attempt->file->reported)
+			return "I3: a mail is called never tried while Postfix has it";
+		return NULL;
+	case OUTCOME_IN_DOUBT:
+		return attempt->causes != 0 || attempt->life != node->life
+		           ? NULL
+		           : "I3: a mail is called in doubt for no reason";
+	case OUTCOME_UNKNOWN:
+		return node->world->plan.config.resend_in_doubt
+		           ? "I1: a mail ends unknown although it may be resent"
+		           : NULL;
+	case OUTCOME_EXPIRED:
+		return node->utc_max.us >= batch->expires.us || node->core == NULL
+		           ? NULL
+		           : "I1: a mail is called expired before its time";
+	case OUTCOME_CANCELLED:
+	case OUTCOME_SUPPRESSED:
+	case OUTCOME_KINDS:
+		break;
+	}
+	return "I1: a fact of a kind that nobody asked for";
+}
+
+void check_fact(struct node *node, const struct attempt *attempt, enum outcome_kind kind)
+{
+	const char *wrong = untrue(node, attempt, kind);
+	const struct mail *mail = attempt->mail;
+
+	if (wrong != NULL)
+		world_fail(node->world, "%s: %s/%u.%u attempt %u", wrong, mail->batch->name,
+		    (unsigned)mail->shard->index, (unsigned)mail->index, (unsigned)attempt->key.attempt);
+}
+
+void check_finished(struct node *node, struct sim_batch *batch, const struct journal_entry *entry)
+{
+	uint64_t sum = 0;
+
+	for (int i = MAIL_SENT; i < MAIL_STATES; i++)
+		sum += entry->states[i];
+	if (batch->accepted == NULL || sum != batch->accepted->total)
+		world_fail(node->world, "I1: %s is called finished with %llu mails in a final state",
+		    batch->name, (unsigned long long)sum);
+	batch->finished = true;
+}
+
+void check_outcome_answer(struct node *node, const struct reply *reply)
+{
+	if (reply->kind != REPLY_OUTCOME || reply->attempt == NULL)
+		return;
+	if (!(reply->attempt->facts & 1U << reply->outcome))
+		world_fail(node->world,
+		    "an outcome was answered that is not durable: %s of %s/%u.%u attempt %u",
+		    outcome_kind_name(reply->outcome), reply->attempt->mail->batch->name,
+		    (unsigned)reply->attempt->mail->shard->index, (unsigned)reply->attempt->mail->index,
+		    (unsigned)reply->attempt->key.attempt);
+}
+
+void check_upload_answer(struct node *node, const struct sim_batch *batch, const struct content *content,
+    enum upload_answer answer)
+{
+	struct world *w = node->world;
+	const char *missing;
+
+	if (answer == UPLOAD_ACCEPTED || answer == UPLOAD_SAME) {
+		missing = store_whole(&node->store, batch);
+		if (missing != NULL)
+			world_fail(
+			    w, "I1: %s is called accepted, but %s is not durable", batch->name, missing);
+		else if (batch->accepted != content)
+			world_fail(w, "I1: %s is called accepted, but with other content", batch->name);
+	}
+	if (answer == UPLOAD_CONFLICT && (batch->accepted == NULL || batch->accepted == content))
+		world_fail(w, "I1: %s is called a conflict, but there is no other content", batch->name);
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The checks that are made while a world runs. Each calls world_fail() with the invariant's name.
+ */
+#ifndef OPTIMUS_TEST_SIM_CHECK_H
+#define OPTIMUS_TEST_SIM_CHECK_H
+
+#include "queue/effect.h"
+#include "queue/journal.h"
+#include "queue/outcome.h"
+
+struct world;
+struct node;
+struct reply;
+struct attempt;
+struct sim_batch;
+struct content;
+
+/* After every step. */
+void check_step(struct node *node);
+/* Before a feed is carried out. */
+void check_feed(struct node *node, const struct effect *effect);
+/* A remote server took a mail. */
+void check_delivery(struct world *w, const struct attempt *attempt);
+/* A fact became durable. */
+void check_fact(struct node *node, const struct attempt *attempt, enum outcome_kind kind);
+/* The end of a batch became durable. */
+void check_finished(struct node *node, struct sim_batch *batch, const struct journal_entry *entry);
+/* The core lets Postfix go on. */
+void check_outcome_answer(struct node *node, const struct reply *reply);
+/* The core answers a client. */
+void check_upload_answer(struct node *node, const struct sim_batch *batch, const struct content *content,
+    enum upload_answer answer);
+
+#endif

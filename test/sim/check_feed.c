@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What must hold at the moment when mails are handed to Postfix: the batch is accepted, the claim is durable,
+ * it is time, there is room, and every earlier attempt is over or was declared doubtful with reason.
+ */
+#include "test/sim/check.h"
+
+#include "test/sim/pickup.h"
+#include "test/sim/world.h"
+
+static void fail(struct world *w, const char *what, const struct attempt *attempt)
+{
+	world_fail(w, "%s: %s/%u.%u attempt %u", what, attempt->mail->batch->name,
+	    (unsigned)attempt->mail->shard->index, (unsigned)attempt->mail->index,
+	    (unsigned)attempt->key.attempt);
+}
+
+static bool in_live_spool(const struct node *node, const struct attempt *attempt)
+{
+	if (attempt->place == PLACE_PICKUP)
+		return true;
+	return attempt->place == PLACE_SPOOL && node->engine.alive && attempt->file->report != REPORT_LEFT;
+}
+
+/* Whether doubt was declared between the attempt and now. */
+static bool doubt_declared(const struct attempt *attempt, const struct attempt *now)
+{
+	for (const struct attempt *a = attempt->mail->attempts; a != NULL; a = a->next) {
+		if (a->key.attempt > attempt->key.attempt && a->key.attempt <= now->key.attempt &&
+		    (a->flags & CLAIM_AFTER_DOUBT) != 0)
+			return true;
+	}
+	return false;
+}
+
+static bool too_early(const struct node *node, const struct attempt *earlier)
+{
+	usec backoff = node->world->plan.config.min_backoff;
+	usec second = USEC_PER_SEC; /* deadlines are kept in seconds */
+
+	if (!(earlier->told & 1U << OUTCOME_DEFERRED))
+		return false;
+	if (earlier->deferred_life == node->life &&
+	    node_boot_time(node).us + second >= earlier->deferred_boot.us + backoff)
+		return false;
+	return node->utc_max.us + second < earlier->deferred_utc.us + backoff;
+}
+
+/* Looks at one earlier attempt. True when it is one that the present one repeats in doubt. */
+static bool check_earlier(struct node *node, const struct attempt *earlier, const struct attempt *now)
+{
+	struct world *w = node->world;
+
+	if (earlier->fed == 0)
+		return false;
+	if (truth_settled(earlier)) {
+		if (earlier->told & (1U << OUTCOME_SENT | 1U << OUTCOME_BOUNCED) || earlier->refused)
+			fail(w, "I3: a mail is fed again that has its outcome", now);
+		else if (too_early(node, earlier))
+			fail(w, "a mail is tried again before its backoff is over", now);
+		return false;
+	}
+	if (in_live_spool(node, earlier))
+		fail(w, "I3: a mail is fed while an earlier attempt is in Postfix", now);
+	else if (earlier->place == PLACE_GONE && earlier->causes == 0 && earlier->life == node->life)
+		fail(w, "I3: a mail is fed again for no reason", now);
+	else if (earlier->accepted > 0 && !doubt_declared(earlier, now))
+		fail(w, "I3: a delivered mail is fed again and nobody calls it doubt", now);
+	return true;
+}
+
+static void check_mail(struct node *node, const struct attempt *attempt)
+{
+	struct world *w = node->world;
+	struct mail *mail = attempt->mail;
+	const struct sim_batch *batch = mail->batch;
+	bool repeats = false;
+
+	if (!attempt->claimed)
+		fail(w, "I2: a mail is fed without a durable claim", attempt);
+	if (node->utc_max.us < batch->accepted->settings.start.us)
+		fail(w, "a mail is fed before its start", attempt);
+	if (attempt->claimed_at.us > batch->expires.us)
+		fail(w, "a mail is claimed and fed after it expired", attempt);
+	if (attempt->fed > 0 && !attempt->not_now)
+		fail(w, "I2: a mail is fed twice under one claim", attempt);
+	if (attempt->fed > 0 && in_live_spool(node, attempt))
+		fail(w, "I3: a mail is fed while it is in Postfix", attempt);
+	for (const struct attempt *a = attempt->next; a != NULL && !w->failed; a = a->next)
+		repeats = check_earlier(node, a, attempt) || repeats;
+	if (repeats && (attempt->flags & CLAIM_AFTER_DOUBT) != 0 && attempt->fed == 0)
+		mail->resent++;
+}
+
+static void check_batch(struct node *node, const struct effect *effect, const struct sim_shard *shard)
+{
+	struct world *w = node->world;
+
+	if (shard == NULL) {
+		world_fail(w, "I4: mails of a shard are fed that was never accepted");
+		return;
+	}
+	if (!id_equal(&shard->batch->key, &effect->batch) ||
+	    !id_equal(&shard->batch->upload, &effect->upload))
+		world_fail(w, "I4: mails of %s are fed from another upload", shard->batch->name);
+	if (idmap_get(&node->store.shards, &effect->id, &effect->upload) == NULL)
+		world_fail(
+		    w, "I4: mails of %s are fed, but the shard is not in the store", shard->batch->name);
+}
+
+static uint32_t in_pickups(const struct sim_engine *engine)
+{
+	uint32_t count = 0;
+
+	for (int i = 0; i < ENGINE_PICKUPS_MAX; i++)
+		count += pickup_waiting(&engine->pickups[i]);
+	return count;
+}
+
+void check_feed(struct node *node, const struct effect *effect)
+{
+	struct world *w = node->world;
+	const struct sim_shard *shard = idmap_get(&w->truth.shards, &effect->id, NULL);
+	uint64_t inside = engine_in_flight(&node->engine) + in_pickups(&node->engine) + effect->mail_count;
+
+	check_batch(node, effect, shard);
+	if (inside > w->plan.config.window)
+		world_fail(w, "the window of %u is exceeded: %llu mails", (unsigned)w->plan.config.window,
+		    (unsigned long long)inside);
+	for (size_t i = 0; i < effect->mail_count && !w->failed; i++) {
+		struct attempt_key key = {
+		    effect->id, effect->mails[i].index, effect->epoch, node->id, effect->mails[i].attempt};
+		struct attempt *attempt = truth_attempt(&w->truth, &key);
+
+		if (attempt == NULL)
+			world_fail(w, "I2: %s/%u.%u attempt %u is fed without a durable claim",
+			    shard->batch->name, (unsigned)shard->index, (unsigned)key.index,
+			    (unsigned)key.attempt);
+		else
+			check_mail(node, attempt);
+		if (attempt != NULL)
+			attempt->life = node->life;
+	}
+}

@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The shell in the simulator. It does what daemon/node.c does, in the same order, and nothing else: events
+ * in, effects out. After every step the checks look at the core.
+ *
+ * A crash frees the core and everything that only the daemon knew; what is in the store, in Postfix and at
+ * the remote servers stays.
+ */
+#include "test/sim/sim_node.h"
+
+#include <string.h>
+
+#include "test/sim/check.h"
+#include "test/sim/sim_client.h"
+#include "test/sim/world.h"
+
+struct start {
+	struct node *node;
+	uint32_t life;
+	uint64_t serial;
+};
+
+static const usec utc_begin = UINT64_C(1900000000) * 1000000;
+
+void node_init(struct node *node, struct world *w, uint32_t index)
+{
+	memset(node, 0, sizeof(*node));
+	node->world = w;
+	node->index = index;
+	node->id = w->plan.config.node;
+	effects_init(&node->effects);
+	store_init(&node->store, node);
+	engine_init(&node->engine, node);
+}
+
+void node_done(struct node *node)
+{
+	core_free(node->core);
+	node->core = NULL;
+	effects_done(&node->effects);
+}
+
+struct boot_time node_boot_time(const struct node *node)
+{
+	/* A machine is never looked at in its first second. */
+	return (struct boot_time){USEC_PER_SEC + node->world->now - node->booted};
+}
+
+struct utc_time node_utc(const struct node *node)
+{
+	usec now = node->world->now;
+	usec drift = now / 1000000 * node->world->plan.drift_ppm;
+
+	return (struct utc_time){(uint64_t)((int64_t)(utc_begin + now + drift) + node->jumped)};
+}
+
+struct reply *node_reply(struct node *node, enum reply_kind kind)
+{
+	struct world *w = node->world;
+	struct reply *reply = ARENA_NEW(w->arena, struct reply);
+
+	node->replies =
+	    arena_grow(w->arena, node->replies, node->reply_count, &node->reply_size, sizeof(*node->replies));
+	node->replies[node->reply_count++] = reply;
+	reply->number = node->reply_count;
+	reply->kind = kind;
+	reply->life = node->life;
+	return reply;
+}
+
+static void fire_timer(struct world *w, void *context)
+{
+	struct start *start = context;
+	struct node *node = start->node;
+	struct event event = {.type = EVENT_TICK};
+
+	(void)w;
+	if (node->life != start->life || node->timer != start->serial)
+		return;
+	node->timer++;
+	node_step(node, &event);
+}
+
+static void set_timer(struct node *node, struct boot_time deadline)
+{
+	struct world *w = node->world;
+	struct start *start;
+	usec at = deadline.us + node->booted;
+
+	at = at > USEC_PER_SEC ? at - USEC_PER_SEC : 0;
+	node->timer++;
+	node->deadline = deadline;
+	if (deadline.us > UINT64_MAX / 2)
+		return;
+	start = ARENA_NEW(w->arena, struct start);
+	*start = (struct start){node, node->life, node->timer};
+	/* Timers are never early and now and then a little late. */
+	world_at(w, (at < w->now ? w->now : at) + rng_below(&w->rng_store, 1000), fire_timer, start);
+}
+
+static void answer(struct node *node, const struct effect *effect)
+{
+	struct world *w = node->world;
+	struct reply *reply = NULL;
+
+	if (effect->reply >= 1 && effect->reply <= node->reply_count)
+		reply = node->replies[effect->reply - 1];
+	if (reply == NULL || reply->life != node->life || reply->answered ||
+	    (reply->kind == REPLY_UPLOAD) != (effect->type == EFFECT_UPLOAD_ANSWER)) {
+		world_fail(w, "the core answers reply %llu, for which nobody waits",
+		    (unsigned long long)effect->reply);
+		return;
+	}
+	reply->answered = true;
+	if (reply->kind == REPLY_UPLOAD)
+		client_answer(w, reply, effect->answer);
+	else
+		engine_answer(&node->engine, reply);
+}
+
+static void carry_out(struct node *node, const struct effect *effect)
+{
+	struct world *w = node->world;
+
+	switch (effect->type) {
+	case EFFECT_STORE_UPLOAD:
+	case EFFECT_STORE_SHARD:
+	case EFFECT_STORE_COMMIT:
+	case EFFECT_STORE_DROP_UPLOAD:
+	case EFFECT_STORE_APPEND:
+	case EFFECT_STORE_SQUASH:
+	case EFFECT_LOAD_JOURNAL:
+	case EFFECT_LOAD_SHARD:
+		store_submit(&node->store, effect);
+		return;
+	case EFFECT_ENGINE_SETTLE:
+		engine_settle(&node->engine);
+		return;
+	case EFFECT_ENGINE_RESTART:
+		engine_restart(&node->engine);
+		return;
+	case EFFECT_SPOOL_REMOVE:
+		engine_remove(&node->engine, effect->text);
+		return;
+	case EFFECT_FEED:
+		check_feed(node, effect);
+		if (!w->failed)
+			engine_feed(&node->engine, effect);
+		return;
+	case EFFECT_OUTCOME_ANSWER:
+	case EFFECT_UPLOAD_ANSWER:
+		answer(node, effect);
+		return;
+	case EFFECT_TIMER:
+		set_timer(node, effect->deadline);
+		return;
+	case EFFECT_BATCH_ACCEPTED:
+	case EFFECT_BATCH_DONE:
+		TRACE(w, "%s %s", T(effect->type == EFFECT_BATCH_DONE ? "notice: done" : "notice: accepted"),
+		    T(arena_copy(w->arena, effect->text, strlen(effect->text))));
+		return;
+	}
+	world_fail(w, "effect %d is none", (int)effect->type);
+}
+
+void node_step(struct node *node, struct event *event)
+{
+	struct world *w = node->world;
+
+	event->now = node_boot_time(node);
+	event->utc = node_utc(node);
+	if (event->utc.us > node->utc_max.us)
+		node->utc_max = event->utc;
+	w->steps++;
+	core_step(node->core, event, &node->effects);
+	for (size_t i = 0; i < node->effects.count && !w->failed; i++)
+		carry_out(node, &node->effects.items[i]);
+	effects_clear(&node->effects);
+	if (!w->failed)
+		check_step(node);
+}
+
+/* Postfix's reports wait until here; then the spool is reported when the core asks for it. */
+static void recover(struct world *w, void *context)
+{
+	struct start *start = context;
+	struct node *node = start->node;
+	struct event event;
+
+	if (node->life != start->life)
+		return;
+	if (!node->store.up) {
+		world_in(w, 100 * USEC_PER_MSEC, recover, start);
+		return;
+	}
+	TRACE(w, "daemon starts, life %u", N(node->life));
+	node->core = core_new(&w->plan.config);
+	for (size_t i = 0; i < node->store.records.count && !w->failed; i++) {
+		const struct idmap_item *item = &node->store.records.items[i];
+		const struct stored *record = item->value;
+
+		event = (struct event){.type = EVENT_RECOVER_BATCH};
+		event.recover_batch.data = record->data;
+		event.recover_batch.len = record->len;
+		node_step(node, &event);
+	}
+	for (size_t i = 0; i < node->store.uploads.count && !w->failed; i++) {
+		const struct idmap_item *item = &node->store.uploads.items[i];
+
+		if (item->value == NULL)
+			continue;
+		event = (struct event){.type = EVENT_RECOVER_UPLOAD};
+		event.recover_upload.upload = item->a;
+		node_step(node, &event);
+	}
+	if (w->failed)
+		return;
+	event = (struct event){.type = EVENT_RECOVER_DONE};
+	node_step(node, &event);
+	if (w->failed)
+		return;
+	node->ready = true;
+	engine_daemon_ready(&node->engine);
+}
+
+void node_start(struct node *node)
+{
+	struct world *w = node->world;
+	struct start *start = ARENA_NEW(w->arena, struct start);
+
+	*start = (struct start){node, node->life, 0};
+	world_in(w, rng_delay(&w->rng_fault, w->plan.down_time), recover, start);
+}
+
+void node_crash(struct node *node, bool power)
+{
+	struct world *w = node->world;
+
+	TRACE(w, power ? "POWER LOSS" : "daemon CRASH, life %u", N(node->life));
+	core_free(node->core);
+	node->core = NULL;
+	node->life++;
+	node->ready = false;
+	node->was_recovered = false;
+	node->utc_max.us = 0;
+	store_daemon_died(&node->store);
+	engine_daemon_died(&node->engine);
+	truth_forget_told(&w->truth);
+	clients_daemon_died(w, node);
+	if (power) {
+		engine_power_lost(&node->engine);
+		store_power_lost(&node->store);
+		node->booted = w->now;
+	}
+	node_start(node);
+}
+
+bool node_settled(const struct node *node)
+{
+	struct core_numbers numbers;
+
+	if (node->core == NULL || !node->ready)
+		return false;
+	numbers = core_numbers(node->core);
+	return numbers.recovered && numbers.engine_up;
+}

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One node: the shell around a core, with its store and its Postfix. It carries effects out and turns what
+ * happens into events; it dies and comes back.
+ */
+#ifndef OPTIMUS_TEST_SIM_SIM_NODE_H
+#define OPTIMUS_TEST_SIM_SIM_NODE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "queue/core.h"
+#include "test/sim/sim_postfix.h"
+#include "test/sim/sim_store.h"
+
+struct world;
+struct sim_client;
+struct attempt;
+
+enum reply_kind {
+	REPLY_OUTCOME,
+	REPLY_LEFT,
+	REPLY_UPLOAD,
+};
+
+/* Somebody who waits for the core's answer. */
+struct reply {
+	uint64_t number;
+	enum reply_kind kind;
+	uint32_t life;
+	bool answered;
+	struct sim_file *file;     /* may be NULL: nobody waits any more, an answer is due all the same */
+	struct attempt *attempt;   /* REPLY_OUTCOME; NULL when nobody made it */
+	enum outcome_kind outcome; /* REPLY_OUTCOME */
+	struct sim_client *client; /* REPLY_UPLOAD */
+	uint64_t serial;           /* REPLY_UPLOAD: of the client's connection */
+};
+
+struct node {
+	struct world *world;
+	uint32_t index;
+	struct opt_id id;
+	struct core *core; /* NULL: the daemon is down */
+	struct effects effects;
+	uint32_t life;           /* of the daemon: raised when it dies */
+	bool ready;              /* RECOVER_DONE was stepped: reports may come */
+	usec booted;             /* when the machine booted, in the world's time */
+	int64_t jumped;          /* of UTC */
+	struct utc_time utc_max; /* the latest that this life of the daemon has seen */
+	uint64_t timer;          /* the serial of the latest EFFECT_TIMER */
+	struct boot_time deadline;
+	struct sim_store store;
+	struct sim_engine engine;
+	struct reply **replies;
+	size_t reply_count;
+	size_t reply_size;
+	bool was_recovered; /* the full check at the end of recovery was made */
+};
+
+void node_init(struct node *node, struct world *w, uint32_t index);
+void node_done(struct node *node);
+/* Starts the daemon some time from now. */
+void node_start(struct node *node);
+/* The daemon dies; with `power` the whole machine. It comes back by itself. */
+void node_crash(struct node *node, bool power);
+/* Steps the core with the event; fills in the times. The daemon must be up. */
+void node_step(struct node *node, struct event *event);
+struct reply *node_reply(struct node *node, enum reply_kind kind);
+struct boot_time node_boot_time(const struct node *node);
+struct utc_time node_utc(const struct node *node);
+/* The daemon runs, has recovered, and its Postfix is up. */
+bool node_settled(const struct node *node);
+
+#endif

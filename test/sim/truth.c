@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The simulator's own books. They share no code with the core apart from the decoders of its records, so that
+ * a mistake of the core is not made a second time here.
+ */
+#include "test/sim/truth.h"
+
+#include <string.h>
+
+#include "queue/outcome.h"
+
+const char *const domain_names[DOMAINS] = {"big0.example", "big1.example", "big2.example", "s3.example",
+    "s4.example", "s5.example", "s6.example", "s7.example", "s8.example", "s9.example", "s10.example",
+    "s11.example", "s12.example", "s13.example", "s14.example", "s15.example", "s16.example", "s17.example",
+    "s18.example", "s19.example", "s20.example", "s21.example", "s22.example", "s23.example", "s24.example",
+    "s25.example", "s26.example", "s27.example", "s28.example",
+    "s29.example", [DOMAIN_SLOW] = "slow.example", [DOMAIN_DEAD] = "dead.example"};
+
+void truth_init(struct truth *truth, struct arena *arena, struct journal_reader *reader)
+{
+	memset(truth, 0, sizeof(*truth));
+	truth->arena = arena;
+	truth->reader = reader;
+	idmap_init(&truth->uploads, arena);
+	idmap_init(&truth->batches, arena);
+	idmap_init(&truth->shards, arena);
+}
+
+struct sim_batch *truth_batch(struct truth *truth, const char *name)
+{
+	struct sim_batch *batch = ARENA_NEW(truth->arena, struct sim_batch);
+
+	batch->name = name;
+	batch->key = batch_key(name);
+	idmap_set(&truth->batches, &batch->key, NULL, batch);
+	return batch;
+}
+
+static void add_shard(struct truth *truth, struct sim_batch *batch, uint32_t index)
+{
+	const struct content_shard *source = &batch->accepted->shards[index];
+	struct sim_shard *shard = &batch->shards[index];
+
+	shard->batch = batch;
+	shard->id = shard_id(&batch->key, index);
+	shard->index = index;
+	shard->count = source->count;
+	shard->mails = arena_alloc(truth->arena, source->count * sizeof(*shard->mails));
+	for (uint32_t i = 0; i < source->count; i++) {
+		struct mail *mail = &shard->mails[i];
+
+		mail->batch = batch;
+		mail->shard = shard;
+		mail->index = i;
+		mail->number = ++truth->mails;
+		mail->domain = content_domain(source->value, i);
+		mail->refused = content_refused(source->value, i);
+	}
+	idmap_set(&truth->shards, &shard->id, NULL, shard);
+}
+
+static const char *compare(const struct batch_record *record, const struct content *content)
+{
+	if (strcmp(record->settings.name, content->settings.name) != 0 ||
+	    strcmp(record->settings.sender, content->settings.sender) != 0 ||
+	    record->settings.start.us != content->settings.start.us ||
+	    record->settings.expire != content->settings.expire ||
+	    record->settings.priority != content->settings.priority)
+		return "I1: the record's settings are not those of its upload";
+	if (!id_equal(&record->template, &content->template_hash))
+		return "I1: the record names another template than its upload";
+	if (record->shard_count != content->shard_count)
+		return "I1: the record has other shards than its upload";
+	for (uint32_t i = 0; i < record->shard_count; i++) {
+		if (record->shards[i].count != content->shards[i].count ||
+		    !id_equal(&record->shards[i].hash, &content->shards[i].hash))
+			return "I1: a shard of the record is not the one that was uploaded";
+	}
+	return NULL;
+}
+
+const char *truth_accept(struct truth *truth, const struct opt_id *key, const void *data, size_t len)
+{
+	struct sim_batch *batch = idmap_get(&truth->batches, key, NULL);
+	const struct content *content;
+	struct batch_record record;
+	const char *wrong;
+
+	if (batch == NULL)
+		return "I4: a record of a batch that nobody submitted";
+	if (record_decode(data, len, &record) != 0)
+		return "I1: a record that can't be read";
+	content = idmap_get(&truth->uploads, &record.upload, NULL);
+	wrong = content == NULL || content->batch != batch ? "I4: a record of an upload that nobody made"
+	                                                   : compare(&record, content);
+	if (wrong == NULL) {
+		batch->accepted = content;
+		batch->upload = record.upload;
+		batch->created = record.created;
+		batch->expires = record.expires;
+		batch->shards = arena_alloc(truth->arena, content->shard_count * sizeof(*batch->shards));
+		for (uint32_t i = 0; i < content->shard_count; i++)
+			add_shard(truth, batch, i);
+	}
+	record_done(&record);
+	return wrong;
+}
+
+struct mail *truth_mail(const struct truth *truth, const struct opt_id *shard_id, uint32_t index)
+{
+	const struct sim_shard *shard = idmap_get(&truth->shards, shard_id, NULL);
+
+	return shard != NULL && index < shard->count ? &shard->mails[index] : NULL;
+}
+
+struct attempt *truth_attempt(const struct truth *truth, const struct attempt_key *key)
+{
+	const struct mail *mail = truth_mail(truth, &key->shard, key->index);
+	struct attempt *attempt = mail != NULL ? mail->attempts : NULL;
+
+	while (attempt != NULL && (attempt->key.attempt != key->attempt || attempt->key.epoch != key->epoch ||
+	                              !id_equal(&attempt->key.node, &key->node)))
+		attempt = attempt->next;
+	return attempt;
+}
+
+struct attempt *truth_attempt_new(struct truth *truth, const struct attempt_key *key)
+{
+	struct attempt *attempt = truth_attempt(truth, key);
+	struct mail *mail;
+
+	if (attempt != NULL)
+		return attempt;
+	mail = truth_mail(truth, &key->shard, key->index);
+	if (mail == NULL)
+		return NULL;
+	attempt = ARENA_NEW(truth->arena, struct attempt);
+	attempt->mail = mail;
+	attempt->key = *key;
+	attempt->next = mail->attempts;
+	mail->attempts = attempt;
+	return attempt;
+}
+
+bool truth_settled(const struct attempt *attempt)
+{
+	return attempt->told != 0 || attempt->not_now || attempt->refused;
+}
+
+void truth_forget_told(struct truth *truth)
+{
+	for (size_t i = 0; i < truth->shards.count; i++) {
+		const struct sim_shard *shard = truth->shards.items[i].value;
+
+		for (uint32_t k = 0; k < shard->count; k++) {
+			for (struct attempt *a = shard->mails[k].attempts; a != NULL; a = a->next) {
+				a->told &= a->facts;
+				a->refused = a->refused && (a->facts & 1U << OUTCOME_BOUNCED) != 0;
+			}
+		}
+	}
+}
+
+enum mail_state truth_state(const struct mail *mail)
+{
+	static const struct {
+		enum outcome_kind kind;
+		enum mail_state state;
+	} order[] = {
+	    {OUTCOME_SENT, MAIL_SENT},
+	    {OUTCOME_BOUNCED, MAIL_BOUNCED},
+	    {OUTCOME_EXPIRED, MAIL_EXPIRED},
+	    {OUTCOME_CANCELLED, MAIL_CANCELLED},
+	    {OUTCOME_SUPPRESSED, MAIL_SUPPRESSED},
+	    {OUTCOME_UNKNOWN, MAIL_UNKNOWN},
+	};
+
+	for (size_t i = 0; i < sizeof(order) / sizeof(order[0]); i++) {
+		if (mail->fact_kinds & 1U << order[i].kind)
+			return order[i].state;
+	}
+	return MAIL_READY;
+}
+
+void *content_encode(
+    struct arena *arena, const struct mail *mails, uint32_t count, uint32_t salt, size_t *ret_len)
+{
+	size_t len = 8 + 3 * (size_t)count;
+	uint8_t *value = arena_alloc(arena, len);
+
+	memcpy(value, &count, 4);
+	memcpy(value + 4, &salt, 4);
+	for (uint32_t i = 0; i < count; i++) {
+		memcpy(value + 8 + 3 * i, &mails[i].domain, 2);
+		value[8 + 3 * i + 2] = mails[i].refused;
+	}
+	*ret_len = len;
+	return value;
+}
+
+uint32_t content_count(const void *data, size_t len)
+{
+	uint32_t count;
+
+	if (len < 8)
+		return 0;
+	memcpy(&count, data, 4);
+	return len == 8 + 3 * (size_t)count ? count : 0;
+}
+
+uint16_t content_domain(const void *data, uint32_t index)
+{
+	uint16_t domain;
+
+	memcpy(&domain, (const uint8_t *)data + 8 + 3 * index, 2);
+	return domain;
+}
+
+bool content_refused(const void *data, uint32_t index)
+{
+	return ((const uint8_t *)data)[8 + 3 * index + 2] != 0;
+}

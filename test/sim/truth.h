@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What really happened, as only the simulator can know it: what clients submitted, what the store holds, what
+ * Postfix and the remote servers did with each attempt. The checks compare the core's word with it.
+ */
+#ifndef OPTIMUS_TEST_SIM_TRUTH_H
+#define OPTIMUS_TEST_SIM_TRUTH_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "queue/clock.h"
+#include "queue/journal.h"
+#include "queue/mail.h"
+#include "queue/record.h"
+#include "test/sim/arena.h"
+#include "test/sim/idmap.h"
+
+struct sim_file;
+struct effect;
+
+/* Where an attempt is, in truth. */
+enum place {
+	PLACE_NOWHERE, /* not fed yet, or it never reached Postfix */
+	PLACE_PICKUP,  /* in a connection to pickup */
+	PLACE_SPOOL,   /* in the spool, dead or alive */
+	PLACE_GONE,    /* it was in the spool */
+};
+
+/* Why the core may be unsure about an attempt. */
+enum cause {
+	CAUSE_UNCERTAIN = 1, /* pickup said so */
+	CAUSE_WORDLESS = 2,  /* it left the spool, or was put aside, without an outcome */
+	CAUSE_ENGINE = 4,    /* Postfix died under it */
+	CAUSE_DAEMON = 8,    /* optimusd died while it was on its way or in the spool */
+};
+
+struct attempt {
+	struct attempt *next; /* the mail's earlier one */
+	struct mail *mail;
+	struct attempt_key key;
+	/* What the store holds. */
+	bool claimed;
+	uint32_t flags;
+	uint64_t generation;
+	struct utc_time claimed_at;
+	uint32_t facts; /* bit 1 << kind */
+	/* What happened. */
+	enum place place;
+	struct sim_file *file;
+	uint32_t life;     /* the daemon's, when it was claimed or fed */
+	uint32_t fed;      /* times it was handed to Postfix */
+	uint32_t causes;   /* bits of enum cause */
+	uint32_t accepted; /* by the remote server */
+	uint32_t lost_dots;
+	uint32_t did; /* bit of what Postfix would report: 1 << kind */
+	bool refused; /* pickup told the core FED_REFUSED */
+	/* What the core was told, and what it answered. */
+	uint32_t told;     /* 1 << kind */
+	uint32_t answered; /* 1 << kind */
+	bool not_now;      /* the core was told that nothing was queued */
+	struct boot_time deferred_boot;
+	struct utc_time deferred_utc;
+	uint32_t deferred_life; /* the daemon's life that was told */
+};
+
+struct mail {
+	struct sim_batch *batch;
+	struct sim_shard *shard;
+	uint64_t number; /* of all mails of the world */
+	uint32_t index;
+	uint16_t domain;
+	bool refused;             /* can't be rendered */
+	struct attempt *attempts; /* latest first */
+	uint32_t copies;          /* that the remote servers have */
+	uint32_t resent;          /* times it was fed after doubt */
+	uint32_t fact_kinds;      /* durable facts of all attempts, 1 << kind */
+};
+
+struct sim_shard {
+	struct sim_batch *batch;
+	struct opt_id id;
+	uint32_t index;
+	uint32_t count;
+	struct mail *mails;
+};
+
+enum { DOMAINS = 32, DOMAIN_SLOW = 30, DOMAIN_DEAD = 31 };
+extern const char *const domain_names[DOMAINS];
+
+/* One version of what a client submits. */
+struct content {
+	struct sim_batch *batch;
+	uint32_t number;
+	struct batch_settings settings;
+	struct opt_id template_hash;
+	const char *template_text;
+	uint32_t shard_count;
+	uint64_t total;
+	struct content_shard {
+		uint32_t count;
+		struct opt_id hash;
+		void *value;
+		size_t len;
+	} * shards;
+};
+
+struct sim_batch {
+	const char *name;
+	struct opt_id key;
+	struct content *contents[2];
+	/* From the moment when the record is durable. */
+	const struct content *accepted;
+	struct opt_id upload;
+	struct utc_time created;
+	struct utc_time expires;
+	struct sim_shard *shards;
+	bool told_accepted; /* a client knows */
+	bool finished;      /* FINISHED is durable */
+};
+
+struct truth {
+	struct arena *arena;
+	struct idmap uploads; /* upload id -> struct content */
+	struct idmap batches; /* batch key -> struct sim_batch */
+	struct idmap shards;  /* shard id -> struct sim_shard, of accepted batches */
+	uint64_t mails;
+	struct journal_reader *reader;
+};
+
+void truth_init(struct truth *truth, struct arena *arena, struct journal_reader *reader);
+struct sim_batch *truth_batch(struct truth *truth, const char *name);
+/* The record of the batch became durable. NULL, or what is wrong with it. */
+const char *truth_accept(struct truth *truth, const struct opt_id *key, const void *data, size_t len);
+/* NULL when there is none. */
+struct mail *truth_mail(const struct truth *truth, const struct opt_id *shard, uint32_t index);
+struct attempt *truth_attempt(const struct truth *truth, const struct attempt_key *key);
+/* The same, made when there is none. NULL only when there is no such mail. */
+struct attempt *truth_attempt_new(struct truth *truth, const struct attempt_key *key);
+/* Whether somebody's word settles the attempt: an outcome that the core was told, or that nothing was queued.
+ */
+bool truth_settled(const struct attempt *attempt);
+/* The daemon died: what it was told and did not write down is forgotten. */
+void truth_forget_told(struct truth *truth);
+/* The state that the durable facts give: the report's line. MAIL_READY when they leave it open. */
+enum mail_state truth_state(const struct mail *mail);
+
+/* A shard's value, as the simulated client writes it. */
+void *content_encode(
+    struct arena *arena, const struct mail *mails, uint32_t count, uint32_t salt, size_t *ret_len);
+/* Number of mails, 0 when the bytes are no such value. */
+uint32_t content_count(const void *data, size_t len);
+uint16_t content_domain(const void *data, uint32_t index);
+bool content_refused(const void *data, uint32_t index);
+
+#endif
