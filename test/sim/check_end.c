@@ -107,7 +107,7 @@ static void check_ledger(struct world *w, const struct mail *mail)
 	uint32_t unheard = 0;
 
 	for (const struct attempt *a = mail->attempts; a != NULL; a = a->next) {
-		if (a->accepted > 0 && (a->lost_dots > 0 || !(a->answered & 1U << OUTCOME_SENT)))
+		if (a->accepted > 0 && (a->lost_dots > 0 || !(a->facts & 1U << OUTCOME_SENT)))
 			unheard += a->accepted;
 		if ((a->answered & ~a->facts) != 0)
 			fail_mail(w, mail, "an answered outcome is not in the store");
@@ -194,9 +194,17 @@ void check_end(struct world *w)
 			else if (batch->told_accepted)
 				world_fail(w, "I1: the accepted batch %s is not in the store", batch->name);
 		}
-		for (size_t i = 0; i < node->store.uploads.count; i++) {
-			if (node->store.uploads.items[i].value != NULL)
-				world_fail(w, "an upload is left over in the store");
+	}
+}
+
+void check_nothing_staged(struct world *w)
+{
+	for (uint32_t n = 0; n < w->node_count; n++) {
+		const struct idmap *uploads = &w->nodes[n].store.uploads;
+
+		for (size_t i = 0; i < uploads->count; i++) {
+			if (uploads->items[i].value != NULL)
+				world_fail(w, "an upload is left over in the store after a restart");
 		}
 	}
 }

@@ -18,12 +18,14 @@ struct command {
 	bool shrink;
 	bool progress;
 	bool expect_failure;
+	bool keep_going;
 	struct run_options run;
 };
 
 static const char usage[] =
     "usage: simulator [--seeds A..B | --seed N] [--bug N] [--expect-failure] [--twice]\n"
-    "                 [--without FAULT]... [--batches N] [--trace] [--hash] [--shrink] [--progress]\n";
+    "                 [--without FAULT]... [--batches N] [--trace] [--hash] [--shrink] [--progress]\n"
+    "                 [--keep-going]\n";
 
 enum option_code {
 	OPTION_SEEDS = 256,
@@ -37,6 +39,7 @@ enum option_code {
 	OPTION_SHRINK,
 	OPTION_WITHOUT,
 	OPTION_BATCHES,
+	OPTION_KEEP_GOING,
 };
 
 static const struct option long_options[] = {
@@ -51,6 +54,7 @@ static const struct option long_options[] = {
     {"shrink", no_argument, NULL, OPTION_SHRINK},
     {"without", required_argument, NULL, OPTION_WITHOUT},
     {"batches", required_argument, NULL, OPTION_BATCHES},
+    {"keep-going", no_argument, NULL, OPTION_KEEP_GOING},
     {NULL, 0, NULL, 0},
 };
 
@@ -129,6 +133,9 @@ static void parse(struct command *command, int argc, char **argv)
 		case OPTION_BATCHES:
 			command->run.batches_max = (uint32_t)number(optarg, &end);
 			break;
+		case OPTION_KEEP_GOING:
+			command->keep_going = true;
+			break;
 		default:
 			fputs(usage, stderr);
 			exit(2);
@@ -156,6 +163,8 @@ static int one(struct runner *runner, const struct command *command, uint64_t se
 			return 3;
 		}
 	}
+	if (!result.good && command->keep_going)
+		printf("seed %" PRIu64 ": %s\n", seed, result.failure);
 	if (!result.good && command->shrink)
 		run_shrink(runner, seed, &command->run);
 	return result.good ? 0 : 1;
@@ -176,7 +185,7 @@ static int run_all(struct runner *runner, const struct command *command)
 			    command->run.broken_rule, seed, seed - command->first + 1);
 			return 0;
 		}
-		if (failed > 0)
+		if (failed > 0 && !command->keep_going)
 			return 1;
 		if (command->progress && seed % 100 == 0)
 			fprintf(stderr, "%" PRIu64 "\n", seed);
@@ -185,8 +194,8 @@ static int run_all(struct runner *runner, const struct command *command)
 		printf("bug %" PRIu32 " was not found\n", command->run.broken_rule);
 		return 1;
 	}
-	printf("%" PRIu64 " seeds passed\n", command->last - command->first + 1);
-	return 0;
+	printf("%" PRIu64 " seeds, %" PRIu64 " failed\n", command->last - command->first + 1, failed);
+	return failed > 0;
 }
 
 int main(int argc, char **argv)
@@ -195,8 +204,9 @@ int main(int argc, char **argv)
 	struct runner runner;
 	int status;
 
+	setvbuf(stdout, NULL, _IOLBF, 0);
 	parse(&command, argc, argv);
-	if (command.expect_failure)
+	if (command.expect_failure || command.keep_going)
 		command.run.report = NULL;
 	runner_init(&runner);
 	status = run_all(&runner, &command);

@@ -244,8 +244,8 @@ void node_crash(struct node *node, bool power)
 	node->was_recovered = false;
 	node->utc_max.us = 0;
 	store_daemon_died(&node->store);
-	engine_daemon_died(&node->engine);
 	truth_forget_told(&w->truth);
+	engine_daemon_died(&node->engine);
 	clients_daemon_died(w, node);
 	if (power) {
 		engine_power_lost(&node->engine);

@@ -27,7 +27,6 @@ void engine_init(struct sim_engine *engine, struct node *node)
 {
 	memset(engine, 0, sizeof(*engine));
 	engine->node = node;
-	engine->told_down = true;
 	engine->swept = true;
 	for (int i = 0; i < ENGINE_PICKUPS_MAX; i++)
 		engine->pickups[i].engine = engine;
@@ -97,8 +96,6 @@ static void look_into_spool(struct world *w, void *context)
 	}
 	TRACE(w, "spool: alive %u, generation %u, %u files", N(engine->alive), N(engine->generation),
 	    N(engine->file_count));
-	if (!engine->alive)
-		engine->told_down = true;
 	event.spool.alive = engine->alive;
 	event.spool.generation = engine->generation;
 	event.spool.entries = entries;
@@ -153,7 +150,6 @@ static void come_up(struct world *w, void *context)
 	TRACE(w, "postfix is up, generation %u", N(engine->generation));
 	if (node->life != ee->daemon)
 		return;
-	engine->told_down = false;
 	start_sweeping(engine);
 	event.engine_up.generation = engine->generation;
 	node_step(node, &event);
@@ -204,9 +200,8 @@ static void tell_down(struct world *w, void *context)
 	struct event event = {.type = EVENT_ENGINE_DOWN};
 
 	(void)w;
-	if (node->life != ee->daemon || !node->ready || ee->engine->alive || ee->engine->told_down)
+	if (node->life != ee->daemon || !node->ready || ee->engine->life != ee->life)
 		return;
-	ee->engine->told_down = true;
 	TRACE(w, "the daemon sees that postfix is down", N(0));
 	node_step(node, &event);
 	if (rng_chance(&w->rng_postfix, 200000) && !w->failed)
@@ -251,7 +246,6 @@ void engine_daemon_died(struct sim_engine *engine)
 		if (!truth_settled(engine->files[i]->attempt))
 			engine->files[i]->attempt->causes |= CAUSE_DAEMON;
 	}
-	engine->told_down = !engine->alive;
 }
 
 void engine_power_lost(struct sim_engine *engine)
@@ -263,7 +257,6 @@ void engine_power_lost(struct sim_engine *engine)
 	spool_freeze(engine);
 	spool_empty(engine);
 	engine->swept = true;
-	engine->told_down = true;
 	engine->generation = 0;
 }
 

@@ -54,7 +54,6 @@ struct sim_engine {
 	struct node *node;
 	bool alive;
 	bool starting;
-	bool told_down;      /* the core knows that it is dead, or never knew it alive */
 	bool swept;          /* dead and every process of it too */
 	uint64_t generation; /* of the spool; 0: there is none */
 	uint64_t generations;

@@ -122,11 +122,12 @@ static void drop_upload(struct sim_store *store, const struct store_op *op)
 	}
 	idmap_set(&store->uploads, &op->upload, NULL, NULL);
 	idmap_set(&store->templates, &op->upload, NULL, NULL);
-	for (uint32_t i = 0; i < op->shards; i++) {
-		struct opt_id shard = shard_id(&op->id, i);
+	/* The effect tells how many shards there may be, or that the shell has to look for them. */
+	for (size_t i = 0; i < store->shards.count; i++) {
+		struct idmap_item *item = &store->shards.items[i];
 
-		if (idmap_get(&store->shards, &shard, &op->upload) != NULL)
-			idmap_set(&store->shards, &shard, &op->upload, NULL);
+		if (id_equal(&item->b, &op->upload))
+			item->value = NULL;
 	}
 }
 

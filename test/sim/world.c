@@ -139,15 +139,6 @@ static bool phase_over(struct world *w)
 	return w->now >= w->plan.fault_phase;
 }
 
-static bool all_recovered(struct world *w)
-{
-	for (uint32_t i = 0; i < w->node_count; i++) {
-		if (!node_settled(&w->nodes[i]))
-			return false;
-	}
-	return true;
-}
-
 /* After everything is over: does a restart show the same? */
 static void restart_and_compare(struct world *w)
 {
@@ -156,10 +147,11 @@ static void restart_and_compare(struct world *w)
 
 	TRACE(w, "the last restart", N(0));
 	node_crash(node, false);
-	if (!run_until(w, w->now + 3600 * USEC_PER_SEC, all_recovered, USEC_PER_SEC)) {
+	if (!run_until(w, w->now + 3600 * USEC_PER_SEC, check_all_over, USEC_PER_SEC)) {
 		world_fail(w, "liveness: no recovery after the last restart");
 		return;
 	}
+	check_nothing_staged(w);
 	if (check_views_hash(node) != before_hash)
 		world_fail(w, "I1: a restart changed what the status shows");
 }

@@ -17,7 +17,7 @@
 #include "test/sim/trace.h"
 #include "test/sim/truth.h"
 
-enum { WORLD_NODES_MAX = 1, WORLD_STEPS_MAX = 2000000 };
+enum { WORLD_NODES_MAX = 1, WORLD_STEPS_MAX = 150000 };
 
 struct world;
 struct sim_client;
