@@ -111,7 +111,7 @@ static void check_ledger(struct world *w, const struct mail *mail)
 			unheard += a->accepted;
 		if ((a->answered & ~a->facts) != 0)
 			fail_mail(w, mail, "an answered outcome is not in the store");
-		if (a->accepted > 0 && a->lost_dots == 0 && !(a->answered & 1U << OUTCOME_SENT) &&
+		if (a->accepted > 0 && a->lost_dots == 0 && !(a->facts & 1U << OUTCOME_SENT) &&
 		    a->causes == 0)
 			fail_mail(w, mail, "I7: a delivery was never reported");
 	}
