@@ -198,6 +198,16 @@ static void accept(struct core *core, struct upload *upload)
 	batch_begin(core, batch);
 }
 
+/* Whether the record of another upload of the same batch is on its way: the key is written only once. */
+static bool record_under_way(const struct core *core, const struct opt_id *batch)
+{
+	for (const struct upload *u = upload_after(core, NULL); u != NULL; u = upload_after(core, &u->id)) {
+		if (u->committing && id_equal(&u->batch, batch))
+			return true;
+	}
+	return false;
+}
+
 /* Commit was asked for: goes on when everything staged is durable. */
 static void try_commit(struct core *core, struct upload *upload)
 {
@@ -214,6 +224,8 @@ static void try_commit(struct core *core, struct upload *upload)
 		compare_and_end(core, upload, batch);
 		return;
 	}
+	if (record_under_way(core, &upload->batch))
+		return; /* try_waiting() comes back to it */
 	write_record(core, upload);
 	if (core->config.broken_rule == CORE_BUG_ACCEPT_EARLY) {
 		answer(core, upload->commit_reply, UPLOAD_ACCEPTED);
@@ -253,27 +265,33 @@ void upload_drop_left_over(struct core *core, const struct opt_id *id)
 	drop(core, &unknown, id, UINT32_MAX);
 }
 
+/* It is decided what became of the record: those that waited for that go on, one of them with its own. */
+static void try_waiting(struct core *core, const struct opt_id *batch)
+{
+	struct upload *next;
+
+	for (struct upload *u = upload_after(core, NULL); u != NULL; u = next) {
+		next = upload_after(core, &u->id);
+		if (id_equal(&u->batch, batch))
+			try_commit(core, u);
+	}
+}
+
 static void committed(struct core *core, struct upload *upload, int status)
 {
-	struct batch *batch = batch_find(core, &upload->batch);
+	const struct opt_id batch = upload->batch;
 
 	upload->committing = false;
-	if (batch != NULL) {
-		/* Another upload of the same id was faster. */
-		upload->shards = upload->record.shards;
-		upload->record.shards = NULL;
-		compare_and_end(core, upload, batch);
-		return;
-	}
 	if (status != 0) {
 		answer(core, upload->commit_reply, UPLOAD_FAILED);
 		give_up(core, upload);
-		return;
+	} else {
+		accept(core, upload);
+		if (upload->commit_reply != 0)
+			answer(core, upload->commit_reply, UPLOAD_ACCEPTED);
+		upload_free(core, upload);
 	}
-	accept(core, upload);
-	if (upload->commit_reply != 0)
-		answer(core, upload->commit_reply, UPLOAD_ACCEPTED);
-	upload_free(core, upload);
+	try_waiting(core, &batch);
 }
 
 void upload_written(struct core *core, const struct write *write, int status)
