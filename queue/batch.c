@@ -161,7 +161,10 @@ void batch_want_open(struct batch *batch, struct shard *shard)
 	if (shard->in_closed)
 		return;
 	shard->in_closed = true;
-	TAILQ_INSERT_TAIL(&batch->closed, shard, closed_link);
+	if (shard->mails != NULL)
+		TAILQ_INSERT_HEAD(&batch->closed, shard, closed_link);
+	else
+		TAILQ_INSERT_TAIL(&batch->closed, shard, closed_link);
 }
 
 void batch_shard_finished(struct core *core, struct batch *batch)

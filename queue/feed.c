@@ -46,9 +46,12 @@ static void open_more(struct core *core, struct batch *batch)
 {
 	struct shard *shard;
 
-	while (batch->loading < LOADING_MAX && core->open_mails < core->config.open_mails_max &&
+	while (batch->loading < LOADING_MAX &&
 	       batch->lane_mails + (uint64_t)batch->loading * SHARD_MAILS_MAX < core->config.window &&
 	       (shard = TAILQ_FIRST(&batch->closed)) != NULL) {
+		/* Shards whose mails are in memory already come first: opening them takes no room. */
+		if (shard->mails == NULL && core->open_mails >= core->config.open_mails_max)
+			return;
 		TAILQ_REMOVE(&batch->closed, shard, closed_link);
 		shard->in_closed = false;
 		if (shard->phase == SHARD_CLOSED && shard->states[MAIL_READY] > 0)
@@ -178,7 +181,7 @@ void feed_run(struct core *core)
 }
 
 /* The claim of a mail that Postfix can't have seen is taken back: it is ready again, now. */
-static void take_back(struct core *core, struct write *write)
+static void take_back(struct core *core, struct write *write, bool durable)
 {
 	struct shard *shard = write->shard;
 
@@ -186,6 +189,8 @@ static void take_back(struct core *core, struct write *write)
 		const struct claim *claimed = &write->claims[i];
 		struct mail *mail = shard->mails == NULL ? NULL : &shard->mails[claimed->index];
 
+		if (!durable && (claimed->flags & CLAIM_AFTER_DOUBT) != 0)
+			shard_uncount_resent(shard);
 		if (mail == NULL || mail->state != MAIL_CLAIMED || mail->attempt != claimed->attempt ||
 		    (mail->flags & MAIL_CLAIM_WRITING) == 0)
 			continue;
@@ -200,10 +205,10 @@ void feed_claimed(struct core *core, struct write *write, int status)
 {
 	core->claim_writes--;
 	if (status != 0) {
-		take_back(core, write);
+		take_back(core, write, false);
 		feed_rest(core);
 	} else if (core->engine != ENGINE_UP || core->now.us - write->since.us > CLAIM_MAX_AGE) {
-		take_back(core, write);
+		take_back(core, write, true);
 	} else {
 		send_feed(core, write);
 	}

@@ -159,6 +159,12 @@ void shard_take_claim(struct core *core, struct shard *shard, const struct claim
 	}
 }
 
+void shard_uncount_resent(struct shard *shard)
+{
+	shard->in_doubt_resent--;
+	shard->batch->in_doubt_resent--;
+}
+
 /* A second `sent` of a mail under another key is a duplicate; the same key again is not. */
 static void count_sent(struct shard *shard, const struct attempt_key *key)
 {
