@@ -56,7 +56,8 @@ static bool check_earlier(struct node *node, const struct attempt *earlier, cons
 	if (truth_settled(earlier)) {
 		if (earlier->told & (1U << OUTCOME_SENT | 1U << OUTCOME_BOUNCED) || earlier->refused)
 			fail(w, "I3: a mail is fed again that has its outcome", now);
-		else if (earlier == now->next && !(now->flags & CLAIM_AFTER_DOUBT) && too_early(node, earlier))
+		else if (earlier == now->next && !(now->flags & CLAIM_AFTER_DOUBT) &&
+		         too_early(node, earlier))
 			fail(w, "a mail is tried again before its backoff is over", now);
 		return false;
 	}
