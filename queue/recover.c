@@ -21,6 +21,7 @@
 void recover_batch(struct core *core, const void *record, size_t len)
 {
 	struct batch_record decoded;
+	struct batch *batch;
 	struct opt_id key;
 
 	/* A record that can't be read would be mail that is lost: the shell has checked it and stops the
@@ -32,7 +33,25 @@ void recover_batch(struct core *core, const void *record, size_t len)
 		record_done(&decoded);
 		return;
 	}
-	batch_load_journal(core, &batch_new(core, &decoded)->key);
+	batch = batch_new(core, &decoded);
+	/* Postfix may report before the batch's own journal says whether those of its shards are needed. */
+	for (uint32_t i = 0; i < batch->record.shard_count; i++)
+		batch->shards[i].journal_loading = true;
+	batch_load_journal(core, &batch->key);
+}
+
+/* A batch that is over: its shards' journals are read only if somebody reported about it meanwhile. */
+static void take_summary(struct core *core, struct batch *batch)
+{
+	struct shard *late = NULL;
+
+	for (uint32_t i = 0; i < batch->record.shard_count; i++) {
+		batch->shards[i].journal_loading = false;
+		if (!TAILQ_EMPTY(&batch->shards[i].early))
+			late = &batch->shards[i];
+	}
+	if (late != NULL)
+		batch_reload(core, late);
 }
 
 static void all_read(struct core *core)
@@ -83,10 +102,12 @@ static void batch_journal(struct core *core, struct batch *batch, const struct e
 		    entry.type == JOURNAL_FINISHED)
 			batch_take_finished(core, batch, &entry);
 	}
-	for (uint32_t i = 0; !batch->summary && i < batch->record.shard_count; i++) {
-		batch->shards[i].journal_loading = true;
-		batch_load_journal(core, &batch->shards[i].id);
+	if (batch->summary) {
+		take_summary(core, batch);
+		return;
 	}
+	for (uint32_t i = 0; i < batch->record.shard_count; i++)
+		batch_load_journal(core, &batch->shards[i].id);
 }
 
 static void shard_journal(struct core *core, struct shard *shard, const struct event *event)
