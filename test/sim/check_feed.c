@@ -19,7 +19,9 @@ static bool in_live_spool(const struct node *node, const struct attempt *attempt
 {
 	if (attempt->place == PLACE_PICKUP)
 		return true;
-	return attempt->place == PLACE_SPOOL && node->engine.alive && attempt->file->report != REPORT_LEFT;
+	/* A file that was put aside is removed when its doubt is durable, which may be a moment later. */
+	return attempt->place == PLACE_SPOOL && node->engine.alive && attempt->file->report != REPORT_LEFT &&
+	       attempt->file->place != SPOOL_ASIDE;
 }
 
 /* Whether doubt was declared between the attempt and now. */
@@ -46,20 +48,20 @@ static bool too_early(const struct node *node, const struct attempt *earlier)
 	return node->utc_max.us + second < earlier->deferred_utc.us + backoff;
 }
 
-/* Looks at one earlier attempt. True when it is one that the present one repeats in doubt. */
-static bool check_earlier(struct node *node, const struct attempt *earlier, const struct attempt *now)
+/* Looks at one earlier attempt. */
+static void check_earlier(struct node *node, const struct attempt *earlier, const struct attempt *now)
 {
 	struct world *w = node->world;
 
 	if (earlier->fed == 0)
-		return false;
+		return;
 	if (truth_settled(earlier)) {
 		if (earlier->told & (1U << OUTCOME_SENT | 1U << OUTCOME_BOUNCED) || earlier->refused)
 			fail(w, "I3: a mail is fed again that has its outcome", now);
 		else if (earlier == now->next && !(now->flags & CLAIM_AFTER_DOUBT) &&
 		         too_early(node, earlier))
 			fail(w, "a mail is tried again before its backoff is over", now);
-		return false;
+		return;
 	}
 	if (in_live_spool(node, earlier))
 		fail(w, "I3: a mail is fed while an earlier attempt is in Postfix", now);
@@ -67,15 +69,12 @@ static bool check_earlier(struct node *node, const struct attempt *earlier, cons
 		fail(w, "I3: a mail is fed again for no reason", now);
 	else if (earlier->accepted > 0 && !doubt_declared(earlier, now))
 		fail(w, "I3: a delivered mail is fed again and nobody calls it doubt", now);
-	return true;
 }
 
 static void check_mail(struct node *node, const struct attempt *attempt)
 {
 	struct world *w = node->world;
-	struct mail *mail = attempt->mail;
-	const struct sim_batch *batch = mail->batch;
-	bool repeats = false;
+	const struct sim_batch *batch = attempt->mail->batch;
 
 	if (!attempt->claimed)
 		fail(w, "I2: a mail is fed without a durable claim", attempt);
@@ -88,9 +87,7 @@ static void check_mail(struct node *node, const struct attempt *attempt)
 	if (attempt->fed > 0 && in_live_spool(node, attempt))
 		fail(w, "I3: a mail is fed while it is in Postfix", attempt);
 	for (const struct attempt *a = attempt->next; a != NULL && !w->failed; a = a->next)
-		repeats = check_earlier(node, a, attempt) || repeats;
-	if (repeats && (attempt->flags & CLAIM_AFTER_DOUBT) != 0 && attempt->fed == 0)
-		mail->resent++;
+		check_earlier(node, a, attempt);
 }
 
 static void check_batch(struct node *node, const struct effect *effect, const struct sim_shard *shard)

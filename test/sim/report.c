@@ -38,7 +38,7 @@ static void tell_outcome(struct node *node, struct sim_file *file, struct attemp
 	reply->attempt = attempt;
 	reply->outcome = file->outcome;
 	attempt->told |= 1U << file->outcome;
-	if (file->outcome == OUTCOME_DEFERRED) {
+	if (file->outcome == OUTCOME_DEFERRED && !(attempt->facts & 1U << OUTCOME_DEFERRED)) {
 		attempt->deferred_boot = node_boot_time(node);
 		attempt->deferred_utc = node_utc(node);
 		attempt->deferred_life = node->life;

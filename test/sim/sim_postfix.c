@@ -168,8 +168,6 @@ void engine_restart(struct sim_engine *engine)
 		world_fail(w, "the core empties a spool that it has not looked into");
 		return;
 	}
-	if (engine->starting)
-		return;
 	spool_empty(engine);
 	engine->life++;
 	engine->starting = true;

@@ -149,7 +149,8 @@ static void note_claims(struct node *node, const struct opt_id *shard, const str
 		if (attempt->claimed)
 			continue;
 		attempt->claimed = true;
-		attempt->life = node->life;
+		/* Without a core it is the last write of a daemon that has just died. */
+		attempt->life = node->core != NULL ? node->life : node->life - 1;
 		attempt->flags = entry->claims[i].flags;
 		attempt->generation = entry->generation;
 		attempt->claimed_at = entry->at;

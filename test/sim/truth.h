@@ -73,7 +73,6 @@ struct mail {
 	bool refused;             /* can't be rendered */
 	struct attempt *attempts; /* latest first */
 	uint32_t copies;          /* that the remote servers have */
-	uint32_t resent;          /* times it was fed after doubt */
 	uint32_t fact_kinds;      /* durable facts of all attempts, 1 << kind */
 };
 
