@@ -20,7 +20,7 @@
 #include "queue/write.h"
 
 /* The most facts in one journal entry. */
-enum { GROUP_MAX = 200 };
+enum { GROUP_MAX = 200, FILE_NAME_LONGEST = 255 };
 
 static void answer(struct core *core, uint64_t reply)
 {
@@ -57,6 +57,7 @@ static void fact_free(struct fact *fact)
 	free((char *)(uintptr_t)fact->outcome.dsn);
 	free((char *)(uintptr_t)fact->outcome.relay);
 	free((char *)(uintptr_t)fact->outcome.reason);
+	free(fact->file);
 	free(fact);
 }
 
@@ -85,6 +86,23 @@ static void add(struct core *core, struct fact *fact)
 void fact_add(struct core *core, struct shard *shard, const struct outcome *outcome, uint64_t reply)
 {
 	add(core, fact_new(shard, outcome, reply));
+}
+
+void fact_add_doubt(struct core *core, struct shard *shard, uint32_t index, const char *why, const char *file)
+{
+	const struct outcome outcome = {
+	    .key = shard_key(core, shard, index),
+	    .kind = OUTCOME_IN_DOUBT,
+	    .at = core->utc,
+	    .dsn = "4.3.0",
+	    .relay = "",
+	    .reason = why,
+	};
+	struct fact *fact = fact_new(shard, &outcome, 0);
+
+	if (file != NULL)
+		fact->file = copy_text(file, FILE_NAME_LONGEST);
+	add(core, fact);
 }
 
 void fact_add_own(struct core *core, struct shard *shard, uint32_t index, enum outcome_kind kind,
@@ -199,7 +217,8 @@ static void write_group(struct core *core, struct shard *shard)
 	write->shard = shard;
 	write->id = shard->id;
 	write->replies = calloc(GROUP_MAX, sizeof(*write->replies));
-	if (write->replies == NULL)
+	write->files = calloc(GROUP_MAX, sizeof(*write->files));
+	if (write->replies == NULL || write->files == NULL)
 		abort();
 	while (entry.count < GROUP_MAX && !TAILQ_EMPTY(&shard->facts)) {
 		struct fact *fact = TAILQ_FIRST(&shard->facts);
@@ -207,6 +226,8 @@ static void write_group(struct core *core, struct shard *shard)
 		TAILQ_REMOVE(&shard->facts, fact, link);
 		group[entry.count] = fact;
 		outcomes[entry.count++] = fact->outcome;
+		write->files[write->count] = fact->file;
+		fact->file = NULL;
 		write->replies[write->count++] = fact->reply;
 	}
 	buffer_init(&bytes);
@@ -249,8 +270,12 @@ void facts_written(struct core *core, struct write *write, int status)
 		facts_write_later(core, write);
 		return;
 	}
-	for (size_t i = 0; i < write->count; i++)
+	for (size_t i = 0; i < write->count; i++) {
 		answer(core, write->replies[i]);
+		if (write->files[i] != NULL)
+			effects_add(core->effects, EFFECT_SPOOL_REMOVE)->text =
+			    effects_copy_text(core->effects, write->files[i]);
+	}
 	core->outcome_writes--;
 	shard->writes--;
 	write_free(core, write);

@@ -16,6 +16,13 @@ void fact_add(struct core *core, struct shard *shard, const struct outcome *outc
 void fact_add_own(struct core *core, struct shard *shard, uint32_t index, enum outcome_kind kind,
     const char *dsn, const char *reason);
 
+/*
+ * The latest attempt ended in doubt. `file`, if any, is removed from the spool once that is durable: its
+ * absence would say that the mail never got in.
+ */
+void fact_add_doubt(
+    struct core *core, struct shard *shard, uint32_t index, const char *why, const char *file);
+
 /* EVENT_OUTCOME and EVENT_LEFT_SPOOL. */
 void facts_outcome(struct core *core, const struct outcome *outcome, uint64_t reply);
 void facts_left_spool(struct core *core, const struct attempt_key *key, uint64_t reply);

@@ -69,13 +69,16 @@ static void remove_file(struct core *core, const struct spool_entry *entry)
 /* A file of a Postfix that runs, whose mail does not wait for it: leave it if it is leaving, else stop it. */
 static void rogue(struct core *core, const struct spool_entry *entry)
 {
+	/* While facts are being written, one of them may be about this very file. */
+	if (entry->place == SPOOL_ASIDE && core->outcome_writes > 0)
+		return;
 	if (entry->place == SPOOL_INCOMING || entry->place == SPOOL_ASIDE)
 		remove_file(core, entry);
 }
 
-static void doubt(struct core *core, struct shard *shard, uint32_t index, const char *why)
+static void doubt(struct core *core, struct shard *shard, uint32_t index, const char *why, const char *file)
 {
-	fact_add_own(core, shard, index, OUTCOME_IN_DOUBT, "4.3.0", why);
+	fact_add_doubt(core, shard, index, why, file);
 	shard_settle_one(core, shard, index);
 }
 
@@ -96,8 +99,7 @@ static void look_at_files(struct core *core, const struct event *event)
 		if (!is_latest(mail, &entry->key)) {
 			rogue(core, entry);
 		} else if (entry->place == SPOOL_ASIDE) {
-			doubt(core, shard, entry->key.index, "Postfix put the mail aside");
-			remove_file(core, entry);
+			doubt(core, shard, entry->key.index, "Postfix put the mail aside", entry->file);
 		}
 	}
 }
@@ -124,7 +126,7 @@ static void settle_mail(struct core *core, const struct event *event, struct sha
 		    core->config.broken_rule == CORE_BUG_SPOOL_FORGOTTEN)
 			never_fed(core, shard, index);
 		else
-			doubt(core, shard, index, "the spool of its Postfix is gone");
+			doubt(core, shard, index, "the spool of its Postfix is gone", NULL);
 		return;
 	}
 	switch (entry->place) {
@@ -145,7 +147,7 @@ static void settle_mail(struct core *core, const struct event *event, struct sha
 		if (alive)
 			set_uncertain(core, mail, false);
 		else
-			doubt(core, shard, index, "Postfix died with the mail in its active queue");
+			doubt(core, shard, index, "Postfix died with the mail in its active queue", NULL);
 		return;
 	}
 }

@@ -89,6 +89,7 @@ struct fact {
 	struct shard *shard;
 	uint64_t reply;  /* 0: nobody waits */
 	bool left_spool; /* not an outcome, but EVENT_LEFT_SPOOL that came before the journal was read */
+	char *file;      /* NULL, or the file in the spool that goes once the fact is durable */
 	struct outcome outcome; /* its strings are owned */
 };
 TAILQ_HEAD(fact_list, fact);
@@ -186,6 +187,7 @@ struct write {
 	struct boot_time since;
 	struct claim *claims; /* CLAIMS */
 	uint64_t *replies;    /* OUTCOMES */
+	char **files;         /* OUTCOMES: NULL where there is none */
 	size_t count;
 	void *data; /* OUTCOMES, OTHER: to be written again after a failure */
 	size_t len;

@@ -39,6 +39,9 @@ struct write *write_first(struct core *core)
 void write_free(struct core *core, struct write *write)
 {
 	RB_REMOVE(write_tree, &core->writes, write);
+	for (size_t i = 0; write->files != NULL && i < write->count; i++)
+		free(write->files[i]);
+	free(write->files);
 	free(write->claims);
 	free(write->replies);
 	free(write->data);
