@@ -127,9 +127,9 @@ static bool run_until(struct world *w, usec limit, bool (*done)(struct world *w)
 		item = take_first(w);
 		w->now = item.at;
 		item.fn(w, item.context);
-		if (w->steps > WORLD_STEPS_MAX)
+		if (w->healing && w->steps - w->steps_healed > WORLD_STEPS_MAX)
 			world_fail(
-			    w, "liveness: the core was stepped %d times and is not done", WORLD_STEPS_MAX);
+			    w, "liveness: %d steps after the last fault it is not over", WORLD_STEPS_MAX);
 	}
 	return false;
 }
@@ -166,6 +166,7 @@ bool world_run(struct world *w)
 	if (!w->failed) {
 		TRACE(w, "faults are over", N(0));
 		w->healing = true;
+		w->steps_healed = w->steps;
 		faults_heal(w);
 		if (!run_until(w, check_limit(w), check_all_over, 20 * USEC_PER_SEC))
 			check_stuck(w);

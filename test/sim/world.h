@@ -17,7 +17,7 @@
 #include "test/sim/trace.h"
 #include "test/sim/truth.h"
 
-enum { WORLD_NODES_MAX = 1, WORLD_STEPS_MAX = 150000 };
+enum { WORLD_NODES_MAX = 1, WORLD_STEPS_MAX = 150000 /* after the last fault */ };
 
 struct world;
 struct sim_client;
@@ -39,8 +39,9 @@ struct world {
 	size_t heap_count;
 	size_t heap_size;
 	uint64_t sequence;
-	uint64_t steps;  /* of cores */
-	uint64_t checks; /* full ones */
+	uint64_t steps;        /* of cores */
+	uint64_t steps_healed; /* how many when the fault phase was over */
+	uint64_t checks;       /* full ones */
 	struct rng rng_store;
 	struct rng rng_postfix;
 	struct rng rng_client;
