@@ -62,7 +62,7 @@ bool afterlife_has_others(void)
 	pid_t group = getpgrp();
 	bool found = false;
 	struct dirent **entries;
-	int n = scandir("/proc", &entries, is_number, NULL);
+	int n = scandir("/proc", &entries, is_number, alphasort);
 
 	if (n < 0)
 		return true;

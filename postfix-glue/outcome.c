@@ -24,6 +24,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <sys_defs.h>
@@ -201,15 +202,18 @@ static void greet(VSTREAM *client)
 
 static void accept_all(int event, void *context)
 {
+	struct sockaddr_un address;
+	socklen_t len = sizeof(address);
 	int fd;
 
 	(void)event;
 	(void)context;
-	while ((fd = accept4(MASTER_LISTEN_FD, NULL, NULL, SOCK_CLOEXEC)) >= 0) {
+	while ((fd = accept4(MASTER_LISTEN_FD, (struct sockaddr *)&address, &len, SOCK_CLOEXEC)) >= 0) {
 		VSTREAM *client = vstream_fdopen(fd, O_RDWR);
 
 		timed_ipc_setup(client);
 		greet(client);
+		len = sizeof(address);
 	}
 	if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) {
 		/* Out of descriptors: ending would lose what waits here. */

@@ -107,7 +107,7 @@ static void list(void)
 {
 	for (size_t i = 0; i < QUEUES; i++) {
 		struct dirent **entries;
-		int n = scandir(queues[i], &entries, is_visible, NULL);
+		int n = scandir(queues[i], &entries, is_visible, alphasort);
 
 		if (n < 0) {
 			fprintf(

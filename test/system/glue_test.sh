@@ -201,8 +201,9 @@ test_outcomes_outlive_master() {
 	await 20 talking 20
 	master=$("$instance" status --dir "$work/pf" | sed 's/up //')
 	kill -9 "$master"
-	wait "$pid" || true
-	check 'all delivered ones reported' equal "$(awk '$1 == "APPEND" && $4 ~ /^2/' "$work/facts.ledger" | wc -l)" 20
+	check 'all delivered ones reported' await 20 reported 20
+	pkill_child "$pid"
+	wait "$pid" 2>/dev/null || true
 	check 'then all is gone' await 20 is_down
 	check 'the spool still has them' equal "$(spooled | grep -c '\.7\.')" 20
 	check 'it does not start over them' equal "$("$instance" start --dir "$work/pf" 2>/dev/null; echo $?)" 75
@@ -211,6 +212,7 @@ test_outcomes_outlive_master() {
 	check 'then it starts' "$instance" start --dir "$work/pf"
 	teardown
 }
+reported() { [ "$(awk '$1 == "APPEND" && $4 ~ /^2/' "$work/facts.ledger" | wc -l)" -eq "$1" ]; }
 # So many deliveries have reached the sink, which answers them later.
 talking() { [ "$(ss -Htn state established "( sport = :$port )" | wc -l)" -ge "$1" ]; }
 is_down() { [ "$("$instance" status --dir "$work/pf")" = down ]; }
