@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: MIT
+# shellcheck shell=bash
+# shellcheck disable=SC2154,SC2034 # root comes from common.sh; the variables are for those who source this
+# A sink and a node for the scripts that run one: started, awaited, and ended without a trace. Sourced after
+# common.sh.
+
+# start_sink DIR [OPTION...]: a sink with its ledger and control socket in DIR. Sets sink_pid, sink_address.
+start_sink() {
+	local dir=$1
+	shift
+	mkdir -p "$dir"
+	"$root/build/test/sink/optimus-sink" --listen 127.0.0.1:0 --ledger "$dir/ledger" --control "$dir/control" \
+		"$@" >"$dir/listening" 2>"$dir/errors" &
+	sink_pid=$!
+	wait_for 10 grep -q '^listening ' "$dir/listening" || {
+		cat "$dir/errors" >&2
+		die "the sink does not start"
+	}
+	sink_address=$(awk '{ print $2; exit }' "$dir/listening")
+}
+
+# ask_sink DIR COMMAND
+ask_sink() {
+	"$root/build/test/sink/optimus-sink" --control "$1/control" --ask "$2"
+}
+
+# sink_count DIR: messages accepted so far.
+sink_count() {
+	ask_sink "$1" stats | jq .messages
+}
+
+sink_has() {
+	[ "$(sink_count "$1")" -ge "$2" ]
+}
+
+node_ready() {
+	is_running "$node_pid" || return 0
+	"$root/build/daemon/optimus" --api "unix:$1/api.sock" nodes --json >"$1.nodes" 2>/dev/null &&
+		jq -e '[.. | objects | select(has("postfix"))] | any(.postfix == "up")' "$1.nodes" >/dev/null
+}
+
+# start_node DIR RELAY [CONFIGURATION LINE...]: a node with data in DIR, beside which its key, configuration
+# and log lie. Sets node_pid and node_dir; returns when its Postfix is up.
+start_node() {
+	local dir=$1 relay=$2 libexec=$1.libexec
+	shift 2
+	node_dir=$dir
+	mkdir -p "$dir" "$libexec"
+	cp "$root/build/postfix-glue/optimus-pickup" "$root/build/postfix-glue/optimus-outcome" \
+		"$root/build/postfix-glue/optimus-spool" "$root/postfix-glue/optimus-instance" "$libexec/"
+	[ -e "$dir.key" ] || (umask 077 && "$root/build/daemon/optimus" keygen >"$dir.key")
+	printf '%s\n' "relay = $relay" "libexec = $libexec" "$@" >"$dir.conf"
+	"$root/build/daemon/optimusd" --data "$dir" --listen "127.0.0.1:$(unused_port)" --key "$dir.key" \
+		--config "$dir.conf" >"$dir.log" 2>&1 &
+	node_pid=$!
+	if ! wait_for 60 node_ready "$dir" || ! is_running "$node_pid"; then
+		tail -n 30 "$dir.log" >&2
+		die "the node does not come up"
+	fi
+}
+
+# Ends the node, its Redis and its Postfix, and takes the spool's mount away.
+stop_node() {
+	[ -n "${node_pid:-}" ] || return 0
+	stop_pid "$node_pid" 60
+	node_pid=
+	[ ! -d "$node_dir/postfix" ] ||
+		"$node_dir.libexec/optimus-instance" remove --dir "$node_dir/postfix" >>"$node_dir.log" 2>&1 || true
+}
+
+optimus() {
+	"$root/build/daemon/optimus" --api "unix:$node_dir/api.sock" "$@"
+}
