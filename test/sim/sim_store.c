@@ -127,7 +127,7 @@ static void apply_op(struct world *w, void *context)
 			store_read(store, op);
 	} else {
 		op->status = 0;
-		if (world_strikes(w, &w->rng_store, FAULT_STORE_ERROR))
+		if (world_strikes(w, &w->rng_store, FAULT_STORE_ERROR) && !op->repeated)
 			op->status = rng_chance(&w->rng_store, 500000) ? OPT_E_FULL : OPT_E_STORE;
 		else
 			store_write(store, op);
@@ -147,6 +147,7 @@ static void send_op(struct sim_store *store, struct store_op *op)
 	usec at = w->now + 1 + rng_delay(&w->rng_store, latency);
 
 	op->applied = false;
+	op->sent = true;
 	if (!is_load(op) || !w->plan.reads_overtake) {
 		if (at < store->last_apply)
 			at = store->last_apply;
@@ -213,8 +214,10 @@ static void come_back(struct world *w, void *context)
 	store->up = true;
 	store->last_apply = 0;
 	store->last_answer = 0;
-	for (struct store_op *op = store->first; op != NULL; op = op->next)
+	for (struct store_op *op = store->first; op != NULL; op = op->next) {
+		op->repeated = op->sent;
 		send_op(store, op);
+	}
 }
 
 static void go_down(struct sim_store *store)

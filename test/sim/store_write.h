@@ -23,7 +23,9 @@ struct store_op {
 	size_t len;
 	const char *text;
 	uint32_t shards;
-	bool applied; /* durable; its answer may still be under way */
+	bool sent;
+	bool repeated; /* sent before a crash of Redis: it may be durable, so no refusal can be certain */
+	bool applied;  /* durable; its answer may still be under way */
 	int status;
 	struct span *spans; /* what a load found */
 	size_t span_count;
