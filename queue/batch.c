@@ -101,8 +101,11 @@ static void finish(struct core *core, struct batch *batch)
 	};
 
 	memcpy(entry.states, batch->states, sizeof(entry.states));
+	/* The latest end is the true one, also when the clock was set back between the two. */
+	if (entry.at.us <= batch->finished_before.us)
+		entry.at.us = batch->finished_before.us + 1;
 	batch->done = true;
-	batch->finished = core->utc;
+	batch->finished = entry.at;
 	leave_order(core, batch);
 	timer_disarm(&core->utc_timers, &batch->timer);
 	lanes_free(core, batch);
@@ -182,6 +185,7 @@ void batch_shard_reopened(struct core *core, struct batch *batch)
 	if (!batch->done)
 		return;
 	batch->done = false;
+	batch->finished_before = batch->finished;
 	batch->finished.us = 0;
 	RB_INSERT(batch_order, &core->order, batch);
 	batch->in_order = true;

@@ -139,6 +139,7 @@ struct batch {
 	bool done;
 	bool in_order; /* in the core's tree of batches to feed */
 	struct utc_time finished;
+	struct utc_time finished_before; /* its last end, when a late fact opened it again */
 	struct shard_list closed; /* shards with ready mails that are to be opened */
 	uint32_t loading;         /* shards being opened */
 	uint64_t lane_mails;      /* in lanes that are not blocked */
