@@ -55,6 +55,8 @@ static const char *not_over(struct world *w, const struct node *node)
 			return "an accepted batch is not shown";
 		if (view.state != BATCH_DONE)
 			return "a batch is not done";
+		if (!batch->finished)
+			return "the end of a batch is not durable";
 	}
 	if (!engine_empty(&node->engine))
 		return "the spool is not empty";

@@ -271,7 +271,8 @@ uint32_t engine_in_flight(const struct sim_engine *engine)
 	for (size_t i = 0; i < engine->file_count; i++) {
 		const struct attempt *attempt = engine->files[i]->attempt;
 
-		count += attempt->causes == 0 && !truth_settled(attempt);
+		/* A late word about an older attempt may have ended the mail while this one is inside. */
+		count += attempt->causes == 0 && !truth_settled(attempt) && !truth_ended(attempt->mail);
 	}
 	return count;
 }

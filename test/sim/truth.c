@@ -147,6 +147,15 @@ bool truth_settled(const struct attempt *attempt)
 	return attempt->told != 0 || attempt->not_now || attempt->refused;
 }
 
+bool truth_ended(const struct mail *mail)
+{
+	for (const struct attempt *a = mail->attempts; a != NULL; a = a->next) {
+		if (a->told & (1U << OUTCOME_SENT | 1U << OUTCOME_BOUNCED) || a->refused)
+			return true;
+	}
+	return false;
+}
+
 void truth_forget_told(struct truth *truth)
 {
 	for (size_t i = 0; i < truth->shards.count; i++) {

@@ -139,6 +139,8 @@ struct attempt *truth_attempt_new(struct truth *truth, const struct attempt_key 
 /* Whether somebody's word settles the attempt: an outcome that the core was told, or that nothing was queued.
  */
 bool truth_settled(const struct attempt *attempt);
+/* Whether the core was told how the mail ended, by any attempt. */
+bool truth_ended(const struct mail *mail);
 /* The daemon died: what it was told and did not write down is forgotten. */
 void truth_forget_told(struct truth *truth);
 /* The state that the durable facts give: the report's line. MAIL_READY when they leave it open. */
