@@ -4,10 +4,14 @@
 # other half finishes within 1.2 times what it takes alone.
 . "$(dirname "$0")/lib.sh"
 
-half=${1:-2000}
+# usage: slow_test.sh [own|shared] [MAILS]     own: the slow domain has a server of its own; shared: both are behind one relay
+way=${1:-own}
+half=${2:-5000}
 
 echo 'domain slow.test delay-data 10s' >"$work/rules"
-sink_start --rules "$work/rules"
+sink_start --rules "$work/rules" --listen 127.0.0.1:0
+slow_address=$(sed -n 's/^listening //p' "$work/sink.out" | sed -n 2p)
+[ "$way" = shared ] || extra_settings="route = slow.test=$slow_address"
 node_start
 await 30 'Postfix is up' postfix_is up
 
