@@ -234,6 +234,7 @@ void feed_result(struct core *core, const struct attempt_key *key, enum fed_stat
 		if ((mail->flags & MAIL_UNCERTAIN) == 0)
 			core->uncertain++;
 		mail->flags |= MAIL_UNCERTAIN;
+		mail->flags &= (uint8_t)~MAIL_LOOKED_FOR;
 		if (!core->spool_check.armed)
 			timer_arm(&core->boot_timers, &core->spool_check, core->now.us + 2 * USEC_PER_SEC);
 		return;

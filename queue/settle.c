@@ -109,6 +109,7 @@ static void set_uncertain(struct core *core, struct mail *mail, bool uncertain)
 	if (uncertain == ((mail->flags & MAIL_UNCERTAIN) != 0))
 		return;
 	mail->flags ^= MAIL_UNCERTAIN;
+	mail->flags &= (uint8_t)~MAIL_LOOKED_FOR;
 	if (uncertain)
 		core->uncertain++;
 	else
@@ -121,6 +122,11 @@ static void settle_mail(struct core *core, const struct event *event, struct sha
 	struct mail *mail = &shard->mails[index];
 	bool alive = event->spool.alive;
 
+	if (entry == NULL && core->engine == ENGINE_UP && (mail->flags & MAIL_LOOKED_FOR) == 0) {
+		/* This look may have begun before the mail got in: only the next one tells. */
+		mail->flags |= MAIL_LOOKED_FOR;
+		return;
+	}
 	if (entry == NULL) {
 		if (mail->generation == event->spool.generation ||
 		    core->config.broken_rule == CORE_BUG_SPOOL_FORGOTTEN)

@@ -60,6 +60,7 @@ enum mail_flag {
 	MAIL_CLAIM_WRITING = 2, /* the claim is not durable yet: Postfix can't have it */
 	MAIL_FEEDING = 4,       /* handed to pickup, which has not answered */
 	MAIL_UNCERTAIN = 8,     /* pickup or its connection died in the middle: look into the spool */
+	MAIL_LOOKED_FOR = 32,   /* uncertain, and one look into the spool since then did not find it */
 	MAIL_AFTER_DOUBT = 16,  /* ready again because its last attempt ended in doubt */
 };
 
@@ -140,9 +141,9 @@ struct batch {
 	bool in_order; /* in the core's tree of batches to feed */
 	struct utc_time finished;
 	struct utc_time finished_before; /* its last end, when a late fact opened it again */
-	struct shard_list closed; /* shards with ready mails that are to be opened */
-	uint32_t loading;         /* shards being opened */
-	uint64_t lane_mails;      /* in lanes that are not blocked */
+	struct shard_list closed;        /* shards with ready mails that are to be opened */
+	uint32_t loading;                /* shards being opened */
+	uint64_t lane_mails;             /* in lanes that are not blocked */
 	struct lane_tree lanes;
 	struct lane_list ready; /* lanes that may be fed */
 	uint32_t expire_next;   /* the next shard to expire, once the time has come */
