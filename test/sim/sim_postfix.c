@@ -19,6 +19,10 @@ struct engine_event {
 	struct sim_engine *engine;
 	uint32_t daemon;
 	uint32_t life;
+	/* A look into the spool: what was found. */
+	bool spool_alive;
+	const struct spool_entry *entries;
+	size_t entry_count;
 };
 
 static const usec SWEEP_EVERY = 60 * USEC_PER_SEC;
@@ -36,7 +40,7 @@ static struct engine_event *new_event(struct sim_engine *engine)
 {
 	struct engine_event *event = ARENA_NEW(engine->node->world->arena, struct engine_event);
 
-	*event = (struct engine_event){engine, engine->node->life, engine->life};
+	*event = (struct engine_event){.engine = engine, .daemon = engine->node->life, .life = engine->life};
 	return event;
 }
 
@@ -60,32 +64,18 @@ void engine_feed(struct sim_engine *engine, const struct effect *effect)
 	}
 }
 
-static void look_into_spool(struct world *w, void *context)
+/* What a scan of the spool finds, in any order. */
+static struct spool_entry *scan(struct sim_engine *engine)
 {
-	struct engine_event *ee = context;
-	struct sim_engine *engine = ee->engine;
-	struct node *node = engine->node;
-	struct event event = {.type = EVENT_SPOOL};
-	struct spool_entry *entries;
+	struct world *w = engine->node->world;
+	struct spool_entry *entries = arena_alloc(w->arena, engine->file_count * sizeof(*entries));
 
-	if (node->life != ee->daemon || node->core == NULL)
-		return;
-	if (pickup_last_report(engine) > w->now) {
-		/* The shell reads what pickup said before its end, then looks. */
-		world_at(w, pickup_last_report(engine), look_into_spool, ee);
-		return;
-	}
-	if (!engine->alive) {
-		engine->swept = true;
-		spool_freeze(engine);
-	}
-	entries = arena_alloc(w->arena, engine->file_count * sizeof(*entries));
 	for (size_t i = 0; i < engine->file_count; i++) {
+		const struct sim_file *file = engine->files[i];
 		char *name = arena_alloc(w->arena, 32);
 
-		spool_name(engine->files[i], name);
-		entries[i] =
-		    (struct spool_entry){engine->files[i]->attempt->key, engine->files[i]->place, name};
+		spool_name(file, name);
+		entries[i] = (struct spool_entry){file->attempt->key, file->place, name};
 	}
 	for (size_t i = engine->file_count; i > 1; i--) {
 		size_t k = rng_below(&w->rng_postfix, i);
@@ -94,13 +84,69 @@ static void look_into_spool(struct world *w, void *context)
 		entries[i - 1] = entries[k];
 		entries[k] = swap;
 	}
+	return entries;
+}
+
+static void look_into_spool(struct world *w, void *context);
+
+/* A scan takes a while: when its result arrives, a Postfix that runs has gone on. */
+static void tell_spool(struct world *w, void *context)
+{
+	struct engine_event *ee = context;
+	struct sim_engine *engine = ee->engine;
+	struct event event = {.type = EVENT_SPOOL};
+
+	if (engine->node->life != ee->daemon)
+		return;
+	engine->looking = false;
+	if (engine->life != ee->life || engine->alive != ee->spool_alive) {
+		/* Postfix died or came up meanwhile: the shell looks again. */
+		ee->life = engine->life;
+		look_into_spool(w, ee);
+		return;
+	}
 	TRACE(w, "spool: alive %u, generation %u, %u files", N(engine->alive), N(engine->generation),
-	    N(engine->file_count));
+	    N(ee->entry_count));
 	event.spool.alive = engine->alive;
 	event.spool.generation = engine->generation;
-	event.spool.entries = entries;
-	event.spool.count = engine->file_count;
-	node_step(node, &event);
+	event.spool.entries = ee->entries;
+	event.spool.count = ee->entry_count;
+	node_step(engine->node, &event);
+	if (engine->look_again && engine->node->life == ee->daemon)
+		engine_settle(engine);
+	engine->look_again = false;
+}
+
+static void look_into_spool(struct world *w, void *context)
+{
+	struct engine_event *ee = context;
+	struct sim_engine *engine = ee->engine;
+	struct node *node = engine->node;
+
+	if (node->life != ee->daemon || node->core == NULL)
+		return;
+	if (!engine->alive && pickup_last_report(engine) > w->now) {
+		/* The shell reads what pickup said before its end, then looks. */
+		world_at(w, pickup_last_report(engine), look_into_spool, ee);
+		return;
+	}
+	if (engine->looking) {
+		engine->look_again = true;
+		return;
+	}
+	engine->looking = true;
+	if (!engine->alive) {
+		engine->swept = true;
+		spool_freeze(engine);
+	}
+	ee->life = engine->life;
+	ee->spool_alive = engine->alive;
+	ee->entries = scan(engine);
+	ee->entry_count = engine->file_count;
+	if (engine->alive)
+		world_in(w, rng_delay(&w->rng_postfix, w->plan.queue_latency), tell_spool, ee);
+	else
+		tell_spool(w, ee);
 }
 
 void engine_settle(struct sim_engine *engine)
@@ -231,6 +277,8 @@ void engine_die(struct sim_engine *engine)
 
 void engine_daemon_died(struct sim_engine *engine)
 {
+	engine->looking = false;
+	engine->look_again = false;
 	for (int i = 0; i < ENGINE_PICKUPS_MAX; i++) {
 		struct pickup *pickup = &engine->pickups[i];
 

@@ -54,6 +54,8 @@ struct sim_engine {
 	struct node *node;
 	bool alive;
 	bool starting;
+	bool looking; /* a look into the spool is under way: there is one at a time */
+	bool look_again;
 	bool swept;          /* dead and every process of it too */
 	uint64_t generation; /* of the spool; 0: there is none */
 	uint64_t generations;
