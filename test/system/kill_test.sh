@@ -10,6 +10,7 @@ part=$1
 mails=${2:-5000}
 
 kill_part() {
+	# shellcheck disable=SC2046 # several pids, several words
 	case $part in
 	optimusd)
 		kill -KILL "$node_pid"
