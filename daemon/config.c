@@ -413,7 +413,11 @@ static void fill_in(struct config *config)
 		char name[HOST_NAME_MAX + 1] = "localhost";
 
 		gethostname(name, sizeof(name) - 1);
-		config->hostname = copy(name);
+		/* As Postfix completes a name without a dot: Message-IDs end in it, in the mails and in the
+		 * report. */
+		if (asprintf(&config->hostname, strchr(name, '.') == NULL ? "%s.localdomain" : "%s", name) <
+		    0)
+			abort();
 	}
 	if (config->libexec == NULL)
 		config->libexec = find_libexec();

@@ -260,9 +260,13 @@ static void clean_up(struct daemon *daemon)
 	config_done(&daemon->config);
 }
 
-static int fail(int exit_code, const char *error)
+/* The end before anything was started. */
+static int fail(struct daemon *daemon, int exit_code, const char *error)
 {
 	fprintf(stderr, "optimusd: %s\n", error);
+	identity_wipe(&daemon->identity);
+	cluster_key_wipe(&daemon->key);
+	config_done(&daemon->config);
 	return exit_code;
 }
 
@@ -330,7 +334,7 @@ int main(int argc, char **argv)
 
 	umask(027);
 	if (sodium_init() < 0)
-		return fail(EX_SOFTWARE, "libsodium can't be used");
+		return fail(&daemon, EX_SOFTWARE, "libsodium can't be used");
 	if (config_read(argc, argv, &daemon.config, &done) != 0)
 		return EX_USAGE;
 	if (done) {
@@ -343,7 +347,7 @@ int main(int argc, char **argv)
 	if (status == 0)
 		status = load_identity(&daemon, error);
 	if (status != 0)
-		return fail(status, error);
+		return fail(&daemon, status, error);
 	log_info("node_starting", "node", id_to_hex(&daemon.identity.node, hex), "version", OPTIMUS_VERSION,
 	    "data", daemon.config.data, NULL);
 	status = run(&daemon);

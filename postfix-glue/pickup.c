@@ -38,7 +38,7 @@
 #include "postfix-glue/version.h"
 #include "queue/error.h"
 #include "queue/frames.h"
-#include "queue/message/address.h"
+#include "queue/message/message_id.h"
 
 enum {
 	READ_SIZE = 64 * 1024,
@@ -56,6 +56,7 @@ static struct {
 	struct buffer out;  /* answers not written yet */
 	struct buffer text; /* the rendered message */
 	struct buffer sender;
+	struct buffer message_id;
 	struct source *source;
 	struct inject *inject;
 } pickup;
@@ -134,14 +135,9 @@ static int compose(const struct frame *feed, uint32_t index, const struct source
     struct template_error *error, const char **ret_reason)
 {
 	const char *fields[TEMPLATE_FIELDS_MAX + 1] = {NULL};
-	char hex[OPT_ID_HEX];
-	char domain[ADDRESS_MAX + 1];
-	char message_id[OPT_ID_HEX + 12 + ADDRESS_MAX + 1];
 	char date[DATE_SIZE];
-	struct template_values values = {.email = recipients_email(shard->recipients, index),
-	    .fields = fields,
-	    .message_id = message_id,
-	    .date = date};
+	struct template_values values = {
+	    .email = recipients_email(shard->recipients, index), .fields = fields, .date = date};
 
 	buffer_clear(&pickup.text);
 	buffer_clear(&pickup.sender);
@@ -151,9 +147,10 @@ static int compose(const struct frame *feed, uint32_t index, const struct source
 	}
 	for (size_t i = 0; i < recipients_fields(shard->recipients); i++)
 		fields[i] = recipients_value(shard->recipients, index, i);
-	address_domain(buffer_text(&pickup.sender), domain);
-	snprintf(message_id, sizeof(message_id), "%s.%u@%s", id_to_hex(&feed->key.shard, hex), index,
-	    *domain ? domain : var_myhostname);
+	buffer_clear(&pickup.message_id);
+	message_id_make(
+	    &feed->key.shard, index, buffer_text(&pickup.sender), var_myhostname, &pickup.message_id);
+	values.message_id = buffer_text(&pickup.message_id);
 	format_date(feed->created, date);
 	if (template_check_values(shard->template, &values, error) != 0) {
 		*ret_reason = error->text;
@@ -288,6 +285,7 @@ static void start(char *service, char **argv)
 	buffer_init(&pickup.out);
 	buffer_init(&pickup.text);
 	buffer_init(&pickup.sender);
+	buffer_init(&pickup.message_id);
 	pickup.source = source_new(var_optimus_redis_socket, keep_going, NULL);
 	pickup.inject = inject_new();
 }
