@@ -13,6 +13,10 @@
  * A spool's generation is a number in a file inside of it, so it vanishes with the spool (tmpfs, after a
  * reboot), and a claim that was made for it can be told from one that was made for another.
  *
+ * Postfix puts a file aside (deferred, hold, corrupt) only when something is wrong, a clock set back for one;
+ * nobody scans those folders, so the engine watches them, and looks into the spool when something moves
+ * there.
+ *
  * Orderly stops leave a mark: then what is in the active queue was not in delivery, because every delivery
  * agent was given the time to finish and report.
  */
@@ -23,22 +27,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "daemon/driver.h"
+#include "daemon/engine_watch.h"
 #include "daemon/log.h"
 #include "daemon/spool_list.h"
 
 enum { RETRY_MS = 1000, LOOK_AGAIN_MS = 100, LOOKS_MAX = 100 };
 
 enum engine_phase { PHASE_NONE, PHASE_STARTING, PHASE_SETTLING, PHASE_UP, PHASE_DOWN };
-
-/* A look-out for the end of one process. Has memory of its own, which goes when its handle is closed. */
-struct watch {
-	uv_poll_t poll;
-	int pidfd;
-};
 
 struct engine {
 	uv_loop_t *loop;
@@ -57,7 +55,7 @@ struct engine {
 	uint64_t generation;
 	uv_timer_t timer;
 	void (*timer_step)(struct engine *engine);
-	struct watch *watch; /* of master; NULL while none is known */
+	struct engine_watch *watch; /* NULL while no master is known */
 	void (*stopped)(void *context);
 	void *stopped_context;
 };
@@ -122,30 +120,18 @@ static void write_number(const struct engine *engine, const char *name, uint64_t
 		fclose(file);
 }
 
-static void watch_closed(uv_handle_t *handle)
-{
-	struct watch *watch = (struct watch *)handle;
-
-	close(watch->pidfd);
-	free(watch);
-}
-
 static void stop_watching(struct engine *engine)
 {
-	if (engine->watch == NULL)
-		return;
-	uv_close((uv_handle_t *)&engine->watch->poll, watch_closed);
+	engine_watch_free(engine->watch);
 	engine->watch = NULL;
 }
 
 /* Postfix's master is no more. */
-static void master_died(uv_poll_t *poll, int status, int events)
+static void master_died(void *context)
 {
-	struct engine *engine = poll->data;
+	struct engine *engine = context;
 	struct event event = {.type = EVENT_ENGINE_DOWN};
 
-	(void)status;
-	(void)events;
 	stop_watching(engine);
 	if (engine->stopping)
 		return;
@@ -155,27 +141,25 @@ static void master_died(uv_poll_t *poll, int status, int events)
 	node_event(engine->node, &event);
 }
 
+static void put_aside(void *context, const char *file)
+{
+	struct engine *engine = context;
+
+	if (engine->phase != PHASE_UP || engine->stopping)
+		return;
+	log_warning("mail_put_aside", "file", file, NULL);
+	engine_settle(engine);
+}
+
 /* Watches the process that `status` named: "up PID". False when it is gone already. */
 static bool watch_master(struct engine *engine, const char *output)
 {
 	int pid;
-	int pidfd;
 
-	if (engine->watch != NULL)
-		return true;
-	if (sscanf(output, "up %d", &pid) != 1)
-		return false;
-	pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
-	if (pidfd < 0)
-		return false;
-	engine->watch = calloc(1, sizeof(*engine->watch));
-	if (engine->watch == NULL)
-		abort();
-	engine->watch->pidfd = pidfd;
-	uv_poll_init(engine->loop, &engine->watch->poll, pidfd);
-	engine->watch->poll.data = engine;
-	uv_poll_start(&engine->watch->poll, UV_READABLE, master_died);
-	return true;
+	if (engine->watch == NULL && sscanf(output, "up %d", &pid) == 1)
+		engine->watch =
+		    engine_watch_new(engine->loop, pid, engine->dir, master_died, put_aside, engine);
+	return engine->watch != NULL;
 }
 
 /* Something that was asked for is over; goes on with what was asked meanwhile. */

@@ -21,6 +21,7 @@
 #include "daemon/engine.h"
 #include "daemon/log.h"
 #include "daemon/node_start.h"
+#include "daemon/rate.h"
 #include "queue/error.h"
 #include "queue/message/address.h"
 #include "queue/message/recipients.h"
@@ -47,8 +48,6 @@ struct waiter {
 	void *context;
 };
 
-enum { RATE_SECONDS = 10 };
-
 struct node {
 	const struct config *config;
 	struct opt_id id;
@@ -63,10 +62,7 @@ struct node {
 	TAILQ_HEAD(, round) rounds;
 	bool carrying_out;
 	TAILQ_HEAD(waiter_list, waiter) waiters;
-	struct {
-		uint64_t second;
-		uint64_t sent;
-	} rate[RATE_SECONDS + 1];
+	struct rate rate; /* of sent mails */
 	uint64_t sent_seen;
 	void (*recovered)(void *context);
 	void *recovered_context;
@@ -251,27 +247,14 @@ static void carry_out(struct node *node, const struct effect *effect)
 static void count_sent(struct node *node)
 {
 	uint64_t sent = core_numbers(node->core).sent;
-	uint64_t second = clock_us(CLOCK_BOOTTIME) / USEC_PER_SEC;
-	size_t slot = second % (RATE_SECONDS + 1);
 
-	if (node->rate[slot].second != second) {
-		node->rate[slot].second = second;
-		node->rate[slot].sent = 0;
-	}
-	node->rate[slot].sent += sent - node->sent_seen;
+	rate_add(&node->rate, clock_us(CLOCK_BOOTTIME) / USEC_PER_SEC, sent - node->sent_seen);
 	node->sent_seen = sent;
 }
 
 double node_rate(const struct node *node)
 {
-	uint64_t second = clock_us(CLOCK_BOOTTIME) / USEC_PER_SEC;
-	uint64_t sent = 0;
-
-	for (size_t i = 0; i <= RATE_SECONDS; i++) {
-		if (node->rate[i].second < second && node->rate[i].second + RATE_SECONDS >= second)
-			sent += node->rate[i].sent;
-	}
-	return (double)sent / RATE_SECONDS;
+	return rate_per_second(&node->rate, clock_us(CLOCK_BOOTTIME) / USEC_PER_SEC);
 }
 
 static void carry_out_rounds(struct node *node)

@@ -1,0 +1,25 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# A message that Postfix puts aside (as it does when the clock is set back while it delivers) is found at once, taken out of
+# the spool, counted as in doubt and sent again: it neither stays there for ever nor is tried by Postfix on its own.
+. "$(dirname "$0")/lib.sh"
+
+echo 'domain hold.test delay-data 3s' >"$work/rules"
+sink_start --rules "$work/rules"
+node_start
+await 30 'Postfix is up' postfix_is up
+recipients 1 hold.test >"$work/rcpt.csv"
+expect 'the batch id' aside "$(send aside)"
+
+active() { find "$work/d/postfix/spool/active" -type f -printf '%f\n' | grep .; }
+await 20 'the mail is in the active queue' active
+file=$(active)
+mv "$work/d/postfix/spool/active/$file" "$work/d/postfix/spool/deferred/$file"
+emptied() { [ ! -e "$work/d/postfix/spool/deferred/$file" ]; }
+await 20 'the file is taken out of deferred/' emptied
+await 60 'the batch is done' batch_is aside done
+"$optimus" status aside
+expect 'sent' 1 "$(batch_field aside sent)"
+expect 'resent in doubt' 1 "$(batch_field aside in_doubt_resent)"
+check_ledger aside
+expect_at_most 'copies' 1 "$(jq .duplicates "$work/check.json")"
