@@ -120,6 +120,9 @@ void upload_shard(struct core *core, const struct event *event)
 
 	if (upload == NULL || upload->failed)
 		return;
+	/* Whoever asked for the commit said that this was all, and the list may be the record's by now. */
+	if (upload->commit_reply != 0 || upload->committing)
+		return;
 	if (upload->shard_count == BATCH_SHARDS_MAX) {
 		upload->failed = true;
 		return;
