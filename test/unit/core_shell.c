@@ -1,0 +1,568 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The in-memory shell. The durable part is a list of records and one list of journal entries; a crash throws
+ * everything else away. It owns all bytes that it keeps.
+ *
+ * It is no simulator: nothing happens by chance and nothing goes wrong unless the test says so.
+ */
+#include "core_shell.h"
+
+static void *copy_bytes(const void *data, size_t len)
+{
+	void *copy = malloc(len > 0 ? len : 1);
+
+	assert_non_null(copy);
+	if (len > 0)
+		memcpy(copy, data, len);
+	return copy;
+}
+
+struct core_config shell_config(void)
+{
+	struct core_config config = core_config_default();
+
+	config.window = 100;
+	config.domain_share = 100;
+	memset(config.node.bytes, 0x4e, OPT_ID_SIZE);
+	return config;
+}
+
+static void take_write(struct shell *shell, const struct effect *effect)
+{
+	assert_true(shell->write_count < SHELL_MAX);
+	shell->writes[shell->write_count++] = (struct shell_write){
+	    .type = effect->type,
+	    .token = effect->token,
+	    .id = effect->id,
+	    .upload = effect->upload,
+	    .data = copy_bytes(effect->data, effect->len),
+	    .len = effect->len,
+	};
+}
+
+static void take_feed(struct shell *shell, const struct effect *effect)
+{
+	for (size_t i = 0; i < effect->mail_count; i++) {
+		assert_true(shell->fed_count < SHELL_MAX);
+		shell->fed[shell->fed_count++] = (struct attempt_key){
+		    .shard = effect->id,
+		    .index = effect->mails[i].index,
+		    .epoch = effect->epoch,
+		    .node = shell->config.node,
+		    .attempt = effect->mails[i].attempt,
+		};
+	}
+}
+
+static void take_effect(struct shell *shell, const struct effect *effect)
+{
+	switch (effect->type) {
+	case EFFECT_STORE_UPLOAD:
+	case EFFECT_STORE_SHARD:
+	case EFFECT_STORE_COMMIT:
+	case EFFECT_STORE_DROP_UPLOAD:
+	case EFFECT_STORE_APPEND:
+	case EFFECT_STORE_SQUASH:
+		take_write(shell, effect);
+		return;
+	case EFFECT_LOAD_JOURNAL:
+		assert_true(shell->journal_load_count < SHELL_MAX);
+		shell->journal_loads[shell->journal_load_count++] = effect->id;
+		return;
+	case EFFECT_LOAD_SHARD:
+		assert_true(shell->load_count < SHELL_MAX);
+		shell->loads[shell->load_count++] = effect->id;
+		return;
+	case EFFECT_ENGINE_SETTLE:
+		shell->settle = true;
+		shell->settles++;
+		return;
+	case EFFECT_ENGINE_RESTART:
+		shell->restart = true;
+		return;
+	case EFFECT_SPOOL_REMOVE:
+		assert_true(shell->removed_count < 64 && strlen(effect->text) < sizeof(shell->removed[0]));
+		strcpy(shell->removed[shell->removed_count++], effect->text);
+		return;
+	case EFFECT_FEED:
+		take_feed(shell, effect);
+		return;
+	case EFFECT_OUTCOME_ANSWER:
+		assert_true(shell->outcome_answer_count < SHELL_MAX);
+		shell->outcome_answers[shell->outcome_answer_count++] = effect->reply;
+		return;
+	case EFFECT_UPLOAD_ANSWER:
+		assert_true(shell->upload_answer_count < 64);
+		shell->upload_answers[shell->upload_answer_count].reply = effect->reply;
+		shell->upload_answers[shell->upload_answer_count++].answer = effect->answer;
+		return;
+	case EFFECT_TIMER:
+		shell->wake = effect->deadline.us;
+		shell->timers++;
+		return;
+	case EFFECT_BATCH_ACCEPTED:
+		shell->accepted++;
+		return;
+	case EFFECT_BATCH_DONE:
+		shell->done++;
+		return;
+	}
+	fail_msg("an effect of unknown type %d", effect->type);
+}
+
+void shell_step(struct shell *shell, struct event *event)
+{
+	struct effects effects;
+	const char *broken;
+
+	effects_init(&effects);
+	event->now = shell->now;
+	event->utc = shell->utc;
+	core_step(shell->core, event, &effects);
+	for (size_t i = 0; i < effects.count; i++)
+		take_effect(shell, &effects.items[i]);
+	effects_done(&effects);
+	broken = core_check(shell->core);
+	if (broken != NULL)
+		fail_msg("%s", broken);
+}
+
+static void forget_upload(struct shell *shell, const struct opt_id *upload)
+{
+	for (size_t i = 0; i < shell->upload_count; i++) {
+		if (id_equal(&shell->uploads[i], upload))
+			shell->uploads[i--] = shell->uploads[--shell->upload_count];
+	}
+}
+
+static struct shell_blob keep(const struct shell_write *write)
+{
+	return (struct shell_blob){
+	    .id = write->id, .data = copy_bytes(write->data, write->len), .len = write->len};
+}
+
+static void make_durable(struct shell *shell, const struct shell_write *write)
+{
+	switch (write->type) {
+	case EFFECT_STORE_UPLOAD:
+		assert_true(shell->upload_count < 64);
+		shell->uploads[shell->upload_count++] = write->upload;
+		return;
+	case EFFECT_STORE_COMMIT:
+		assert_true(shell->record_count < 64);
+		shell->records[shell->record_count++] = keep(write);
+		forget_upload(shell, &write->upload);
+		return;
+	case EFFECT_STORE_DROP_UPLOAD:
+		assert_true(shell->dropped_count < 64);
+		shell->dropped[shell->dropped_count++] = write->upload;
+		forget_upload(shell, &write->upload);
+		return;
+	case EFFECT_STORE_APPEND:
+		assert_true(shell->entry_count < SHELL_MAX);
+		shell->entries[shell->entry_count++] = keep(write);
+		return;
+	default:
+		return;
+	}
+}
+
+void shell_answer_write(struct shell *shell, int status)
+{
+	struct shell_write write;
+	struct event event = {.type = EVENT_STORE_DONE, .store_done.status = status};
+
+	assert_true(shell->write_count > 0);
+	write = shell->writes[0];
+	memmove(shell->writes, shell->writes + 1, --shell->write_count * sizeof(write));
+	if (status == 0)
+		make_durable(shell, &write);
+	free(write.data);
+	event.store_done.token = write.token;
+	shell_step(shell, &event);
+}
+
+void shell_answer_writes(struct shell *shell, int status)
+{
+	for (size_t count = shell->write_count; count > 0; count--)
+		shell_answer_write(shell, status);
+}
+
+void shell_answer_load(struct shell *shell, int status)
+{
+	const char *domains[500];
+	struct event event = {.type = EVENT_SHARD_LOADED, .shard_loaded.status = status};
+
+	assert_true(shell->load_count > 0);
+	event.shard_loaded.shard = shell->loads[0];
+	memmove(shell->loads, shell->loads + 1, --shell->load_count * sizeof(shell->loads[0]));
+	/* How many mails are in it is in the batch's record; here every batch has shards of one size. */
+	for (size_t i = 0; i < shell->record_count; i++) {
+		struct batch_record record;
+
+		assert_int_equal(record_decode(shell->records[i].data, shell->records[i].len, &record), 0);
+		for (uint32_t s = 0; s < record.shard_count; s++) {
+			struct opt_id id = shard_id(&shell->records[i].id, s);
+
+			if (id_equal(&id, &event.shard_loaded.shard))
+				event.shard_loaded.count = record.shards[s].count;
+		}
+		record_done(&record);
+	}
+	for (uint32_t i = 0; i < event.shard_loaded.count; i++)
+		domains[i] = shell->domain == NULL ? "example.com" : shell->domain(i);
+	event.shard_loaded.domains = domains;
+	shell_step(shell, &event);
+}
+
+static void answer_journal(struct shell *shell)
+{
+	struct span *spans = calloc(SHELL_MAX, sizeof(*spans));
+	struct event event = {.type = EVENT_JOURNAL_LOADED};
+
+	assert_non_null(spans);
+	event.journal_loaded.id = shell->journal_loads[0];
+	memmove(shell->journal_loads, shell->journal_loads + 1,
+	    --shell->journal_load_count * sizeof(shell->journal_loads[0]));
+	for (size_t i = 0; i < shell->entry_count; i++) {
+		if (id_equal(&shell->entries[i].id, &event.journal_loaded.id))
+			spans[event.journal_loaded.count++] =
+			    (struct span){shell->entries[i].data, shell->entries[i].len};
+	}
+	event.journal_loaded.entries = spans;
+	shell_step(shell, &event);
+	free(spans);
+}
+
+void shell_tell_spool(struct shell *shell)
+{
+	struct event event = {
+	    .type = EVENT_SPOOL,
+	    .spool =
+	        {
+	            .alive = shell->spool_alive,
+	            .generation = shell->generation,
+	            .entries = shell->spool,
+	            .count = shell->spool_count,
+	        },
+	};
+
+	shell->settle = false;
+	shell_step(shell, &event);
+}
+
+static void start_engine(struct shell *shell)
+{
+	struct event event = {.type = EVENT_ENGINE_UP, .engine_up.generation = ++shell->generation};
+
+	shell->restart = false;
+	shell->restarts++;
+	shell->spool_alive = true;
+	shell->spool_count = 0;
+	shell_step(shell, &event);
+}
+
+void shell_run(struct shell *shell)
+{
+	for (int rounds = 0; rounds < 10000; rounds++) {
+		if (shell->write_count > 0 && !shell->hold_writes)
+			shell_answer_write(shell, 0);
+		else if (shell->journal_load_count > 0 && !shell->hold_loads)
+			answer_journal(shell);
+		else if (shell->load_count > 0 && !shell->hold_loads)
+			shell_answer_load(shell, 0);
+		else if (shell->settle && !shell->hold_engine)
+			shell_tell_spool(shell);
+		else if (shell->restart && !shell->hold_engine)
+			start_engine(shell);
+		else
+			return;
+	}
+	fail_msg("the core does not come to rest");
+}
+
+void shell_tick(struct shell *shell)
+{
+	struct event event = {.type = EVENT_TICK};
+
+	shell->wake = 0;
+	shell_step(shell, &event);
+}
+
+void shell_advance(struct shell *shell, usec duration)
+{
+	uint64_t end = shell->now.us + duration;
+
+	shell_run(shell);
+	for (int ticks = 0; shell->wake != 0 && shell->wake <= end; ticks++) {
+		usec passed = shell->wake > shell->now.us ? shell->wake - shell->now.us : 0;
+
+		assert_true(ticks < 10000);
+		shell->now.us += passed;
+		shell->utc.us += passed;
+		shell_tick(shell);
+		shell_run(shell);
+	}
+	shell->utc.us += end - shell->now.us;
+	shell->now.us = end;
+}
+
+struct shell *shell_new_stopped(const struct core_config *config)
+{
+	struct shell *shell = calloc(1, sizeof(*shell));
+
+	assert_non_null(shell);
+	shell->config = config == NULL ? shell_config() : *config;
+	shell->core = core_new(&shell->config);
+	shell->now.us = 1000 * USEC_PER_SEC;
+	shell->utc.us = UINT64_C(1700000000) * USEC_PER_SEC;
+	return shell;
+}
+
+void shell_start(struct shell *shell)
+{
+	struct event event;
+
+	for (size_t i = 0; i < shell->record_count; i++) {
+		event = (struct event){.type = EVENT_RECOVER_BATCH,
+		    .recover_batch = {shell->records[i].data, shell->records[i].len}};
+		shell_step(shell, &event);
+	}
+	for (size_t i = 0; i < shell->upload_count; i++) {
+		event =
+		    (struct event){.type = EVENT_RECOVER_UPLOAD, .recover_upload.upload = shell->uploads[i]};
+		shell_step(shell, &event);
+	}
+	event = (struct event){.type = EVENT_RECOVER_DONE};
+	shell_step(shell, &event);
+	shell_run(shell);
+}
+
+struct shell *shell_new(const struct core_config *config)
+{
+	struct shell *shell = shell_new_stopped(config);
+
+	shell_start(shell);
+	assert_true(core_numbers(shell->core).engine_up);
+	return shell;
+}
+
+static void forget_writes(struct shell *shell)
+{
+	for (size_t i = 0; i < shell->write_count; i++)
+		free(shell->writes[i].data);
+	shell->write_count = 0;
+}
+
+void shell_free(struct shell *shell)
+{
+	core_free(shell->core);
+	forget_writes(shell);
+	for (size_t i = 0; i < shell->record_count; i++)
+		free(shell->records[i].data);
+	for (size_t i = 0; i < shell->entry_count; i++)
+		free(shell->entries[i].data);
+	free(shell);
+}
+
+void shell_crash(struct shell *shell)
+{
+	core_free(shell->core);
+	forget_writes(shell);
+	shell->load_count = shell->journal_load_count = 0;
+	shell->settle = shell->restart = false;
+	shell->wake = 0;
+	shell->core = core_new(&shell->config);
+	shell_start(shell);
+}
+
+struct opt_id shell_upload_id(uint32_t number)
+{
+	struct opt_id id;
+
+	memset(id.bytes, 0x75, OPT_ID_SIZE);
+	memcpy(id.bytes, &number, sizeof(number));
+	return id;
+}
+
+struct batch_settings shell_settings(const char *name)
+{
+	struct batch_settings settings = {.expire = 5 * 86400 * USEC_PER_SEC, .replicas = 1};
+
+	strcpy(settings.name, name);
+	strcpy(settings.sender, "bounces@example.org");
+	return settings;
+}
+
+static struct opt_id hash_of(const char *text, uint32_t number)
+{
+	struct id_hash hash;
+
+	id_hash_init(&hash);
+	id_hash_add(&hash, text, strlen(text));
+	id_hash_add(&hash, &number, sizeof(number));
+	return id_hash_done(&hash);
+}
+
+void shell_open(
+    struct shell *shell, uint32_t upload, const struct batch_settings *settings, const char *template)
+{
+	struct event event = {
+	    .type = EVENT_UPLOAD_OPEN,
+	    .upload_open =
+	        {
+	            .reply = 1000 + upload,
+	            .upload = shell_upload_id(upload),
+	            .settings = settings,
+	            .template_hash = hash_of(template, 0),
+	            .template_value = template,
+	            .template_len = strlen(template),
+	        },
+	};
+
+	shell_step(shell, &event);
+}
+
+void shell_add(struct shell *shell, uint32_t upload, uint32_t count, uint32_t content)
+{
+	struct event event = {
+	    .type = EVENT_UPLOAD_SHARD,
+	    .upload_shard =
+	        {
+	            .upload = shell_upload_id(upload),
+	            .count = count,
+	            .hash = hash_of("recipients", content),
+	            .value = "recipients",
+	            .len = 10,
+	        },
+	};
+
+	shell_step(shell, &event);
+}
+
+void shell_commit(struct shell *shell, uint32_t upload)
+{
+	struct event event = {.type = EVENT_UPLOAD_COMMIT,
+	    .upload_commit = {.reply = 2000 + upload, .upload = shell_upload_id(upload)}};
+
+	shell_step(shell, &event);
+}
+
+void shell_abort(struct shell *shell, uint32_t upload)
+{
+	struct event event = {.type = EVENT_UPLOAD_ABORT, .upload_abort.upload = shell_upload_id(upload)};
+
+	shell_step(shell, &event);
+}
+
+void shell_submit(struct shell *shell, const struct batch_settings *settings, uint32_t mails)
+{
+	const uint32_t upload = (uint32_t)(100 + shell->record_count);
+
+	shell_open(shell, upload, settings, "template");
+	for (uint32_t shard = 0; mails > 0; shard++) {
+		uint32_t count = mails > 500 ? 500 : mails;
+
+		shell_add(shell, upload, count, shard);
+		mails -= count;
+	}
+	shell_commit(shell, upload);
+	shell_run(shell);
+}
+
+void shell_submit_name(struct shell *shell, const char *name, uint32_t mails)
+{
+	const struct batch_settings settings = shell_settings(name);
+
+	shell_submit(shell, &settings, mails);
+}
+
+enum upload_answer shell_last_answer(const struct shell *shell)
+{
+	assert_true(shell->upload_answer_count > 0);
+	return shell->upload_answers[shell->upload_answer_count - 1].answer;
+}
+
+void shell_tell_fed(struct shell *shell, const struct attempt_key *key, enum fed_status status)
+{
+	struct event event = {
+	    .type = EVENT_FED, .fed = {.key = *key, .status = status, .reason = "pickup's words"}};
+
+	shell_step(shell, &event);
+}
+
+void shell_tell_outcome(
+    struct shell *shell, const struct attempt_key *key, enum outcome_kind kind, uint64_t reply)
+{
+	struct event event = {
+	    .type = EVENT_OUTCOME,
+	    .outcome =
+	        {
+	            .reply = reply,
+	            .outcome =
+	                {
+	                    .key = *key,
+	                    .kind = kind,
+	                    .at = shell->utc,
+	                    .dsn = kind == OUTCOME_SENT ? "2.0.0" : "4.0.0",
+	                    .relay = "mx.example.com[192.0.2.1]:25",
+	                    .reason = "the remote's words",
+	                },
+	        },
+	};
+
+	shell_step(shell, &event);
+}
+
+void shell_tell_left(struct shell *shell, const struct attempt_key *key, uint64_t reply)
+{
+	struct event event = {.type = EVENT_LEFT_SPOOL, .left_spool = {.reply = reply, .key = *key}};
+
+	shell_step(shell, &event);
+}
+
+void shell_tell_engine_down(struct shell *shell)
+{
+	struct event event = {.type = EVENT_ENGINE_DOWN};
+
+	shell->spool_alive = false;
+	shell_step(shell, &event);
+}
+
+void shell_put_in_spool(
+    struct shell *shell, const struct attempt_key *key, enum spool_place place, const char *file)
+{
+	assert_true(shell->spool_count < 64);
+	shell->spool[shell->spool_count++] = (struct spool_entry){.key = *key, .place = place, .file = file};
+}
+
+bool shell_answered(const struct shell *shell, uint64_t reply)
+{
+	for (size_t i = 0; i < shell->outcome_answer_count; i++) {
+		if (shell->outcome_answers[i] == reply)
+			return true;
+	}
+	return false;
+}
+
+bool shell_waits(const struct shell *shell, enum effect_type type)
+{
+	for (size_t i = 0; i < shell->write_count; i++) {
+		if (shell->writes[i].type == type)
+			return true;
+	}
+	return false;
+}
+
+struct batch_view shell_view(const struct shell *shell, const char *name)
+{
+	struct batch_view view;
+
+	assert_int_equal(core_batch(shell->core, name, &view), 0);
+	return view;
+}
+
+uint64_t shell_count(const struct shell *shell, const char *name, enum mail_state state)
+{
+	return shell_view(shell, name).states[state];
+}
