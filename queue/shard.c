@@ -122,7 +122,7 @@ void shard_move(struct core *core, struct shard *shard, uint32_t index, enum mai
 		opt_abort("core: a mail was about to make a forbidden move");
 	if (from == MAIL_CLAIMED)
 		leave_claimed(core, mail);
-	if (to == MAIL_SENT && core->recovered)
+	if (to == MAIL_SENT && core->recovered && !shard->journal_loading)
 		core->sent++;
 	if (to == MAIL_CLAIMED) {
 		core->in_flight++;
