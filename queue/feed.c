@@ -260,9 +260,10 @@ void feed_shard_loaded(struct core *core, const struct event *event)
 	shard->batch->loading--;
 	shard->phase = SHARD_CLOSED;
 	if (event->shard_loaded.status != 0 || event->shard_loaded.count != shard->count) {
-		/* The store will say why; ask again when feeding goes on. */
-		batch_want_open(shard->batch, shard);
+		/* The store will say why; ask again when feeding goes on, if there is still something to
+		 * feed. */
 		feed_rest(core);
+		shard_settle(core, shard);
 		return;
 	}
 	shard_need_mails(core, shard);
