@@ -144,6 +144,7 @@ static void write_claims(struct core *core, struct write *write)
 	write->data = bytes.data;
 	write->len = bytes.len;
 	core->claim_writes++;
+	write->shard->writes++;
 	write_append(core, write);
 	if (core->config.broken_rule == CORE_BUG_FEED_BEFORE_CLAIM)
 		send_feed(core, write);
@@ -203,7 +204,10 @@ static void take_back(struct core *core, struct write *write, bool durable)
 
 void feed_claimed(struct core *core, struct write *write, int status)
 {
+	struct shard *shard = write->shard;
+
 	core->claim_writes--;
+	shard->writes--;
 	if (status != 0) {
 		take_back(core, write, false);
 		feed_rest(core);
@@ -213,6 +217,7 @@ void feed_claimed(struct core *core, struct write *write, int status)
 		send_feed(core, write);
 	}
 	write_free(core, write);
+	shard_try_finish(core, shard); /* its mails may have been settled by late outcomes meanwhile */
 }
 
 void feed_result(struct core *core, const struct attempt_key *key, enum fed_status status, const char *reason)

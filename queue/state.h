@@ -111,7 +111,7 @@ struct shard {
 	uint16_t states[MAIL_STATES];
 	uint32_t duplicates;
 	uint32_t in_doubt_resent;
-	uint32_t writes;    /* of its facts, under way */
+	uint32_t writes;    /* of its claims and outcomes, under way */
 	struct mail *mails; /* NULL while all mails are READY without a fact, or all are final */
 	struct extra_sent { /* keys of the second, third, ... `sent` of a mail: its duplicates */
 		uint32_t index, epoch, attempt;
