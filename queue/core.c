@@ -208,6 +208,9 @@ static void tell_timer(struct core *core)
 	const struct timer *utc = timers_first(&core->utc_timers);
 	uint64_t deadline = boot == NULL ? UINT64_MAX : boot->due;
 
+	if (!core->recovered)
+		return; /* nothing fires before: a deadline that is over would be asked for again and again */
+
 	if (utc != NULL) {
 		uint64_t wait = utc->due > core->utc.us ? utc->due - core->utc.us : 0;
 
