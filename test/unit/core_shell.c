@@ -215,7 +215,7 @@ void shell_answer_load(struct shell *shell, int status)
 	shell_step(shell, &event);
 }
 
-static void answer_journal(struct shell *shell)
+void shell_answer_journal(struct shell *shell)
 {
 	struct span *spans = calloc(SHELL_MAX, sizeof(*spans));
 	struct event event = {.type = EVENT_JOURNAL_LOADED};
@@ -268,7 +268,7 @@ void shell_run(struct shell *shell)
 		if (shell->write_count > 0 && !shell->hold_writes)
 			shell_answer_write(shell, 0);
 		else if (shell->journal_load_count > 0 && !shell->hold_loads)
-			answer_journal(shell);
+			shell_answer_journal(shell);
 		else if (shell->load_count > 0 && !shell->hold_loads)
 			shell_answer_load(shell, 0);
 		else if (shell->settle && !shell->hold_engine)

@@ -116,6 +116,8 @@ void shell_answer_write(struct shell *shell, int status);
 void shell_answer_writes(struct shell *shell, int status);
 /* Answers the oldest load of a shard. */
 void shell_answer_load(struct shell *shell, int status);
+/* Answers the oldest load of a journal with what is durable of it. */
+void shell_answer_journal(struct shell *shell);
 /* Both clocks go on, with the ticks that were asked for; then shell_run(). */
 void shell_advance(struct shell *shell, usec duration);
 /* EVENT_TICK now. */
