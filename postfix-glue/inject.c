@@ -32,6 +32,7 @@
 #include <rec_type.h>
 
 #include "postfix-glue/params.h"
+#include "postfix-glue/qualified.h"
 #include "queue/error.h"
 
 enum { INJECT_BUFFER = 64 * 1024 /* a usual message goes out in one write */ };
@@ -102,7 +103,8 @@ static void put_envelope(VSTREAM *out, const struct inject_mail *mail)
 
 	gettimeofday(&now, NULL);
 	rec_fprintf(out, REC_TYPE_TIME, REC_TYPE_TIME_FORMAT, REC_TYPE_TIME_ARG(now));
-	rec_fprintf(out, REC_TYPE_ATTR, "%s=%s", MAIL_ATTR_RWR_CONTEXT, MAIL_ATTR_RWR_LOCAL);
+	rec_fprintf(out, REC_TYPE_ATTR, "%s=%s", MAIL_ATTR_RWR_CONTEXT,
+	    headers_are_qualified(mail->content, mail->len) ? MAIL_ATTR_RWR_REMOTE : MAIL_ATTR_RWR_LOCAL);
 	rec_fprintf(out, REC_TYPE_ATTR, "%s=%d", MAIL_ATTR_TRACE_FLAGS, DEL_REQ_FLAG_RECORD);
 	rec_fprintf(out, REC_TYPE_ATTR, "%s=%s", MAIL_ATTR_DSN_ENVID, mail->attempt);
 	rec_fputs(out, REC_TYPE_FROM, mail->sender);
