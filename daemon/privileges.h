@@ -10,9 +10,9 @@
 #include "daemon/config.h"
 
 /*
- * Makes the data folder (0750, of the configured user and group) where it is missing, and locks it: *ret_lock
- * is the open lock file, held until the process ends. OPT_E_AGAIN when another optimusd has it, OPT_E_IO;
- * `error` says why.
+ * Makes the data folder where it is missing (root's, with room in it for the configured user, readable for
+ * the group), and the store's folder in it (the user's alone), and locks it: *ret_lock is the open lock file,
+ * held until the process ends. OPT_E_AGAIN when another optimusd has it, OPT_E_IO; `error` says why.
  */
 int privileges_open_data(const struct config *config, int *ret_lock, char *error, size_t size);
 

@@ -21,7 +21,12 @@ grep -q 'another optimusd runs' "$work/err" || fail "the refusal says: $(cat "$w
 # Least privilege: optimusd, Redis and the Postfix daemons are not root; the master and the keeper are.
 expect 'user of optimusd' optimus "$(ps -o user= -p "$node_pid" | tr -d ' ')"
 expect 'user of redis-server' optimus "$(ps -o user= -p "$(redis_pid)" | tr -d ' ')"
-expect 'mode of the data folder' 750 "$(stat -c %a "$work/d")"
+expect 'mode and owner of the data folder' 1770/root "$(stat -c %a/%U "$work/d")"
+# Root runs what lies in the instance: its user must not be able to put one of his own there.
+if runuser -u optimus -- mv "$work/d/postfix" "$work/d/mine" 2>/dev/null; then
+	fail 'the user optimus could move the Postfix instance away'
+fi
+say 'ok: the user optimus can not move the Postfix instance away'
 expect 'mode of the API socket' 660 "$(stat -c %a "$work/d/api.sock")"
 expect 'mode of the identity' 600 "$(stat -c %a "$work/d/identity")"
 # Another user reaches the socket only through the group; and does not see the batch of root.
@@ -49,6 +54,44 @@ await 90 'the batch is done' batch_is stop done
 check_ledger stop
 expect 'copies' 0 "$(jq .duplicates "$work/check.json")"
 expect 'mails in doubt after an orderly end' 0 "$(batch_field stop in_doubt_resent)"
+
+# What the user optimus may have left in the data folder leads root nowhere.
+kill -TERM "$node_pid"
+wait "$node_pid" || fail 'the second end was not clean'
+node_pid=''
+mkdir "$work/roots"
+runuser -u optimus -- mv "$work/d/redis" "$work/d/redis.away"
+runuser -u optimus -- ln -s "$work/roots" "$work/d/redis"
+status=0
+"$optimusd" --data "$work/d" --listen 127.0.0.1:0 --key "$work/key" 2>"$work/err" || status=$?
+expect 'exit code with a link in the place of the store (EX_CANTCREAT)' 73 "$status"
+expect 'owner of where the link leads' root "$(stat -c %U "$work/roots")"
+rm "$work/d/redis"
+mv "$work/d/redis.away" "$work/d/redis"
+status=0
+install -d -o optimus "$work/optimus"
+"$instance" prepare --dir "$work/optimus/pf" --libexec "$build/postfix-glue" --user optimus --redis /r --outcome /o \
+	2>"$work/err" || status=$?
+expect 'exit code of an instance in a folder of its user' 77 "$status"
+status=0
+runuser -u optimus -- mkdir "$work/d/forged"
+"$instance" prepare --dir "$work/d/forged" --libexec "$build/postfix-glue" --user optimus --redis /r --outcome /o \
+	2>"$work/err" || status=$?
+expect 'exit code of an instance that is not the folder of root' 77 "$status"
+runuser -u optimus -- ln -s "$work/roots" "$work/d/link"
+status=0
+"$instance" status --dir "$work/d/link" 2>"$work/err" || status=$?
+expect 'exit code of an instance behind a link' 77 "$status"
+
+# An instance that does not start leaves nothing behind that would stand in the way of the next start.
+"$instance" prepare --dir "$work/broken" --libexec "$build/postfix-glue" --user optimus --redis "$work/d/redis/redis.sock" \
+	--outcome "$work/d/outcome.sock"
+cp /bin/false "$work/broken/libexec/optimus-outcome"
+status=0
+"$instance" start --dir "$work/broken" 2>"$work/err" || status=$?
+expect 'exit code of a start without outcome servers' 70 "$status"
+expect 'what is left of it' down "$("$instance" status --dir "$work/broken" || true)"
+"$instance" remove --dir "$work/broken"
 
 # Mistakes are explained.
 refused() {
