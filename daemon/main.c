@@ -21,6 +21,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sysexits.h>
 #include <unistd.h>
@@ -42,7 +43,14 @@
 #include "dht/identity.h"
 #include "queue/error.h"
 
-enum { ERROR_SIZE = 512, DRAIN_CHECK_MS = 20, DRAIN_MAX_MS = 3000, SOCKET_PATH_MAX = 100 };
+enum {
+	ERROR_SIZE = 512,
+	DRAIN_CHECK_MS = 20,
+	DRAIN_MAX_MS = 3000,
+	POSTFIX_END_MS = 60000, /* longer than all that optimus-instance waits for */
+	SOCKET_PATH_MAX = 100,
+	FILES_WANTED = 16384,
+};
 
 struct daemon {
 	struct config config;
@@ -191,16 +199,29 @@ static void postfix_stopped(void *context)
 	uv_timer_start(&daemon->drain, drain_store, 0, DRAIN_CHECK_MS);
 }
 
+/* The keeper hangs, on a broken disk for one. What Postfix still does is settled at the next start. */
+static void postfix_stays(uv_timer_t *timer)
+{
+	log_error("postfix_not_stopped", "advice", "it is left running", NULL);
+	postfix_stopped(timer->data);
+}
+
 static void stop(struct daemon *daemon, int exit_code)
 {
+	struct event event = {.type = EVENT_ENGINE_DOWN};
+
 	if (daemon->stopping)
 		return;
 	daemon->stopping = true;
 	daemon->exit_code = exit_code;
 	http_server_free(daemon->http);
 	daemon->http = NULL;
-	driver_stop(daemon->driver);
+	uv_timer_start(&daemon->drain, postfix_stays, POSTFIX_END_MS, 0);
 	engine_stop(daemon->engine, postfix_stopped, daemon);
+	/* From here on no mail is claimed: at the next start a claim without an outcome may be a mail in
+	 * doubt. */
+	node_event(daemon->node, &event);
+	driver_stop(daemon->driver);
 }
 
 static void watch_signals(struct daemon *daemon)
@@ -216,8 +237,21 @@ static void watch_signals(struct daemon *daemon)
 	uv_signal_start(&daemon->interrupt, signalled, SIGINT);
 }
 
+/* Two API addresses with all their clients take more than the usual 1024, and then Postfix waits for us. */
+static void allow_files(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= FILES_WANTED)
+		return;
+	limit.rlim_cur = limit.rlim_max < FILES_WANTED ? limit.rlim_max : FILES_WANTED;
+	if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
+		log_warning("file_limit", "reason", "it can't be raised", NULL);
+}
+
 static int run(struct daemon *daemon)
 {
+	allow_files();
 	uv_loop_init(&daemon->loop);
 	watch_signals(daemon);
 	if (daemon->keeper_fd >= 0)

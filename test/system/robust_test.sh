@@ -55,6 +55,23 @@ check_ledger stop
 expect 'copies' 0 "$(jq .duplicates "$work/check.json")"
 expect 'mails in doubt after an orderly end' 0 "$(batch_field stop in_doubt_resent)"
 
+# SIGTERM while it starts, in each phase.
+for phase in node_starting redis_started store_away redis_up batches_recovered api_open node_up spool_settled; do
+	kill -TERM "$node_pid"
+	wait "$node_pid" || fail "the end before $phase was not clean"
+	: >"$work/log"
+	"$optimusd" --data "$work/d" --listen 127.0.0.1:0 --key "$work/key" --config "$work/conf" 2>>"$work/log" &
+	node_pid=$!
+	await 30 "the start has come to $phase" grep -q "$phase" "$work/log"
+	from=$SECONDS
+	kill -TERM "$node_pid"
+	status=0
+	wait "$node_pid" || status=$?
+	expect "exit code after SIGTERM at $phase" 0 "$status"
+	expect_at_most "seconds that it took" 20 $((SECONDS - from))
+	node_start
+done
+
 # What the user optimus may have left in the data folder leads root nowhere.
 kill -TERM "$node_pid"
 wait "$node_pid" || fail 'the second end was not clean'
