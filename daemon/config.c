@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The configuration: defaults, then the file of --config, then the command line. A file has lines `name =
- * value`;
- * `#` starts a comment; route and postfix may be given several times. An unknown name is an error, not a
- * surprise in a month. The names are listed in optimusd(8).
+ * The configuration: defaults, then the file of --config, then the command line. A file has lines of a name,
+ * an equals sign and a value; `#` starts a comment; route and postfix may be given several times. An unknown
+ * name is an error, not a surprise in a month. The names are listed in optimusd(8).
  */
 #include "daemon/config.h"
 

@@ -7,8 +7,7 @@
  *                   ├ orphans  stop (they finish what they do), list → EVENT_SPOOL dead
  *                   └ down     list                                  → EVENT_SPOOL dead
  *   restart  sweep, write the generation, start, watch master        → EVENT_ENGINE_UP
- *   master dies → the driver lets go of its connections              → EVENT_ENGINE_DOWN, and the core asks
- * to settle
+ *   master dies → the driver lets go of its connections              → EVENT_ENGINE_DOWN: the core settles
  *
  * A spool's generation is a number in a file inside of it, so it vanishes with the spool (tmpfs, after a
  * reboot), and a claim that was made for it can be told from one that was made for another.

@@ -2,15 +2,13 @@
 /*
  * optimus-spool: what is in the spool of an instance, by attempt key, and a way to remove it.
  *
- *   optimus-spool -c CONFIGDIR                            a line per file: QUEUE QUEUEID ATTEMPTTEXT|-
- *   optimus-spool -c CONFIGDIR --remove [QUEUE/QUEUEID]...    from standard input, a line each, when none is
- * given
+ *   optimus-spool -c CONFIGDIR                                a line a file: QUEUE QUEUEID ATTEMPTTEXT|-
+ *   optimus-spool -c CONFIGDIR --remove [QUEUE/QUEUEID]...    without names: from standard input, one a line
  *
  * optimusd asks this after a crash: what is still here was claimed and may or may not have been sent. QUEUE
  * is the folder, or `writing` for a file of incoming/ that cleanup(8) has not finished (its attempt may not
  * be in it yet). A file that vanishes while we look, because Postfix is running, is left out, and is no error
- * for
- * --remove. Anything may be in the files; what can't be read has no attempt.
+ * for `--remove`. Anything may be in the files; what can't be read has no attempt.
  *
  * Exits as sysexits.h says: 0, 64 (usage), 66 (no such instance), 75 (a file could not be removed).
  */

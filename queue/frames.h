@@ -6,12 +6,17 @@
  *   | u32 len | msgpack array        |      len: bytes of the array, big-endian, at most FRAME_MAX
  *   +---------+----------------------+
  *
- *   optimusd -> pickup   [1 FEED,  batch name, batch key, upload, shard, epoch, node, sender pattern,
- *                            created (us, UTC), [ [index, attempt], ... ] ]
- *   pickup -> optimusd   [2 BEGUN, shard, index, epoch, node, attempt, queue id]     before any content goes
- * out pickup -> optimusd   [3 FED,   shard, index, epoch, node, attempt, status, reason] outcome -> optimusd
- * [4 APPEND, seq, queue id, attempt text, dsn, action, relay, reason] outcome -> optimusd  [5 DONE,  seq,
- * queue id, attempt text]     the message is about to leave the spool optimusd -> outcome  [6 ACK,   seq]
+ *   optimusd -> pickup
+ *       [1 FEED,   batch name, batch key, upload, shard, epoch, node, sender pattern,
+ *                  created (us, UTC), [ [index, attempt], ... ] ]
+ *   pickup -> optimusd
+ *       [2 BEGUN,  shard, index, epoch, node, attempt, queue id]         before any content
+ *       [3 FED,    shard, index, epoch, node, attempt, status, reason]
+ *   outcome -> optimusd
+ *       [4 APPEND, seq, queue id, attempt text, dsn, action, relay, reason]
+ *       [5 DONE,   seq, queue id, attempt text]                          it is about to leave the spool
+ *   optimusd -> outcome
+ *       [6 ACK,    seq]
  *
  * Ids travel as bin of 20 bytes, texts as str, numbers as unsigned.
  */
