@@ -210,7 +210,6 @@ static void tell_timer(struct core *core)
 
 	if (!core->recovered)
 		return; /* nothing fires before: a deadline that is over would be asked for again and again */
-
 	if (utc != NULL) {
 		uint64_t wait = utc->due > core->utc.us ? utc->due - core->utc.us : 0;
 
