@@ -395,14 +395,28 @@ struct engine *engine_new(uv_loop_t *loop, struct node *node, struct driver *dri
 	return engine;
 }
 
+/* What was left in the spool is settled now: before the next start the machine may lose it. */
+static void ended_listed(void *context, int status, const struct spool_list *list)
+{
+	struct engine *engine = context;
+
+	engine->alive = false;
+	if (status == 0)
+		tell_spool(engine, list);
+	engine->stopped(engine->stopped_context);
+}
+
 static void ended(void *context, int exit_status, const char *output)
 {
 	struct engine *engine = context;
 
+	engine->phase = PHASE_DOWN;
 	if (exit_status == 0 && strncmp(output, "drained", 7) == 0)
 		write_number(engine, "drained", engine->generation);
-	engine->phase = PHASE_DOWN;
-	engine->stopped(engine->stopped_context);
+	if (exit_status == 0 && engine->generation != 0)
+		spool_list_run(engine->loop, engine->spool_program, engine->dir, ended_listed, engine);
+	else
+		engine->stopped(engine->stopped_context);
 }
 
 void engine_stop(struct engine *engine, void (*fn)(void *context), void *context)

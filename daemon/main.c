@@ -48,7 +48,7 @@ enum {
 	ERROR_SIZE = 512,
 	DRAIN_CHECK_MS = 20,
 	DRAIN_MAX_MS = 3000,
-	POSTFIX_END_MS = 60000, /* longer than all that optimus-instance waits for */
+	POSTFIX_END_MS = 40000, /* longer than all that optimus-instance waits for */
 	SOCKET_PATH_MAX = 100,
 	FILES_WANTED = 16384,
 };

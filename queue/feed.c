@@ -195,7 +195,11 @@ static void take_back(struct core *core, struct write *write, bool durable)
 		if (mail == NULL || mail->state != MAIL_CLAIMED || mail->attempt != claimed->attempt ||
 		    (mail->flags & MAIL_CLAIM_WRITING) == 0)
 			continue;
-		shard_move(core, shard, claimed->index, MAIL_READY);
+		/* Where the journal has the claim, it must also have that Postfix never got the mail. */
+		if (durable)
+			fact_add_own(core, shard, claimed->index, OUTCOME_RETURNED, "", "");
+		else
+			shard_move(core, shard, claimed->index, MAIL_READY);
 		if ((claimed->flags & CLAIM_AFTER_DOUBT) != 0)
 			mail->flags |= MAIL_AFTER_DOUBT;
 		shard_settle_one(core, shard, claimed->index);

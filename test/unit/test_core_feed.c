@@ -157,7 +157,8 @@ static void a_claim_older_than_5_seconds_is_made_again(void **state)
 	shell->now.us += 5 * USEC_PER_SEC + 1;
 	shell_answer_write(shell, 0);
 	assert_int_equal(shell->fed_count, 2);
-	assert_int_equal(shell->write_count, 1);
+	assert_int_equal(shell->write_count, 2); /* that the first was never fed, and the new claim */
+	shell_answer_write(shell, 0);
 	shell_answer_write(shell, 0);
 	assert_int_equal(shell->fed_count, 4);
 	assert_int_equal(shell->fed[2].attempt, 2);
