@@ -100,7 +100,7 @@ uint64_t cursor_uint(struct cursor *cursor, uint64_t max)
 
 int64_t cursor_int(struct cursor *cursor, int64_t min, int64_t max)
 {
-	uint8_t tag = left(cursor) > 0 ? *cursor->next : 0xc1;
+	uint8_t tag = !cursor->failed && left(cursor) > 0 ? *cursor->next : 0xc1;
 	int64_t number = 0;
 
 	if (tag >= 0xe0) {

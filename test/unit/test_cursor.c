@@ -232,6 +232,25 @@ static void the_first_error_sticks(void **state)
 	assert_int_equal(cursor_end(&c), OPT_E_INVALID);
 }
 
+static void after_an_error_no_byte_is_looked_at(void **state)
+{
+	(void)state;
+	/* Whatever stands where the error happened. The sanitizers watch. */
+	for (unsigned tag = 0; tag < 256; tag++) {
+		const uint8_t bytes[10] = {(uint8_t)tag, 1, 2, 3, 4, 5, 6, 7, 8, 9};
+		struct cursor c = cursor_over(bytes, sizeof(bytes));
+		size_t len;
+
+		c.failed = true;
+		assert_int_equal(cursor_int(&c, INT64_MIN, INT64_MAX), 0);
+		assert_int_equal(cursor_uint(&c, UINT64_MAX), 0);
+		assert_int_equal(cursor_array(&c, UINT32_MAX), 0);
+		assert_string_equal(cursor_text(&c, 10, &len), "");
+		assert_null(cursor_bytes(&c, 10, &len));
+		assert_ptr_equal(c.next, bytes);
+	}
+}
+
 static void what_is_left_over_is_an_error(void **state)
 {
 	struct cursor c = OVER("\x05\x06");
@@ -283,6 +302,7 @@ int main(void)
 	    cmocka_unit_test(ids_are_exactly_20_bytes),
 	    cmocka_unit_test(a_count_that_cannot_be_there_is_refused_before_anything_is_read),
 	    cmocka_unit_test(the_first_error_sticks),
+	    cmocka_unit_test(after_an_error_no_byte_is_looked_at),
 	    cmocka_unit_test(what_is_left_over_is_an_error),
 	    cmocka_unit_test(no_tag_is_taken_for_another_type),
 	};
