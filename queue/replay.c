@@ -156,7 +156,8 @@ static struct attempt *attempt_at(
 
 static void note_time(struct mail *mail, struct attempt *attempt, struct utc_time at)
 {
-	if (mail->first.us == 0 || at.us < mail->first.us)
+	/* 0 stands for "not known", also in an entry. */
+	if (at.us != 0 && (mail->first.us == 0 || at.us < mail->first.us))
 		mail->first = at;
 	if (at.us > attempt->at.us)
 		attempt->at = at;
