@@ -49,6 +49,7 @@ struct engine {
 	bool settle_wanted; /* asked for while something else was being done */
 	bool busy;          /* a settle or restart is on its way */
 	bool alive;         /* what `status` said, for the listing that follows */
+	bool distrusted;    /* a Postfix that still runs has lost its queue manager: stop it, then settle */
 	bool stopping;
 	int looks;
 	uint64_t generation;
@@ -125,8 +126,11 @@ static void stop_watching(struct engine *engine)
 	engine->watch = NULL;
 }
 
-/* Postfix's master is no more. */
-static void master_died(void *context)
+/*
+ * Postfix's master is no more, or its queue manager: master would start another one, which would take what is
+ * in the active queue for undelivered. So the instance is stopped first (rule 10).
+ */
+static void part_died(void *context, const char *who)
 {
 	struct engine *engine = context;
 	struct event event = {.type = EVENT_ENGINE_DOWN};
@@ -134,7 +138,9 @@ static void master_died(void *context)
 	stop_watching(engine);
 	if (engine->stopping)
 		return;
-	log_warning("postfix_died", "advice", "its mails are settled, then it is started again", NULL);
+	log_warning(
+	    "postfix_died", "part", who, "advice", "its mails are settled, then it is started again", NULL);
+	engine->distrusted = strcmp(who, "qmgr") == 0;
 	engine->phase = PHASE_DOWN;
 	driver_stop(engine->driver);
 	node_event(engine->node, &event);
@@ -150,14 +156,15 @@ static void put_aside(void *context, const char *file)
 	engine_settle(engine);
 }
 
-/* Watches the process that `status` named: "up PID". False when it is gone already. */
+/* Watches the processes that `status` named: "up MASTER QMGR". False when one is gone already. */
 static bool watch_master(struct engine *engine, const char *output)
 {
-	int pid;
+	int master;
+	int qmgr = 0;
 
-	if (engine->watch == NULL && sscanf(output, "up %d", &pid) == 1)
+	if (engine->watch == NULL && sscanf(output, "up %d %d", &master, &qmgr) >= 1)
 		engine->watch =
-		    engine_watch_new(engine->loop, pid, engine->dir, master_died, put_aside, engine);
+		    engine_watch_new(engine->loop, master, qmgr, engine->dir, part_died, put_aside, engine);
 	return engine->watch != NULL;
 }
 
@@ -248,11 +255,24 @@ static void status_known(void *context, int exit_status, const char *output)
 	}
 }
 
+static void distrusted_ended(void *context, int exit_status, const char *output)
+{
+	struct engine *engine = context;
+
+	engine->distrusted = false;
+	engine->alive = false;
+	engine->generation = read_number(engine, "generation");
+	orphans_ended(context, exit_status, output);
+}
+
 static void settle(struct engine *engine)
 {
 	engine->busy = true;
 	engine->settle_wanted = false;
-	keeper_run(engine->keeper, KEEPER_STATUS, status_known, engine);
+	if (engine->distrusted)
+		keeper_run(engine->keeper, KEEPER_STOP, distrusted_ended, engine);
+	else
+		keeper_run(engine->keeper, KEEPER_STATUS, status_known, engine);
 }
 
 void engine_settle(struct engine *engine)

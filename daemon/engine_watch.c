@@ -12,7 +12,7 @@
 
 #include "daemon/log.h"
 
-enum { ASIDE_FOLDERS = 3 };
+enum { ASIDE_FOLDERS = 3, WATCHED = 2 };
 static const char *const aside_folders[ASIDE_FOLDERS] = {"deferred", "hold", "corrupt"};
 
 /* Has memory of its own, which goes when its last handle is closed. */
@@ -21,8 +21,11 @@ struct engine_watch {
 	engine_aside_fn *aside;
 	void *context;
 	bool freed;
-	uv_poll_t end;
-	int pidfd;
+	struct end {
+		uv_poll_t poll;
+		const char *who;
+		int pidfd; /* -1: not watched */
+	} ends[WATCHED];
 	uv_fs_event_t folders[ASIDE_FOLDERS];
 	int open;
 };
@@ -33,18 +36,22 @@ static void closed(uv_handle_t *handle)
 
 	if (--watch->open > 0)
 		return;
-	close(watch->pidfd);
+	for (int i = 0; i < WATCHED; i++) {
+		if (watch->ends[i].pidfd >= 0)
+			close(watch->ends[i].pidfd);
+	}
 	free(watch);
 }
 
 static void ended(uv_poll_t *poll, int status, int events)
 {
 	struct engine_watch *watch = poll->data;
+	const struct end *end = (const struct end *)poll; /* its first member */
 
 	(void)status;
 	(void)events;
 	if (!watch->freed)
-		watch->died(watch->context);
+		watch->died(watch->context, end->who);
 }
 
 static void moved(uv_fs_event_t *handle, const char *file, int events, int status)
@@ -73,25 +80,37 @@ static void watch_folders(uv_loop_t *loop, struct engine_watch *watch, const cha
 	}
 }
 
-struct engine_watch *engine_watch_new(
-    uv_loop_t *loop, int pid, const char *dir, engine_died_fn *died, engine_aside_fn *aside, void *context)
+static void watch_end(uv_loop_t *loop, struct engine_watch *watch, struct end *end)
 {
-	int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
-	struct engine_watch *watch;
+	uv_poll_init(loop, &end->poll, end->pidfd);
+	end->poll.data = watch;
+	watch->open++;
+	uv_poll_start(&end->poll, UV_READABLE, ended);
+}
 
-	if (pidfd < 0)
-		return NULL;
-	watch = calloc(1, sizeof(*watch));
+struct engine_watch *engine_watch_new(uv_loop_t *loop, int master, int qmgr, const char *dir,
+    engine_died_fn *died, engine_aside_fn *aside, void *context)
+{
+	struct engine_watch *watch = calloc(1, sizeof(*watch));
+
 	if (watch == NULL)
 		abort();
+	watch->ends[0] = (struct end){.who = "master", .pidfd = (int)syscall(SYS_pidfd_open, master, 0)};
+	watch->ends[1] =
+	    (struct end){.who = "qmgr", .pidfd = qmgr == 0 ? -1 : (int)syscall(SYS_pidfd_open, qmgr, 0)};
+	if (watch->ends[0].pidfd < 0 || (qmgr != 0 && watch->ends[1].pidfd < 0)) {
+		if (watch->ends[0].pidfd >= 0)
+			close(watch->ends[0].pidfd);
+		free(watch);
+		return NULL;
+	}
 	watch->died = died;
 	watch->aside = aside;
 	watch->context = context;
-	watch->pidfd = pidfd;
-	watch->open = 1;
-	uv_poll_init(loop, &watch->end, pidfd);
-	watch->end.data = watch;
-	uv_poll_start(&watch->end, UV_READABLE, ended);
+	for (int i = 0; i < WATCHED; i++) {
+		if (watch->ends[i].pidfd >= 0)
+			watch_end(loop, watch, &watch->ends[i]);
+	}
 	watch_folders(loop, watch, dir);
 	return watch;
 }
@@ -101,7 +120,10 @@ void engine_watch_free(struct engine_watch *watch)
 	if (watch == NULL)
 		return;
 	watch->freed = true;
-	uv_close((uv_handle_t *)&watch->end, closed);
+	for (int i = 0; i < WATCHED; i++) {
+		if (watch->ends[i].pidfd >= 0)
+			uv_close((uv_handle_t *)&watch->ends[i].poll, closed);
+	}
 	for (int i = 0; i < ASIDE_FOLDERS; i++)
 		uv_close((uv_handle_t *)&watch->folders[i], closed);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A look-out over a running Postfix: for the end of its master, and for files that it puts aside.
+ * A look-out over a running Postfix: for the end of its master or its queue manager, and for files that it
+ * puts aside.
  */
 #ifndef OPTIMUS_DAEMON_ENGINE_WATCH_H
 #define OPTIMUS_DAEMON_ENGINE_WATCH_H
@@ -10,16 +11,17 @@
 
 struct engine_watch;
 
-typedef void engine_died_fn(void *context);
+/* who: "master" or "qmgr" */
+typedef void engine_died_fn(void *context, const char *who);
 typedef void engine_aside_fn(void *context, const char *file);
 
 /*
- * Watches the process `pid`, a child of ours or not, and the folders deferred, hold and corrupt of the
- * instance in `dir`. NULL when the process is gone already. `died` is called at most once; the watch is then
- * to be freed by the caller.
+ * Watches the processes `master` and `qmgr` (0: not that one), children of ours or not, and the folders
+ * deferred, hold and corrupt of the instance in `dir`. NULL when one of them is gone already. After `died`
+ * the watch is to be freed by the caller.
  */
-struct engine_watch *engine_watch_new(
-    uv_loop_t *loop, int pid, const char *dir, engine_died_fn *died, engine_aside_fn *aside, void *context);
+struct engine_watch *engine_watch_new(uv_loop_t *loop, int master, int qmgr, const char *dir,
+    engine_died_fn *died, engine_aside_fn *aside, void *context);
 /* Neither function is called any more; run the loop once more before the memory is gone. Takes NULL. */
 void engine_watch_free(struct engine_watch *watch);
 

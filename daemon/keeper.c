@@ -21,7 +21,7 @@
 #include "queue/error.h"
 #include "queue/tree.h"
 
-enum { ARGUMENTS_MAX = 4 * CONFIG_LIST_MAX, HEAD_SIZE = 3 };
+enum { ARGUMENTS_MAX = 32 + 4 * CONFIG_LIST_MAX, HEAD_SIZE = 3 };
 
 static const char *const verbs[KEEPER_VERBS] = {
     "prepare", "start", "stop", "kill", "status", "sweep", "remove"};

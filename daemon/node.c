@@ -20,11 +20,10 @@
 #include "daemon/driver.h"
 #include "daemon/engine.h"
 #include "daemon/log.h"
+#include "daemon/node_load.h"
 #include "daemon/node_start.h"
 #include "daemon/rate.h"
 #include "queue/error.h"
-#include "queue/message/address.h"
-#include "queue/message/recipients.h"
 #include "queue/tree.h"
 
 /* Somebody who waits for an answer. */
@@ -123,73 +122,6 @@ void node_forget(struct node *node, uint64_t reply)
 	free(asker);
 }
 
-struct load {
-	struct node *node;
-	struct opt_id id;
-};
-
-static struct load *load_new(struct node *node, const struct opt_id *id)
-{
-	struct load *load = calloc(1, sizeof(*load));
-
-	if (load == NULL)
-		abort();
-	load->node = node;
-	load->id = *id;
-	return load;
-}
-
-static void journal_read_done(void *context, int status, const struct span *values, size_t count)
-{
-	struct load *load = context;
-	struct event event = {.type = EVENT_JOURNAL_LOADED};
-
-	event.journal_loaded.id = load->id;
-	event.journal_loaded.status = status == OPT_E_NOT_FOUND ? 0 : status;
-	event.journal_loaded.entries = values;
-	event.journal_loaded.count = status == 0 ? count : 0;
-	node_event(load->node, &event);
-	free(load);
-}
-
-/* The domains of a shard's recipients, for the order of feeding. */
-static void shard_read_done(void *context, int status, const struct span *values, size_t count)
-{
-	struct load *load = context;
-	struct event event = {.type = EVENT_SHARD_LOADED};
-	struct recipients *recipients = NULL;
-	char(*domains)[ADDRESS_MAX + 1] = NULL;
-	const char **pointers = NULL;
-	size_t mails = 0;
-
-	if (status == 0)
-		status =
-		    count == 1 ? recipients_open(values[0].data, values[0].len, &recipients) : OPT_E_INVALID;
-	if (status == 0) {
-		mails = recipients_count(recipients);
-		domains = calloc(mails, sizeof(*domains));
-		pointers = calloc(mails, sizeof(*pointers));
-		if (domains == NULL || pointers == NULL)
-			abort();
-		for (size_t i = 0; i < mails; i++)
-			pointers[i] = address_domain(recipients_email(recipients, i), domains[i]);
-	} else {
-		char hex[OPT_ID_HEX];
-
-		log_error("shard_unreadable", "shard", id_to_hex(&load->id, hex), "error",
-		    opt_strerror(status), NULL);
-	}
-	event.shard_loaded.shard = load->id;
-	event.shard_loaded.status = status;
-	event.shard_loaded.domains = pointers;
-	event.shard_loaded.count = mails;
-	node_event(load->node, &event);
-	recipients_free(recipients);
-	free(pointers);
-	free(domains);
-	free(load);
-}
-
 static void set_timer(struct node *node, struct boot_time deadline)
 {
 	uint64_t now = clock_us(CLOCK_BOOTTIME);
@@ -210,11 +142,10 @@ static void carry_out(struct node *node, const struct effect *effect)
 		store_apply(node->store, effect);
 		return;
 	case EFFECT_LOAD_JOURNAL:
-		store_read_journal(node->store, &effect->id, journal_read_done, load_new(node, &effect->id));
+		node_load_journal(node, &effect->id);
 		return;
 	case EFFECT_LOAD_SHARD:
-		store_read_shard(
-		    node->store, &effect->id, &effect->upload, shard_read_done, load_new(node, &effect->id));
+		node_load_shard(node, &effect->id, &effect->upload);
 		return;
 	case EFFECT_ENGINE_SETTLE:
 		engine_settle(node->engine);

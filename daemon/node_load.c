@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Reading for the core. Of a shard's value the core gets the destination domains and nothing else: who the
+ * recipients are is pickup's business.
+ */
+#include "daemon/node_load.h"
+
+#include <stdlib.h>
+
+#include "daemon/log.h"
+#include "queue/error.h"
+#include "queue/journal.h"
+#include "queue/message/address.h"
+#include "queue/message/recipients.h"
+
+struct load {
+	struct node *node;
+	struct opt_id id;
+};
+
+static struct load *load_new(struct node *node, const struct opt_id *id)
+{
+	struct load *load = calloc(1, sizeof(*load));
+
+	if (load == NULL)
+		abort();
+	load->node = node;
+	load->id = *id;
+	return load;
+}
+
+/* An entry that can't be read is a fact that is lost: mails may be sent twice. Somebody has to know. */
+static void check_entries(const struct opt_id *id, const struct span *values, size_t count)
+{
+	struct journal_reader *reader = journal_reader_new();
+	struct journal_entry entry;
+	char hex[OPT_ID_HEX];
+
+	for (size_t i = 0; i < count; i++) {
+		if (journal_read(reader, id, values[i].data, values[i].len, &entry) != 0)
+			log_error("journal_entry_unreadable", "journal", id_to_hex(id, hex), "entry",
+			    log_u64(i), NULL);
+	}
+	journal_reader_free(reader);
+}
+
+static void journal_read_done(void *context, int status, const struct span *values, size_t count)
+{
+	struct load *load = context;
+	struct event event = {.type = EVENT_JOURNAL_LOADED};
+
+	if (status == 0)
+		check_entries(&load->id, values, count);
+	event.journal_loaded.id = load->id;
+	event.journal_loaded.status = status == OPT_E_NOT_FOUND ? 0 : status;
+	event.journal_loaded.entries = values;
+	event.journal_loaded.count = status == 0 ? count : 0;
+	node_event(load->node, &event);
+	free(load);
+}
+
+/* The domains of a shard's recipients, for the order of feeding. */
+static void shard_read_done(void *context, int status, const struct span *values, size_t count)
+{
+	struct load *load = context;
+	struct event event = {.type = EVENT_SHARD_LOADED};
+	struct recipients *recipients = NULL;
+	char(*domains)[ADDRESS_MAX + 1] = NULL;
+	const char **pointers = NULL;
+	size_t mails = 0;
+
+	if (status == 0)
+		status =
+		    count == 1 ? recipients_open(values[0].data, values[0].len, &recipients) : OPT_E_INVALID;
+	if (status == 0) {
+		mails = recipients_count(recipients);
+		domains = calloc(mails, sizeof(*domains));
+		pointers = calloc(mails, sizeof(*pointers));
+		if (domains == NULL || pointers == NULL)
+			abort();
+		for (size_t i = 0; i < mails; i++)
+			pointers[i] = address_domain(recipients_email(recipients, i), domains[i]);
+	} else {
+		char hex[OPT_ID_HEX];
+
+		log_error("shard_unreadable", "shard", id_to_hex(&load->id, hex), "error",
+		    opt_strerror(status), NULL);
+	}
+	event.shard_loaded.shard = load->id;
+	event.shard_loaded.status = status;
+	event.shard_loaded.domains = pointers;
+	event.shard_loaded.count = mails;
+	node_event(load->node, &event);
+	recipients_free(recipients);
+	free(pointers);
+	free(domains);
+	free(load);
+}
+
+void node_load_journal(struct node *node, const struct opt_id *id)
+{
+	store_read_journal(node_store(node), id, journal_read_done, load_new(node, id));
+}
+
+void node_load_shard(struct node *node, const struct opt_id *shard, const struct opt_id *upload)
+{
+	store_read_shard(node_store(node), shard, upload, shard_read_done, load_new(node, shard));
+}
