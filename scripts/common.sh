@@ -5,6 +5,8 @@
 # shellcheck disable=SC2034 # for those who source this
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 name=${0##*/}
+# Plain `su` leaves root without the folders of dpkg's, Postfix's and runuser's programs.
+export PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 
 say() {
 	printf '%s: %s\n' "$name" "$*" >&2
