@@ -7,6 +7,8 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 name=${0##*/}
 # Plain `su` leaves root without the folders of dpkg's, Postfix's and runuser's programs.
 export PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
+# What is built and laid out is for the user optimus too, whatever the caller keeps to himself.
+umask 022
 
 say() {
 	printf '%s: %s\n' "$name" "$*" >&2
