@@ -44,15 +44,35 @@ static void check_entries(const struct opt_id *id, const struct span *values, si
 	journal_reader_free(reader);
 }
 
+/*
+ * Nothing can be said about the mails of a journal that can't be read at all, so a node does not start with
+ * it. One that runs leaves those mails alone, and whoever reports about them waits. Reading it again would
+ * not help: the store repeats by itself what a lost connection took away.
+ */
+static void journal_unreadable(const struct load *load, int status)
+{
+	char hex[OPT_ID_HEX];
+
+	log_error("journal_unreadable", "journal", id_to_hex(&load->id, hex), "error", opt_strerror(status),
+	    "advice", "the store is damaged: restore it", NULL);
+	if (!core_numbers(node_core(load->node)).recovered)
+		exit(1);
+}
+
 static void journal_read_done(void *context, int status, const struct span *values, size_t count)
 {
 	struct load *load = context;
 	struct event event = {.type = EVENT_JOURNAL_LOADED};
 
+	if (status != 0 && status != OPT_E_NOT_FOUND) {
+		journal_unreadable(load, status);
+		free(load);
+		return;
+	}
 	if (status == 0)
 		check_entries(&load->id, values, count);
 	event.journal_loaded.id = load->id;
-	event.journal_loaded.status = status == OPT_E_NOT_FOUND ? 0 : status;
+	event.journal_loaded.status = 0;
 	event.journal_loaded.entries = values;
 	event.journal_loaded.count = status == 0 ? count : 0;
 	node_event(load->node, &event);

@@ -72,6 +72,31 @@ for phase in node_starting redis_started store_away redis_up batches_recovered a
 	node_start
 done
 
+# A journal that can't be read: the node says so and does not start, for it would not know what was sent.
+kill -TERM "$node_pid"
+wait "$node_pid" || fail 'the end before the damage was not clean'
+runuser -u optimus -- redis-server "$work/d/redis/redis.conf" --daemonize yes >/dev/null
+damage() {
+	local redis=(redis-cli -s "$work/d/redis/redis.sock") key
+	"${redis[@]}" ping | grep -q PONG || return 1
+	for key in $("${redis[@]}" keys 'journal:*'); do
+		printf '\x93\x09\xce\x00\x00\x00\x10\xc6\x00\x00\x00\x02ab' | "${redis[@]}" -x lset "$key" 0 | grep -q OK || return 1
+	done
+}
+cp -a "$work/d/redis" "$work/healthy"
+await 20 'the journals are damaged' damage
+: >"$work/log"
+status=0
+timeout 30 "$optimusd" --data "$work/d" --listen 127.0.0.1:0 --key "$work/key" --config "$work/conf" 2>>"$work/log" || status=$?
+expect 'exit code with a journal that can not be read' 1 "$status"
+grep -q 'event=journal_unreadable' "$work/log" || fail 'the log does not say which journal'
+pid=$(redis_pid)
+kill -KILL "$pid"
+await 10 'redis-server is gone' gone "$pid"
+rm -r "$work/d/redis"
+mv "$work/healthy" "$work/d/redis"
+node_start
+
 # What the user optimus may have left in the data folder leads root nowhere.
 kill -TERM "$node_pid"
 wait "$node_pid" || fail 'the second end was not clean'
