@@ -143,6 +143,7 @@ static void write_claims(struct core *core, struct write *write)
 	journal_encode(&entry, &bytes);
 	write->data = bytes.data;
 	write->len = bytes.len;
+	write->generation = core->generation;
 	core->claim_writes++;
 	write->shard->writes++;
 	write_append(core, write);
@@ -215,7 +216,8 @@ void feed_claimed(struct core *core, struct write *write, int status)
 	if (status != 0) {
 		take_back(core, write, false);
 		feed_rest(core);
-	} else if (core->engine != ENGINE_UP || core->now.us - write->since.us > CLAIM_MAX_AGE) {
+	} else if (core->engine != ENGINE_UP || core->generation != write->generation ||
+	    core->now.us - write->since.us > CLAIM_MAX_AGE) {
 		take_back(core, write, true);
 	} else {
 		send_feed(core, write);

@@ -188,6 +188,7 @@ struct write {
 	struct shard *shard;  /* CLAIMS, OUTCOMES */
 	struct boot_time since;
 	struct claim *claims; /* CLAIMS */
+	uint64_t generation;  /* CLAIMS: of the spool that they name */
 	uint64_t *replies;    /* OUTCOMES */
 	char **files;         /* OUTCOMES: NULL where there is none */
 	size_t count;
