@@ -5,6 +5,7 @@
 #
 # BUILD is the build folder; $work the test's own. Nothing here waits for seconds: everything waits for a condition.
 set -euo pipefail
+umask 022
 
 build=$(realpath "${BUILD:?BUILD is not set: the build folder}")
 optimus=$build/daemon/optimus
@@ -84,8 +85,15 @@ sink_start() {
 # node_start: needs a sink. $extra_settings are lines for the configuration.
 node_start() {
 	[ -e "$work/key" ] || (umask 077 && "$optimus" keygen >"$work/key")
+	# The node's user may not get to the build folder, as below /root.
+	if [ ! -d "$work/libexec" ]; then
+		mkdir "$work/libexec"
+		cp "$build/postfix-glue/optimus-pickup" "$build/postfix-glue/optimus-outcome" \
+			"$build/postfix-glue/optimus-spool" "$instance" "$work/libexec/"
+	fi
 	{
 		echo "relay = $sink_address"
+		echo "libexec = $work/libexec"
 		echo 'min_backoff = 1s'
 		echo 'max_backoff = 2s'
 		echo 'domain_hold = 1s'
