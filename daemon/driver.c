@@ -171,7 +171,7 @@ static int take_frame(struct connection *connection, const struct frame *frame)
 		return OPT_E_INVALID;
 	TAILQ_REMOVE(&connection->mails, mail, link);
 	connection->count--;
-	if (frame->status == FED_NOT_NOW || frame->status == FED_REFUSED) {
+	if (frame->status == FED_NOT_NOW || frame->status == FED_REFUSED || frame->status == FED_DEFERRED) {
 		char shard[OPT_ID_HEX];
 
 		log_warning("mail_not_fed", "shard", id_to_hex(&mail->key.shard, shard), "index",
@@ -225,6 +225,7 @@ static void written(uv_write_t *request, int status)
 static void give_piece(struct connection *connection, struct piece *piece)
 {
 	struct write_request *write = calloc(1, sizeof(*write));
+	bool failed = false;
 	uv_buf_t buf;
 
 	if (write == NULL)
@@ -237,8 +238,11 @@ static void give_piece(struct connection *connection, struct piece *piece)
 	if (uv_write(&write->request, (uv_stream_t *)&connection->pipe, &buf, 1, written) != 0) {
 		free(write->data);
 		free(write);
+		failed = true;
 	}
 	piece_free(piece);
+	if (failed)
+		connection_lost(connection);
 }
 
 static struct connection *least_busy(struct driver *driver)

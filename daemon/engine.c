@@ -58,6 +58,8 @@ struct engine {
 	struct engine_watch *watch; /* NULL while no master is known */
 	void (*stopped)(void *context);
 	void *stopped_context;
+	int listings; /* under way; they hold the memory */
+	bool closed;  /* engine_free() was called and the timer is gone */
 };
 
 static void look(struct engine *engine);
@@ -198,12 +200,29 @@ static void tell_spool(struct engine *engine, const struct spool_list *list)
 	idle(engine);
 }
 
+static void release(struct engine *engine)
+{
+	if (!engine->closed || engine->listings > 0)
+		return;
+	free(engine->spool_program);
+	free(engine);
+}
+
+static void start_listing(struct engine *engine, spool_list_fn *fn)
+{
+	engine->listings++;
+	spool_list_run(engine->loop, engine->spool_program, engine->dir, fn, engine);
+}
+
 static void listed(void *context, int status, const struct spool_list *list)
 {
 	struct engine *engine = context;
 
-	if (engine->stopping)
+	engine->listings--;
+	if (engine->stopping) {
+		release(engine);
 		return;
+	}
 	if (engine->alive && engine->watch == NULL) {
 		/* Postfix died while we looked: what was seen is no longer so. */
 		engine->settle_wanted = true;
@@ -219,7 +238,7 @@ static void listed(void *context, int status, const struct spool_list *list)
 
 static void look(struct engine *engine)
 {
-	spool_list_run(engine->loop, engine->spool_program, engine->dir, listed, engine);
+	start_listing(engine, listed);
 }
 
 static void orphans_ended(void *context, int exit_status, const char *output)
@@ -322,6 +341,16 @@ static void started(void *context, int exit_status, const char *output)
 	keeper_run(engine->keeper, KEEPER_STATUS, started_status, engine);
 }
 
+static void killed(void *context, int exit_status, const char *output)
+{
+	struct engine *engine = context;
+
+	(void)exit_status;
+	(void)output;
+	if (!engine->stopping)
+		again_in(engine, RETRY_MS, sweep);
+}
+
 static void swept(void *context, int exit_status, const char *output)
 {
 	struct engine *engine = context;
@@ -331,8 +360,10 @@ static void swept(void *context, int exit_status, const char *output)
 	if (engine->stopping)
 		return;
 	if (exit_status != 0) {
+		/* Something of an earlier try still runs. Nothing was fed since, so it may be ended at once.
+		 */
 		log_error("spool_sweep_failed", "status", log_int(exit_status), NULL);
-		again_in(engine, RETRY_MS, sweep);
+		keeper_run(engine->keeper, KEEPER_KILL, killed, engine);
 		return;
 	}
 	clock_gettime(CLOCK_REALTIME, &now);
@@ -420,6 +451,11 @@ static void ended_listed(void *context, int status, const struct spool_list *lis
 {
 	struct engine *engine = context;
 
+	engine->listings--;
+	if (engine->closed) {
+		release(engine);
+		return;
+	}
 	engine->alive = false;
 	if (status == 0)
 		tell_spool(engine, list);
@@ -434,7 +470,7 @@ static void ended(void *context, int exit_status, const char *output)
 	if (exit_status == 0 && strncmp(output, "drained", 7) == 0)
 		write_number(engine, "drained", engine->generation);
 	if (exit_status == 0 && engine->generation != 0)
-		spool_list_run(engine->loop, engine->spool_program, engine->dir, ended_listed, engine);
+		start_listing(engine, ended_listed);
 	else
 		engine->stopped(engine->stopped_context);
 }
@@ -456,8 +492,8 @@ static void timer_closed(uv_handle_t *handle)
 {
 	struct engine *engine = handle->data;
 
-	free(engine->spool_program);
-	free(engine);
+	engine->closed = true;
+	release(engine);
 }
 
 void engine_free(struct engine *engine)

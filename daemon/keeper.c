@@ -197,6 +197,8 @@ struct keeper {
 	char answer[HEAD_SIZE + KEEPER_OUTPUT_MAX + 1];
 	size_t len;
 	bool gone;
+	keeper_lost_fn *lost;
+	void *lost_context;
 	bool freed;
 };
 
@@ -255,6 +257,8 @@ static void received(uv_stream_t *stream, ssize_t got, const uv_buf_t *buf)
 	if (got < 0) {
 		uv_read_stop(stream);
 		lost(keeper);
+		if (!keeper->freed)
+			keeper->lost(keeper->lost_context);
 		return;
 	}
 	keeper->len += (size_t)got;
@@ -268,12 +272,14 @@ static void received(uv_stream_t *stream, ssize_t got, const uv_buf_t *buf)
 	finish_first(keeper, (unsigned char)keeper->answer[0], keeper->answer + HEAD_SIZE);
 }
 
-struct keeper *keeper_new(uv_loop_t *loop, int fd)
+struct keeper *keeper_new(uv_loop_t *loop, int fd, keeper_lost_fn *fn, void *context)
 {
 	struct keeper *keeper = calloc(1, sizeof(*keeper));
 
 	if (keeper == NULL)
 		abort();
+	keeper->lost = fn;
+	keeper->lost_context = context;
 	TAILQ_INIT(&keeper->commands);
 	uv_pipe_init(loop, &keeper->pipe, 0);
 	keeper->pipe.data = keeper;

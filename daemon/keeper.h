@@ -39,8 +39,11 @@ struct keeper;
 /* exit_status: of the script; -1 when the keeper is gone. output: NUL-terminated. */
 typedef void keeper_done_fn(void *context, int exit_status, const char *output);
 
+/* The keeper's process ended by itself: Postfix can't be looked after any more. */
+typedef void keeper_lost_fn(void *context);
+
 /* Takes the socket over. */
-struct keeper *keeper_new(uv_loop_t *loop, int fd);
+struct keeper *keeper_new(uv_loop_t *loop, int fd, keeper_lost_fn *fn, void *context);
 /* One command at a time, in the order of the calls. */
 void keeper_run(struct keeper *keeper, enum keeper_verb verb, keeper_done_fn *fn, void *context);
 /* Closes the connection, upon which the process ends; run the loop once more before it is gone. Takes NULL.

@@ -225,6 +225,13 @@ static void stop(struct daemon *daemon, int exit_code)
 	driver_stop(daemon->driver);
 }
 
+/* Without it Postfix can't be started again: end, so that whoever supervises us starts both anew. */
+static void keeper_lost(void *context)
+{
+	log_error("keeper_ended", "advice", "start optimusd again; Postfix runs on meanwhile", NULL);
+	stop(context, EX_SOFTWARE);
+}
+
 static void watch_signals(struct daemon *daemon)
 {
 	signal(SIGPIPE, SIG_IGN);
@@ -256,7 +263,7 @@ static int run(struct daemon *daemon)
 	uv_loop_init(&daemon->loop);
 	watch_signals(daemon);
 	if (daemon->keeper_fd >= 0)
-		daemon->keeper = keeper_new(&daemon->loop, daemon->keeper_fd);
+		daemon->keeper = keeper_new(&daemon->loop, daemon->keeper_fd, keeper_lost, daemon);
 	daemon->node = node_new(&daemon->loop, &daemon->config, &daemon->identity.node);
 	daemon->driver = driver_new(&daemon->loop, daemon->node);
 	daemon->engine = engine_new(&daemon->loop, daemon->node, daemon->driver, daemon->keeper);

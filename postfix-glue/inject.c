@@ -183,7 +183,9 @@ static enum fed_status judge(int status)
 {
 	if (status == CLEANUP_STAT_OK)
 		return FED_QUEUED;
-	if (status & (CLEANUP_STAT_WRITE | CLEANUP_STAT_PROXY | CLEANUP_STAT_DEFER))
+	if (status & CLEANUP_STAT_DEFER)
+		return FED_DEFERRED;
+	if (status & (CLEANUP_STAT_WRITE | CLEANUP_STAT_PROXY))
 		return FED_NOT_NOW;
 	if (status & (CLEANUP_STAT_SIZE | CLEANUP_STAT_HOPS | CLEANUP_STAT_CONT | CLEANUP_STAT_BAD |
 	                 CLEANUP_STAT_RCPT | CLEANUP_STAT_NOPERM))

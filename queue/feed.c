@@ -23,6 +23,7 @@
 
 enum { LOADING_MAX = 8 /* shards of a batch that are being opened at once */ };
 static const usec CLAIM_MAX_AGE = 5 * USEC_PER_SEC;
+static const usec UNREADABLE_WAIT = 10 * USEC_PER_SEC;
 
 void feed_rest(struct core *core)
 {
@@ -217,7 +218,7 @@ void feed_claimed(struct core *core, struct write *write, int status)
 		take_back(core, write, false);
 		feed_rest(core);
 	} else if (core->engine != ENGINE_UP || core->generation != write->generation ||
-	    core->now.us - write->since.us > CLAIM_MAX_AGE) {
+	           core->now.us - write->since.us > CLAIM_MAX_AGE) {
 		take_back(core, write, true);
 	} else {
 		send_feed(core, write);
@@ -253,6 +254,10 @@ void feed_result(struct core *core, const struct attempt_key *key, enum fed_stat
 		outcome.kind = OUTCOME_RETURNED;
 		feed_rest(core);
 		break;
+	case FED_DEFERRED:
+		outcome.kind = OUTCOME_DEFERRED;
+		outcome.dsn = "4.7.0";
+		break;
 	case FED_REFUSED:
 		outcome.kind = OUTCOME_BOUNCED;
 		outcome.dsn = "5.6.0";
@@ -271,10 +276,10 @@ void feed_shard_loaded(struct core *core, const struct event *event)
 	shard->batch->loading--;
 	shard->phase = SHARD_CLOSED;
 	if (event->shard_loaded.status != 0 || event->shard_loaded.count != shard->count) {
-		/* The store will say why; ask again when feeding goes on, if there is still something to
-		 * feed. */
-		feed_rest(core);
-		shard_settle(core, shard);
+		/* The shell says why. Its mails wait, nobody else's do: settling opens it again then, if
+		 * anything is left. */
+		timer_arm(&core->utc_timers, &shard->retry, core->utc.us + UNREADABLE_WAIT);
+		shard_try_finish(core, shard);
 		return;
 	}
 	shard_need_mails(core, shard);

@@ -208,7 +208,7 @@ static void unpack_fields(struct unpack *unpack, struct frame_decoder *decoder, 
 		break;
 	case FRAME_FED:
 		unpack_key(unpack, &frame->key);
-		frame->status = (enum fed_status)unpack_unsigned(unpack, FED_UNCERTAIN);
+		frame->status = (enum fed_status)unpack_unsigned(unpack, FED_DEFERRED);
 		frame->reason = unpack_text(unpack, OUTCOME_REASON_MAX);
 		break;
 	case FRAME_APPEND:

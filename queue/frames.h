@@ -48,6 +48,7 @@ enum fed_status {
 	FED_NOT_NOW = 1,   /* it has not; nothing was queued; trying again makes sense */
 	FED_REFUSED = 2,   /* it never will (too large, can't be rendered) */
 	FED_UNCERTAIN = 3, /* the connection died after the end of the message was sent */
+	FED_DEFERRED = 4,  /* this one can't be taken for now (a milter says so); others can */
 };
 
 struct frame_mail {

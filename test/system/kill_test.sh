@@ -9,8 +9,15 @@
 part=$1
 mails=${2:-5000}
 
+# kill_processes PROGRAM [COUNT]: waits until there are some, since the instance may be settling.
+master_runs() { [ -n "$(master_pid)" ]; }
+runs() { [ -n "$(postfix_pids "$1")" ]; }
+kill_processes() {
+	await 30 "$1 runs" runs "$1"
+	postfix_pids "$1" | head -n "${2:-100}" | xargs kill -KILL || true
+}
+
 kill_part() {
-	# shellcheck disable=SC2046 # several pids, several words
 	case $part in
 	optimusd)
 		kill -KILL "$node_pid"
@@ -18,11 +25,13 @@ kill_part() {
 		node_start
 		;;
 	redis) kill -KILL "$(redis_pid)" ;;
-	master) kill -KILL "$(master_pid)" ;;
-	pickup) kill -KILL $(postfix_pids optimus-pickup) ;;
-	outcome) kill -KILL $(postfix_pids optimus-outcome) ;;
-	smtp) kill -KILL $(postfix_pids smtp | head -n 3) ;;
-	qmgr) kill -KILL $(postfix_pids qmgr) ;;
+	master)
+		await 30 'master runs' master_runs
+		kill -KILL "$(master_pid)"
+		;;
+	pickup | outcome) kill_processes "optimus-$part" ;;
+	smtp) kill_processes smtp 3 ;;
+	qmgr) kill_processes qmgr ;;
 	esac
 }
 

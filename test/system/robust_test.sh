@@ -135,6 +135,17 @@ expect 'exit code of a start without outcome servers' 70 "$status"
 expect 'what is left of it' down "$("$instance" status --dir "$work/broken" || true)"
 "$instance" remove --dir "$work/broken"
 
+# Without its keeper a node could not start Postfix again: it ends, and the next one finds all as it was.
+node_start
+await 60 'Postfix is up' postfix_is up
+kill -KILL "$(pgrep -P "$node_pid" optimus-keeper)"
+status=0
+wait "$node_pid" || status=$?
+expect 'exit code without the keeper (EX_SOFTWARE)' 70 "$status"
+node_pid=''
+node_start
+await 60 'Postfix is up again' postfix_is up
+
 # Mistakes are explained.
 refused() {
 	local code=$1 words=$2 status=0
