@@ -268,7 +268,7 @@ static void a_late_word_of_pickup_about_a_settled_attempt_changes_nothing(void *
 	}
 }
 
-static void a_shard_that_cannot_be_read_is_asked_for_again(void **state)
+static void a_shard_that_cannot_be_read_is_asked_for_again_and_holds_up_nobody_else(void **state)
 {
 	(void)state;
 	shell->hold_loads = true;
@@ -276,11 +276,32 @@ static void a_shard_that_cannot_be_read_is_asked_for_again(void **state)
 	assert_int_equal(shell->load_count, 1);
 	shell_answer_load(shell, OPT_E_STORE);
 	assert_int_equal(shell->load_count, 0);
-	shell_advance(shell, USEC_PER_SEC);
-	assert_int_equal(shell->load_count, 1);
 	shell->hold_loads = false;
+	shell_submit_name(shell, "other", 2);
 	shell_run(shell);
-	assert_int_equal(shell->fed_count, 3);
+	assert_int_equal(shell->fed_count, 2);
+	shell_advance(shell, 9 * USEC_PER_SEC);
+	assert_int_equal(shell->fed_count, 2);
+	shell_advance(shell, 2 * USEC_PER_SEC);
+	shell_run(shell);
+	assert_int_equal(shell->fed_count, 5);
+}
+
+/* A milter's "not now" concerns this mail: it waits as a deferred one, and the others go on. */
+static void a_mail_that_is_put_off_on_its_way_into_postfix_waits_by_itself(void **state)
+{
+	(void)state;
+	shell_submit_name(shell, "news", 2);
+	shell_run(shell);
+	assert_int_equal(shell->fed_count, 2);
+	shell_tell_fed(shell, &shell->fed[0], FED_DEFERRED);
+	shell_tell_fed(shell, &shell->fed[1], FED_QUEUED);
+	shell_run(shell);
+	assert_int_equal(shell_count(shell, "news", MAIL_RETRY), 1);
+	assert_int_equal(shell_count(shell, "news", MAIL_CLAIMED), 1);
+	shell_submit_name(shell, "other", 2);
+	shell_run(shell);
+	assert_int_equal(shell->fed_count, 4);
 }
 
 static void a_shard_whose_time_runs_out_while_it_is_read_is_finished_even_if_that_fails(void **state)
@@ -359,7 +380,8 @@ int main(void)
 	    TEST(an_uncertain_mail_is_fed_again_only_when_two_looks_did_not_find_it),
 	    TEST(an_uncertain_mail_that_is_in_the_spool_waits_for_its_outcome),
 	    TEST(a_late_word_of_pickup_about_a_settled_attempt_changes_nothing),
-	    TEST(a_shard_that_cannot_be_read_is_asked_for_again),
+	    TEST(a_shard_that_cannot_be_read_is_asked_for_again_and_holds_up_nobody_else),
+	    TEST(a_mail_that_is_put_off_on_its_way_into_postfix_waits_by_itself),
 	    TEST(a_shard_whose_time_runs_out_while_it_is_read_is_finished_even_if_that_fails),
 	    TEST(a_refused_claim_of_a_mail_that_is_settled_meanwhile_leaves_the_counts_right),
 	};
