@@ -199,7 +199,7 @@ test_outcomes_outlive_master() {
 	feed --mails 20 --window 20 &
 	pid=$!
 	await 20 talking 20
-	master=$("$instance" status --dir "$work/pf" | sed 's/up //')
+	master=$("$instance" status --dir "$work/pf" | cut -d ' ' -f 2)
 	kill -9 "$master"
 	check 'all delivered ones reported' await 20 reported 20
 	pkill_child "$pid"
@@ -235,7 +235,7 @@ test_orphans_are_seen() {
 	local master
 	setup
 	feed --mails 1
-	master=$("$instance" status --dir "$work/pf" | sed 's/up //')
+	master=$("$instance" status --dir "$work/pf" | cut -d ' ' -f 2)
 	# Stopped processes can't notice that master is gone.
 	ps -o pid= -g "$master" | awk -v master="$master" '$1 != master' | xargs kill -STOP
 	kill -9 "$master"
