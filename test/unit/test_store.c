@@ -13,6 +13,7 @@
 #include "daemon/squash.h"
 #include "daemon/store_memory.h"
 #include "queue/error.h"
+#include "test/unit/store_effects.h"
 #include "test/unit/store_fixture.h"
 
 static struct fixture fixture;
@@ -40,49 +41,9 @@ static int stop(void **state)
 	return 0;
 }
 
-static struct opt_id make_id(uint8_t n)
-{
-	struct opt_id id;
-
-	memset(id.bytes, n, sizeof(id.bytes));
-	return id;
-}
-
-static struct effect append(uint8_t journal, const void *data, size_t len)
-{
-	return (struct effect){.type = EFFECT_STORE_APPEND, .id = make_id(journal), .data = data, .len = len};
-}
-
-static struct effect shard(uint8_t batch, uint32_t index, uint8_t upload, const void *data, size_t len)
-{
-	struct opt_id key = make_id(batch);
-
-	return (struct effect){.type = EFFECT_STORE_SHARD,
-	    .id = shard_id(&key, index),
-	    .batch = key,
-	    .upload = make_id(upload),
-	    .data = data,
-	    .len = len};
-}
-
-static struct effect commit(const char *name, uint8_t upload, const char *record)
-{
-	return (struct effect){.type = EFFECT_STORE_COMMIT,
-	    .id = batch_key(name),
-	    .upload = make_id(upload),
-	    .text = name,
-	    .data = record,
-	    .len = strlen(record)};
-}
-
-static struct effect upload(uint8_t n, const void *data, size_t len)
-{
-	return (struct effect){.type = EFFECT_STORE_UPLOAD, .upload = make_id(n), .data = data, .len = len};
-}
-
 static int read_shard(uint8_t batch, uint32_t index, uint8_t n)
 {
-	struct opt_id key = make_id(batch), id = shard_id(&key, index), of = make_id(n);
+	struct opt_id key = store_id(batch), id = shard_id(&key, index), of = store_id(n);
 
 	fixture.read = false;
 	store_read_shard(fixture.store, &id, &of, fixture_read_fn, &fixture);
@@ -93,7 +54,7 @@ static int read_shard(uint8_t batch, uint32_t index, uint8_t n)
 
 static int read_template(uint8_t n)
 {
-	struct opt_id of = make_id(n);
+	struct opt_id of = store_id(n);
 
 	fixture.read = false;
 	store_read_template(fixture.store, &of, fixture_read_fn, &fixture);
@@ -130,17 +91,17 @@ static void assert_value(size_t i, const void *data, size_t len)
 static void an_upload_becomes_a_batch(void **state)
 {
 	char hex[OPT_ID_HEX];
-	struct opt_id id = make_id(7);
+	struct opt_id id = store_id(7);
 
 	(void)state;
 	assert_int_equal(read_uploads(), 0);
-	assert_int_equal(fixture_write_now(&fixture, upload(7, "template", 8)), 0);
-	assert_int_equal(fixture_write_now(&fixture, shard(1, 0, 7, "zero", 4)), 0);
-	assert_int_equal(fixture_write_now(&fixture, shard(1, 1, 7, "one", 3)), 0);
+	assert_int_equal(fixture_write_now(&fixture, effect_upload(7, "template", 8)), 0);
+	assert_int_equal(fixture_write_now(&fixture, effect_shard(1, 0, 7, "zero", 4)), 0);
+	assert_int_equal(fixture_write_now(&fixture, effect_shard(1, 1, 7, "one", 3)), 0);
 	assert_int_equal(read_uploads(), 1);
 	assert_value(0, id_to_hex(&id, hex), 40);
 	assert_int_equal(read_batches(), 0);
-	assert_int_equal(fixture_write_now(&fixture, commit("news-1", 7, "record")), 0);
+	assert_int_equal(fixture_write_now(&fixture, effect_commit("news-1", 7, "record")), 0);
 	assert_int_equal(read_uploads(), 0);
 	assert_int_equal(read_batches(), 1);
 	assert_value(0, "record", 6);
@@ -155,25 +116,25 @@ static void an_upload_becomes_a_batch(void **state)
 static void a_batch_record_is_written_once(void **state)
 {
 	(void)state;
-	assert_int_equal(fixture_write_now(&fixture, upload(1, "t", 1)), 0);
-	assert_int_equal(fixture_write_now(&fixture, upload(2, "t", 1)), 0);
-	assert_int_equal(fixture_write_now(&fixture, commit("news", 1, "first")), 0);
-	assert_int_equal(fixture_write_now(&fixture, commit("news", 2, "second")), OPT_E_CONFLICT);
+	assert_int_equal(fixture_write_now(&fixture, effect_upload(1, "t", 1)), 0);
+	assert_int_equal(fixture_write_now(&fixture, effect_upload(2, "t", 1)), 0);
+	assert_int_equal(fixture_write_now(&fixture, effect_commit("news", 1, "first")), 0);
+	assert_int_equal(fixture_write_now(&fixture, effect_commit("news", 2, "second")), OPT_E_CONFLICT);
 	assert_int_equal(read_uploads(), 1); /* the loser is still there to be dropped */
-	assert_int_equal(fixture_write_now(&fixture, commit("news", 1, "first")), 0);
+	assert_int_equal(fixture_write_now(&fixture, effect_commit("news", 1, "first")), 0);
 	assert_int_equal(read_batches(), 1);
 	assert_value(0, "first", 5);
 }
 
 static void a_dropped_upload_leaves_nothing(void **state)
 {
-	struct effect drop = {.type = EFFECT_STORE_DROP_UPLOAD, .id = make_id(1), .shards = 2500};
+	struct effect drop = {.type = EFFECT_STORE_DROP_UPLOAD, .id = store_id(1), .shards = 2500};
 
 	(void)state;
 	for (uint8_t n = 1; n <= 3; n++) {
 		fixture_write(
 		    &fixture, &(struct effect){
-		                  .type = EFFECT_STORE_UPLOAD, .upload = make_id(n), .data = "t", .len = 1});
+		                  .type = EFFECT_STORE_UPLOAD, .upload = store_id(n), .data = "t", .len = 1});
 		fixture.answers[0] = 0;
 		fixture_until_answered(&fixture, n);
 	}
@@ -181,15 +142,15 @@ static void a_dropped_upload_leaves_nothing(void **state)
 	fixture.answered = 0;
 	for (uint32_t i = 0; i < 2500; i++)
 		for (uint8_t n = 1; n <= 3; n++) {
-			struct effect effect = shard(1, i, n, "x", 1);
+			struct effect effect = effect_shard(1, i, n, "x", 1);
 
 			effect.token = i * 3 + n;
 			fixture_write(&fixture, &effect);
 		}
 	fixture_until_answered(&fixture, 7500);
-	drop.upload = make_id(1);
+	drop.upload = store_id(1);
 	assert_int_equal(fixture_write_now(&fixture, drop), 0);
-	drop.upload = make_id(2);
+	drop.upload = store_id(2);
 	drop.shards = UINT32_MAX; /* after a restart nobody knows how many */
 	assert_int_equal(fixture_write_now(&fixture, drop), 0);
 	for (uint32_t i = 0; i < 2500; i += 499) {
@@ -209,17 +170,17 @@ static void any_bytes_come_back_as_they_were(void **state)
 {
 	static const char odd[] = "\0a\r\n$5\r\n\0\xff\xfe*3";
 	char *large = malloc(1 << 20);
-	struct opt_id id = make_id(4);
+	struct opt_id id = store_id(4);
 
 	(void)state;
 	assert_non_null(large);
 	for (size_t i = 0; i < 1 << 20; i++)
 		large[i] = (char)(i * 2654435761u >> 13);
-	assert_int_equal(fixture_write_now(&fixture, upload(4, odd, sizeof(odd))), 0);
-	assert_int_equal(fixture_write_now(&fixture, shard(4, 0, 4, large, 1 << 20)), 0);
-	assert_int_equal(fixture_write_now(&fixture, append(4, odd, sizeof(odd))), 0);
-	assert_int_equal(fixture_write_now(&fixture, append(4, "", 0)), 0);
-	assert_int_equal(fixture_write_now(&fixture, append(4, large, 1 << 20)), 0);
+	assert_int_equal(fixture_write_now(&fixture, effect_upload(4, odd, sizeof(odd))), 0);
+	assert_int_equal(fixture_write_now(&fixture, effect_shard(4, 0, 4, large, 1 << 20)), 0);
+	assert_int_equal(fixture_write_now(&fixture, effect_append(4, odd, sizeof(odd))), 0);
+	assert_int_equal(fixture_write_now(&fixture, effect_append(4, "", 0)), 0);
+	assert_int_equal(fixture_write_now(&fixture, effect_append(4, large, 1 << 20)), 0);
 	assert_int_equal(read_template(4), 0);
 	assert_value(0, odd, sizeof(odd));
 	assert_int_equal(read_shard(4, 0, 4), 0);
@@ -234,8 +195,8 @@ static void any_bytes_come_back_as_they_were(void **state)
 
 static void a_journal_survives_its_squash(void **state)
 {
-	struct opt_id id = make_id(5);
-	struct effect squash = {.type = EFFECT_STORE_SQUASH, .id = make_id(5)};
+	struct opt_id id = store_id(5);
+	struct effect squash = {.type = EFFECT_STORE_SQUASH, .id = store_id(5)};
 	char text[32];
 
 	(void)state;
@@ -244,7 +205,7 @@ static void a_journal_survives_its_squash(void **state)
 	assert_int_equal(fixture.count, 0);
 	/* Appends before, between and behind squashes that are all on their way at once. */
 	for (uint32_t i = 0; i < 1000; i++) {
-		struct effect effect = append(5, text, 0);
+		struct effect effect = effect_append(5, text, 0);
 
 		effect.len = (size_t)snprintf(text, sizeof(text), "entry %u", i);
 		effect.token = 1 + 2 * i;
@@ -272,12 +233,13 @@ static void a_journal_survives_its_squash(void **state)
 
 static void a_broken_squashed_entry_is_refused(void **state)
 {
-	struct opt_id id = make_id(6);
-	struct effect squash = {.type = EFFECT_STORE_SQUASH, .id = make_id(6)};
+	struct opt_id id = store_id(6);
+	struct effect squash = {.type = EFFECT_STORE_SQUASH, .id = store_id(6)};
 
 	(void)state;
-	assert_int_equal(fixture_write_now(&fixture, append(6, "\x93\x09\xce\xff\xff\xff\xff\xc6", 8)), 0);
-	assert_int_equal(fixture_write_now(&fixture, append(6, "good", 4)), 0);
+	assert_int_equal(
+	    fixture_write_now(&fixture, effect_append(6, "\x93\x09\xce\xff\xff\xff\xff\xc6", 8)), 0);
+	assert_int_equal(fixture_write_now(&fixture, effect_append(6, "good", 4)), 0);
 	assert_int_equal(fixture_read_journal(&fixture, &id), OPT_E_INVALID);
 	assert_int_equal(fixture.count, 0);
 	fixture_write_now(&fixture, squash);
@@ -294,7 +256,7 @@ static void ten_thousand_batches_are_read(void **state)
 
 		snprintf(name, sizeof(name), "batch-%u", i);
 		snprintf(record, sizeof(record), "record-%05u", i);
-		effect = commit(name, 1, record);
+		effect = effect_commit(name, 1, record);
 		effect.token = i;
 		fixture_write(&fixture, &effect);
 	}
@@ -308,12 +270,12 @@ static void ten_thousand_batches_are_read(void **state)
 
 static void the_twin_fails_when_told_to(void **state)
 {
-	struct opt_id id = make_id(1);
+	struct opt_id id = store_id(1);
 
 	(void)state;
 	store_memory_fail(fixture.store, 1, OPT_E_FULL);
-	assert_int_equal(fixture_write_now(&fixture, append(1, "a", 1)), OPT_E_FULL);
-	assert_int_equal(fixture_write_now(&fixture, append(1, "b", 1)), 0);
+	assert_int_equal(fixture_write_now(&fixture, effect_append(1, "a", 1)), OPT_E_FULL);
+	assert_int_equal(fixture_write_now(&fixture, effect_append(1, "b", 1)), 0);
 	assert_int_equal(fixture_read_journal(&fixture, &id), 0);
 	assert_int_equal(fixture.count, 1);
 	store_memory_hold(fixture.store, true);

@@ -15,6 +15,7 @@
 
 #include "daemon/store_redis.h"
 #include "queue/error.h"
+#include "test/unit/store_effects.h"
 #include "test/unit/store_fixture.h"
 
 static struct fixture fixture;
@@ -34,49 +35,9 @@ static int stop(void **state)
 	return 0;
 }
 
-static struct opt_id make_id(uint8_t n)
-{
-	struct opt_id id;
-
-	memset(id.bytes, n, sizeof(id.bytes));
-	return id;
-}
-
-static struct effect append(uint8_t journal, const void *data, size_t len)
-{
-	return (struct effect){.type = EFFECT_STORE_APPEND, .id = make_id(journal), .data = data, .len = len};
-}
-
-static struct effect shard(uint8_t batch, uint32_t index, uint8_t upload, const void *data, size_t len)
-{
-	struct opt_id key = make_id(batch);
-
-	return (struct effect){.type = EFFECT_STORE_SHARD,
-	    .id = shard_id(&key, index),
-	    .batch = key,
-	    .upload = make_id(upload),
-	    .data = data,
-	    .len = len};
-}
-
-static struct effect commit(const char *name, uint8_t upload, const char *record)
-{
-	return (struct effect){.type = EFFECT_STORE_COMMIT,
-	    .id = batch_key(name),
-	    .upload = make_id(upload),
-	    .text = name,
-	    .data = record,
-	    .len = strlen(record)};
-}
-
-static struct effect upload(uint8_t n, const void *data, size_t len)
-{
-	return (struct effect){.type = EFFECT_STORE_UPLOAD, .upload = make_id(n), .data = data, .len = len};
-}
-
 static int read_shard(uint8_t batch, uint32_t index, uint8_t n)
 {
-	struct opt_id key = make_id(batch), id = shard_id(&key, index), of = make_id(n);
+	struct opt_id key = store_id(batch), id = shard_id(&key, index), of = store_id(n);
 
 	fixture.read = false;
 	store_read_shard(fixture.store, &id, &of, fixture_read_fn, &fixture);
@@ -105,19 +66,19 @@ static void a_killed_redis_loses_no_acknowledged_write(void **state)
 {
 	enum { WRITES = 5000 };
 	static bool seen[WRITES];
-	struct opt_id id = make_id(9);
+	struct opt_id id = store_id(9);
 	static char text[4096]; /* so long that 5,000 of them can't be answered in one turn of the loop */
 
 	(void)state;
 	memset(seen, 0, sizeof(seen));
 	for (uint32_t i = 0; i < WRITES; i++) {
-		struct effect effect = append(9, text, 0);
+		struct effect effect = effect_append(9, text, 0);
 
 		memset(text, ' ', sizeof(text));
 		snprintf(text, sizeof(text), "%u", i);
 		effect.len = sizeof(text);
 		if (i % 5 == 0)
-			effect = shard(9, i, 9, text, effect.len);
+			effect = effect_shard(9, i, 9, text, effect.len);
 		effect.token = i;
 		fixture_write(&fixture, &effect);
 	}
@@ -158,7 +119,7 @@ static void a_killed_redis_loses_no_acknowledged_write(void **state)
 static void what_comes_while_redis_loads_waits(void **state)
 {
 	enum { WRITES = 3000 };
-	struct opt_id id = make_id(3);
+	struct opt_id id = store_id(3);
 	redisContext *redis;
 	redisReply *reply;
 	char path[128];
@@ -166,7 +127,7 @@ static void what_comes_while_redis_loads_waits(void **state)
 
 	(void)state;
 	for (uint32_t i = 0; i < WRITES; i++) {
-		struct effect effect = append(3, "x", 1);
+		struct effect effect = effect_append(3, "x", 1);
 
 		effect.token = i;
 		fixture_write(&fixture, &effect);
@@ -179,7 +140,7 @@ static void what_comes_while_redis_loads_waits(void **state)
 	fprintf(conf, "key-load-delay 300\n");
 	assert_int_equal(fclose(conf), 0);
 	kill(redis_server_pid(fixture.server), SIGKILL);
-	assert_int_equal(fixture_write_now(&fixture, append(3, "y", 1)), 0);
+	assert_int_equal(fixture_write_now(&fixture, effect_append(3, "y", 1)), 0);
 	fixture_until(&fixture, fixture_is_up);
 	assert_int_equal(fixture_read_journal(&fixture, &id), 0);
 	assert_true(fixture.count >= WRITES + 1);
@@ -210,7 +171,7 @@ static bool is_claimed(struct fixture *f)
 
 static int claim(uint8_t node)
 {
-	struct opt_id id = make_id(node);
+	struct opt_id id = store_id(node);
 
 	claim_status = 1;
 	store_redis_claim(fixture.store, &id, on_claim, NULL);
@@ -225,13 +186,13 @@ static void a_database_belongs_to_one_node(void **state)
 	assert_int_equal(claim(1), 0);
 	assert_int_equal(claim(2), OPT_E_DENIED);
 	assert_non_null(strstr(claim_message, "another node"));
-	assert_int_equal(fixture_write_now(&fixture, append(1, "a", 1)), 0);
+	assert_int_equal(fixture_write_now(&fixture, effect_append(1, "a", 1)), 0);
 }
 
 static void a_database_with_other_data_is_refused(void **state)
 {
 	(void)state;
-	assert_int_equal(fixture_write_now(&fixture, append(1, "a", 1)), 0);
+	assert_int_equal(fixture_write_now(&fixture, effect_append(1, "a", 1)), 0);
 	assert_int_equal(claim(1), OPT_E_DENIED);
 	assert_non_null(strstr(claim_message, "something else"));
 }
@@ -267,7 +228,7 @@ static bool has_looked_twice(struct fixture *f)
 
 static void a_database_that_was_swapped_gets_no_write(void **state)
 {
-	struct effect effect = append(1, "late", 4);
+	struct effect effect = effect_append(1, "late", 4);
 	redisReply *reply;
 
 	(void)state;
@@ -295,12 +256,12 @@ static void a_full_disk_refuses_only_new_batches(void **state)
 {
 	(void)state;
 	store_redis_set_full(fixture.store, true);
-	assert_int_equal(fixture_write_now(&fixture, upload(1, "t", 1)), OPT_E_FULL);
-	assert_int_equal(fixture_write_now(&fixture, shard(1, 0, 1, "s", 1)), OPT_E_FULL);
-	assert_int_equal(fixture_write_now(&fixture, commit("news", 1, "r")), OPT_E_FULL);
-	assert_int_equal(fixture_write_now(&fixture, append(1, "a", 1)), 0);
+	assert_int_equal(fixture_write_now(&fixture, effect_upload(1, "t", 1)), OPT_E_FULL);
+	assert_int_equal(fixture_write_now(&fixture, effect_shard(1, 0, 1, "s", 1)), OPT_E_FULL);
+	assert_int_equal(fixture_write_now(&fixture, effect_commit("news", 1, "r")), OPT_E_FULL);
+	assert_int_equal(fixture_write_now(&fixture, effect_append(1, "a", 1)), 0);
 	store_redis_set_full(fixture.store, false);
-	assert_int_equal(fixture_write_now(&fixture, upload(1, "t", 1)), 0);
+	assert_int_equal(fixture_write_now(&fixture, effect_upload(1, "t", 1)), 0);
 	assert_int_equal(read_batches(), 0);
 }
 
