@@ -4,7 +4,7 @@
 # to its sendmail(1): both are received by a sink and compared, apart from Received, Message-ID and Date.
 # usage: bytes_test.sh BUILD_FOLDER     needs root; exits 77 (skipped) without
 set -eu
-export LC_ALL=C
+export LC_ALL=C PATH=$PATH:/usr/sbin:/sbin
 build=$(readlink -f "$1")
 source=$(readlink -f "$(dirname "$0")/../..")
 [ "$(id -u)" = 0 ] || { echo 'skipped: needs root'; exit 77; }

@@ -3,7 +3,7 @@
 # What postfix-glue promises, tried on a private Postfix instance with a feeder in optimusd's place and a sink.
 # usage: glue_test.sh BUILD_FOLDER [NAME...]     needs root; exits 77 (skipped) without
 set -eu
-export LC_ALL=C
+export LC_ALL=C PATH=$PATH:/usr/sbin:/sbin
 build=$(readlink -f "$1")
 shift
 source=$(readlink -f "$(dirname "$0")/../..")

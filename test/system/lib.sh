@@ -6,6 +6,7 @@
 # BUILD is the build folder; $work the test's own. Nothing here waits for seconds: everything waits for a condition.
 set -euo pipefail
 umask 022
+export PATH=$PATH:/usr/sbin:/sbin
 
 build=$(realpath "${BUILD:?BUILD is not set: the build folder}")
 optimus=$build/daemon/optimus
