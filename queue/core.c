@@ -35,7 +35,7 @@ struct core_config core_config_default(void)
 {
 	return (struct core_config){
 	    .window = 1000,
-	    .domain_share = 20,
+	    .domain_share = 15,
 	    .claim_group = 100,
 	    .min_backoff = 300 * USEC_PER_SEC,  /* postconf(5), minimal_backoff_time */
 	    .max_backoff = 4000 * USEC_PER_SEC, /* postconf(5), maximal_backoff_time */
