@@ -422,7 +422,8 @@ static void fill_in(struct config *config)
 		config->libexec = find_libexec();
 }
 
-/* One a processor: more of them only get into each other's way (1.30 against 1.25 ms of CPU time a mail, 4 against 2 on 2). */
+/* One a processor: more of them only get into each other's way (1.30 against 1.25 ms of CPU time a mail, 4
+ * against 2 on 2). */
 static uint32_t default_pickups(void)
 {
 	long processors = sysconf(_SC_NPROCESSORS_ONLN);
