@@ -21,8 +21,6 @@
  */
 #include "daemon/engine.h"
 
-#include <fcntl.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,6 +30,7 @@
 #include "daemon/engine_watch.h"
 #include "daemon/log.h"
 #include "daemon/spool_list.h"
+#include "daemon/spool_mark.h"
 
 enum { RETRY_MS = 1000, LOOK_AGAIN_MS = 100, LOOKS_MAX = 100 };
 
@@ -85,41 +84,6 @@ static void again_in(struct engine *engine, uint64_t ms, void (*step)(struct eng
 {
 	engine->timer_step = step;
 	uv_timer_start(&engine->timer, timer_fired, ms, 0);
-}
-
-/* Files of ours in a folder of the spool that this Postfix does not use. */
-static void spool_file(const struct engine *engine, const char *name, char *path, size_t size)
-{
-	snprintf(path, size, "%s/spool/flush/%s", engine->dir, name);
-}
-
-static uint64_t read_number(const struct engine *engine, const char *name)
-{
-	char path[4096];
-	uint64_t number = 0;
-	FILE *file;
-
-	spool_file(engine, name, path, sizeof(path));
-	file = fopen(path, "re");
-	if (file == NULL)
-		return 0;
-	if (fscanf(file, "%" SCNu64, &number) != 1)
-		number = 0;
-	fclose(file);
-	return number;
-}
-
-static void write_number(const struct engine *engine, const char *name, uint64_t number)
-{
-	char path[4096];
-	FILE *file;
-
-	spool_file(engine, name, path, sizeof(path));
-	file = fopen(path, "we");
-	if (file == NULL || fprintf(file, "%" PRIu64 "\n", number) < 0)
-		log_error("spool_not_writable", "path", path, NULL);
-	if (file != NULL)
-		fclose(file);
 }
 
 static void stop_watching(struct engine *engine)
@@ -181,8 +145,8 @@ static void idle(struct engine *engine)
 static void tell_spool(struct engine *engine, const struct spool_list *list)
 {
 	struct event event = {.type = EVENT_SPOOL};
-	bool drained =
-	    !engine->alive && engine->generation != 0 && read_number(engine, "drained") == engine->generation;
+	bool drained = !engine->alive && engine->generation != 0 &&
+	               spool_mark_read(engine->dir, "drained") == engine->generation;
 
 	for (size_t i = 0; drained && i < list->count; i++) {
 		if (list->entries[i].place == SPOOL_ACTIVE)
@@ -261,7 +225,7 @@ static void status_known(void *context, int exit_status, const char *output)
 	if (engine->stopping)
 		return;
 	engine->looks = 0;
-	engine->generation = read_number(engine, "generation");
+	engine->generation = spool_mark_read(engine->dir, "generation");
 	engine->alive = exit_status == 0 && watch_master(engine, output);
 	if (engine->alive || exit_status == 1) {
 		look(engine);
@@ -280,7 +244,7 @@ static void distrusted_ended(void *context, int exit_status, const char *output)
 
 	engine->distrusted = false;
 	engine->alive = false;
-	engine->generation = read_number(engine, "generation");
+	engine->generation = spool_mark_read(engine->dir, "generation");
 	orphans_ended(context, exit_status, output);
 }
 
@@ -368,8 +332,8 @@ static void swept(void *context, int exit_status, const char *output)
 	}
 	clock_gettime(CLOCK_REALTIME, &now);
 	engine->generation = (uint64_t)now.tv_sec * USEC_PER_SEC + (uint64_t)now.tv_nsec / 1000;
-	write_number(engine, "drained", 0);
-	write_number(engine, "generation", engine->generation);
+	spool_mark_write(engine->dir, "drained", 0);
+	spool_mark_write(engine->dir, "generation", engine->generation);
 	keeper_run(engine->keeper, KEEPER_START, started, engine);
 }
 
@@ -468,7 +432,7 @@ static void ended(void *context, int exit_status, const char *output)
 
 	engine->phase = PHASE_DOWN;
 	if (exit_status == 0 && strncmp(output, "drained", 7) == 0)
-		write_number(engine, "drained", engine->generation);
+		spool_mark_write(engine->dir, "drained", engine->generation);
 	if (exit_status == 0 && engine->generation != 0)
 		start_listing(engine, ended_listed);
 	else

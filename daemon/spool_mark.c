@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Marks in a spool: its generation, and that it was drained in order. They lie in the folder `flush`, which
+ * this Postfix does not use and the node's user may write to.
+ */
+#include "daemon/spool_mark.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "daemon/log.h"
+
+static void mark_path(const char *dir, const char *name, char *path, size_t size)
+{
+	snprintf(path, size, "%s/spool/flush/%s", dir, name);
+}
+
+uint64_t spool_mark_read(const char *dir, const char *name)
+{
+	char path[4096];
+	uint64_t number = 0;
+	FILE *file;
+
+	mark_path(dir, name, path, sizeof(path));
+	file = fopen(path, "re");
+	if (file == NULL)
+		return 0;
+	if (fscanf(file, "%" SCNu64, &number) != 1)
+		number = 0;
+	fclose(file);
+	return number;
+}
+
+void spool_mark_write(const char *dir, const char *name, uint64_t number)
+{
+	char path[4096];
+	FILE *file;
+
+	mark_path(dir, name, path, sizeof(path));
+	file = fopen(path, "we");
+	if (file == NULL || fprintf(file, "%" PRIu64 "\n", number) < 0)
+		log_error("spool_not_writable", "path", path, NULL);
+	if (file != NULL)
+		fclose(file);
+}
