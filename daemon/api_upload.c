@@ -189,6 +189,7 @@ static void on_committed(void *context, const struct effect *effect)
 		    "the batch %s was accepted before, with other content; choose another id", request->name);
 		break;
 	case UPLOAD_BUSY:
+	case UPLOAD_AGAIN:
 		api_fail_busy(request);
 		break;
 	case UPLOAD_GONE:

@@ -166,6 +166,8 @@ static void carry_out(struct node *node, const struct effect *effect)
 	case EFFECT_TIMER:
 		set_timer(node, effect->deadline);
 		return;
+	default: /* the cluster's */
+		return;
 	case EFFECT_BATCH_ACCEPTED:
 		log_info("batch_accepted", "batch", effect->text, NULL);
 		return;

@@ -91,25 +91,35 @@ void batch_free(struct core *core, struct batch *batch)
 	free(batch);
 }
 
+static void write_finished(struct core *core, const struct batch *batch)
+{
+	struct journal_entry entry = {.type = JOURNAL_FINISHED, .at = batch->finished};
+	struct shard_counts *shards = calloc(batch->record.shard_count + 1, sizeof(*shards));
+
+	if (shards == NULL)
+		abort();
+	for (uint32_t i = 0; i < batch->record.shard_count; i++) {
+		const struct shard *shard = &batch->shards[i];
+
+		if (shard->mine)
+			shards[entry.count++] = shard_count(core, shard);
+	}
+	entry.shards = shards;
+	write_entry(core, &batch->key, &entry);
+	free(shards);
+}
+
 static void finish(struct core *core, struct batch *batch)
 {
-	struct journal_entry entry = {
-	    .type = JOURNAL_FINISHED,
-	    .at = core->utc,
-	    .duplicates = batch->duplicates,
-	    .in_doubt_resent = batch->in_doubt_resent,
-	};
-
-	memcpy(entry.states, batch->states, sizeof(entry.states));
+	batch->finished = core->utc;
 	/* The latest end is the true one, also when the clock was set back between the two. */
-	if (entry.at.us <= batch->finished_before.us)
-		entry.at.us = batch->finished_before.us + 1;
+	if (batch->finished.us <= batch->finished_before.us)
+		batch->finished.us = batch->finished_before.us + 1;
 	batch->done = true;
-	batch->finished = entry.at;
 	leave_order(core, batch);
 	timer_disarm(&core->utc_timers, &batch->timer);
 	lanes_free(core, batch);
-	write_entry(core, &batch->key, &entry);
+	write_finished(core, batch);
 	effects_add(core->effects, EFFECT_BATCH_DONE)->text =
 	    effects_copy_text(core->effects, batch->record.settings.name);
 }
@@ -223,22 +233,39 @@ void batch_reload(struct core *core, struct shard *shard)
 	batch->started = true;
 }
 
+/* The counts of a shard as a summary has them, in the place of what was counted before. */
+static void take_counts(struct batch *batch, const struct shard_counts *counts)
+{
+	struct shard *shard = &batch->shards[counts->index];
+
+	shard->phase = SHARD_FINISHED;
+	shard->duplicates = counts->duplicates;
+	shard->in_doubt_resent = counts->in_doubt_resent;
+	memcpy(shard->states, counts->states, sizeof(shard->states));
+	batch->duplicates += counts->duplicates;
+	batch->in_doubt_resent += counts->in_doubt_resent;
+	for (int state = 0; state < MAIL_STATES; state++)
+		batch->states[state] += counts->states[state];
+}
+
 void batch_take_finished(struct core *core, struct batch *batch, const struct journal_entry *entry)
 {
 	if (batch->summary && entry->at.us <= batch->finished.us)
 		return;
 	if (!batch->summary) {
-		for (uint32_t i = 0; i < batch->record.shard_count; i++)
-			batch->shards[i].phase = SHARD_FINISHED;
 		core->unfinished_shards -= batch->unfinished;
 		batch->unfinished = 0;
 	}
 	batch->summary = true;
 	batch->done = true;
 	batch->finished = entry->at;
-	batch->duplicates = entry->duplicates;
-	batch->in_doubt_resent = entry->in_doubt_resent;
-	memcpy(batch->states, entry->states, sizeof(batch->states));
+	batch->duplicates = 0;
+	batch->in_doubt_resent = 0;
+	memset(batch->states, 0, sizeof(batch->states));
+	for (size_t i = 0; i < entry->count; i++) {
+		if (entry->shards[i].index < batch->record.shard_count)
+			take_counts(batch, &entry->shards[i]);
+	}
 }
 
 struct batch *batch_next(struct core *core, struct batch *after)

@@ -105,6 +105,8 @@ static void store_done(struct core *core, uint64_t token, int status)
 		else
 			facts_write_later(core, write);
 		return;
+	default:
+		return;
 	}
 }
 
@@ -162,6 +164,8 @@ static void dispatch(struct core *core, const struct event *event)
 	case EVENT_TICK:
 		core->timer_told = 0; /* also when it comes a little early: then it is asked for again */
 		return;
+	default:
+		return;
 	}
 }
 
@@ -186,6 +190,8 @@ static void timer_fired(struct core *core, struct timer *timer)
 	case TIMER_SPOOL_CHECK:
 		if (core->uncertain > 0 && core->engine == ENGINE_UP)
 			settle_ask(core);
+		return;
+	default:
 		return;
 	}
 }

@@ -14,6 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "dht/presence.h"
 #include "queue/clock.h"
 #include "queue/effect.h"
 #include "queue/event.h"
@@ -30,10 +31,15 @@ struct core_config {
 	uint32_t claim_group;  /* claims made together */
 	usec min_backoff;      /* Postfix's minimal_backoff_time and maximal_backoff_time */
 	usec max_backoff;
-	usec domain_hold;        /* how long a domain rests after Postfix suspended delivery to it */
-	bool resend_in_doubt;    /* on_doubt = resend; otherwise a mail in doubt ends unknown */
-	uint32_t open_mails_max; /* mails whose state is held in memory for feeding */
-	uint32_t broken_rule;    /* 0; the simulator plants a bug by its number (enum core_bug) */
+	usec domain_hold;          /* how long a domain rests after Postfix suspended delivery to it */
+	bool resend_in_doubt;      /* on_doubt = resend; otherwise a mail in doubt ends unknown */
+	uint32_t open_mails_max;   /* mails whose state is held in memory for feeding */
+	struct presence presence;  /* of this node: address, incarnation, weight, version */
+	uint32_t replicas;         /* the default R */
+	uint32_t unreplicated_max; /* outcomes that may lack a majority while Postfix is answered */
+	usec doubt_hold;           /* how long mail in doubt waits for its old owner */
+	uint64_t seed;             /* of the core's own randomness: who tries again when */
+	uint32_t broken_rule;      /* 0; the simulator plants a bug by its number (enum core_bug) */
 };
 
 /* Bugs for the tests of the tests: each breaks one promise, and the simulator must find it. */
@@ -87,6 +93,7 @@ struct batch_view {
 	struct utc_time created;  /* 0: not yet */
 	struct utc_time finished; /* 0: not yet */
 	const char *sender;
+	uint64_t unavailable; /* of total, and in no state: no live node has the shard */
 };
 
 /* OPT_E_NOT_FOUND when there is none. The view is valid until the next step. */
@@ -112,6 +119,28 @@ struct core_numbers {
 };
 
 struct core_numbers core_numbers(const struct core *core);
+
+/* A member of the cluster, as this node sees it. */
+struct member_view {
+	struct opt_id id;
+	const char *address;
+	const char *version;
+	const char *state; /* "up", "draining", "suspect", "gone" */
+	uint32_t weight;   /* WEIGHT_ONE is an ordinary node */
+	bool self;
+	bool linked;
+	bool load_known; /* the rest comes from its latest heartbeat */
+	uint64_t owned;
+	uint64_t replicas;
+	uint64_t in_flight;
+	uint64_t sent;
+	double rate; /* mails a second */
+	bool postfix;
+};
+
+/* Members in the order of their ids: NULL to start. OPT_E_NOT_FOUND at the end. Forgotten ones are left out.
+ */
+int core_member_next(const struct core *core, const struct opt_id *after, struct member_view *ret_view);
 
 /*
  * The invariants of the core's own state, walked in full. NULL when they hold, else what is broken. For the

@@ -8,9 +8,11 @@
 #ifndef OPTIMUS_QUEUE_EFFECT_H
 #define OPTIMUS_QUEUE_EFFECT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
+#include "dht/presence.h"
 #include "queue/clock.h"
 #include "queue/frames.h"
 #include "queue/id.h"
@@ -23,8 +25,17 @@ enum effect_type {
 	EFFECT_STORE_DROP_UPLOAD, /* delete all that belongs to `upload`; `shards` of `id` may exist */
 	EFFECT_STORE_APPEND,      /* append an entry to the journal of `id` */
 	EFFECT_STORE_SQUASH,      /* compress the journal of `id` */
-	EFFECT_LOAD_JOURNAL,      /* of `id`: EVENT_JOURNAL_LOADED */
+	EFFECT_STORE_REGISTER,    /* set the register of the batch `id` to data; empty: remove it */
+	EFFECT_LOAD_JOURNAL,      /* of `id`: EVENT_JOURNAL_LOADED, with the token */
 	EFFECT_LOAD_SHARD,        /* EVENT_SHARD_LOADED */
+	EFFECT_LOAD_VALUE,        /* of shard `id` and `upload`; zero id: its template. EVENT_VALUE_LOADED */
+	/* The other nodes. */
+	EFFECT_SEND,          /* data to the node `id`; lost when there is no link */
+	EFFECT_PEER_WANT,     /* keep a link to the node `id` at the address `text` */
+	EFFECT_PEER_UNWANT,   /* no more */
+	EFFECT_PUBLISH,       /* `presence` to the DHT, in the place of the one before */
+	EFFECT_DIRECTORY_PUT, /* the batch `id` has the homes in data (opt_ids) */
+	EFFECT_DIRECTORY_GET, /* EVENT_DIRECTORY, with the token */
 	/* Postfix. */
 	EFFECT_ENGINE_SETTLE,  /* find out what is in the spool: EVENT_SPOOL */
 	EFFECT_ENGINE_RESTART, /* empty the spool (Postfix is dead), start Postfix: EVENT_ENGINE_UP */
@@ -33,12 +44,18 @@ enum effect_type {
 	/* Answers to those who wait. */
 	EFFECT_OUTCOME_ANSWER, /* the outcome is safe: Postfix may go on */
 	EFFECT_UPLOAD_ANSWER,
+	EFFECT_QUERY_ANSWER,   /* `status`, `view` */
+	EFFECT_FETCH_ANSWER,   /* `status`, data: the shard's value; `entries`: its journal */
+	EFFECT_COMMAND_ANSWER, /* `status` */
 	/* Wake the core with EVENT_TICK at `deadline`; the last one counts. */
 	EFFECT_TIMER,
 	/* Notices, for the log. */
 	EFFECT_BATCH_ACCEPTED,
 	EFFECT_BATCH_DONE,
+	EFFECT_NOTICE, /* `text`: what happened, one word; `id`: to which shard, batch or node */
 };
+
+struct batch_view;
 
 enum upload_answer {
 	UPLOAD_OPENED,   /* go on with the recipients */
@@ -49,6 +66,7 @@ enum upload_answer {
 	UPLOAD_BUSY,     /* somebody else uploads this id right now: try again */
 	UPLOAD_FAILED,   /* the store refused: nothing is kept */
 	UPLOAD_GONE,     /* no such upload */
+	UPLOAD_AGAIN,    /* too few nodes can be asked now: try again */
 };
 
 struct effect {
@@ -57,6 +75,7 @@ struct effect {
 	uint64_t reply;
 	struct opt_id id; /* batch key or shard id */
 	struct opt_id upload;
+	struct opt_id node; /* STORE_UPLOAD: the upload's coordinator */
 	const void *data;
 	size_t len;
 	uint32_t shards;           /* STORE_DROP_UPLOAD */
@@ -70,6 +89,12 @@ struct effect {
 	uint32_t epoch;
 	const struct frame_mail *mails;
 	size_t mail_count;
+	bool bulk;  /* SEND: may wait behind others */
+	int status; /* answers: 0 or an OPT_E_ code */
+	const struct presence *presence;
+	const struct batch_view *view;
+	const struct span *entries;
+	size_t entry_count;
 };
 
 struct effects {

@@ -12,17 +12,20 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "dht/presence.h"
 #include "queue/clock.h"
 #include "queue/frames.h"
 #include "queue/id.h"
 #include "queue/mail.h"
+#include "queue/message/buffer.h"
 #include "queue/outcome.h"
 #include "queue/record.h"
 
 enum event_type {
-	/* Start: every stored batch record and every open upload, then RECOVER_DONE. */
+	/* Start: every stored batch record, register and staged upload, then RECOVER_DONE. */
 	EVENT_RECOVER_BATCH,
 	EVENT_RECOVER_UPLOAD,
+	EVENT_RECOVER_REGISTER,
 	EVENT_RECOVER_DONE,
 	/* Answers to EFFECT_LOAD_JOURNAL and EFFECT_LOAD_SHARD. */
 	EVENT_JOURNAL_LOADED,
@@ -34,6 +37,18 @@ enum event_type {
 	EVENT_UPLOAD_ABORT,
 	/* A store effect has ended. */
 	EVENT_STORE_DONE,
+	EVENT_VALUE_LOADED, /* answer to EFFECT_LOAD_VALUE */
+	/* The other nodes. */
+	EVENT_PRESENCE,     /* a record came out of the DHT; the shell has checked its signature */
+	EVENT_PEER_UP,      /* there is a link to the node now */
+	EVENT_PEER_DOWN,    /* there is none any more */
+	EVENT_PEER_REFUSED, /* its host answered, and refused the port: its process is not there */
+	EVENT_FRAME,        /* a message of a peer (queue/peer.h) */
+	EVENT_DIRECTORY,    /* answer to EFFECT_DIRECTORY_GET */
+	/* Somebody asks this node about the cluster. */
+	EVENT_QUERY,  /* a batch's counts: EFFECT_QUERY_ANSWER */
+	EVENT_FETCH,  /* a shard's value and journal: EFFECT_FETCH_ANSWER */
+	EVENT_FORGET, /* the operator says that a node is gone for good: EFFECT_COMMAND_ANSWER */
 	/* Postfix. */
 	EVENT_ENGINE_DOWN,
 	EVENT_ENGINE_UP,
@@ -70,14 +85,19 @@ struct event {
 		} recover_batch; /* the record's bytes */
 		struct {
 			struct opt_id upload;
+			struct opt_id batch;       /* key */
+			struct opt_id coordinator; /* the node that the client uploads to */
 		} recover_upload;
 		struct {
+			struct opt_id batch; /* key */
+			const void *data;
+			size_t len;
+		} recover_register;
+		struct {
+			uint64_t token;   /* of the effect */
 			struct opt_id id; /* shard id or batch key */
 			int status;       /* 0 or OPT_E_ code */
-			const struct span {
-				const void *data;
-				size_t len;
-			} * entries;
+			const struct span *entries;
 			size_t count;
 		} journal_loaded;
 		struct {
@@ -112,6 +132,41 @@ struct event {
 			uint64_t token;
 			int status; /* 0, OPT_E_FULL, OPT_E_STORE: it is certain that nothing was written */
 		} store_done;
+		struct {
+			uint64_t token;
+			int status; /* OPT_E_NOT_FOUND: there is none */
+			const void *data;
+			size_t len;
+		} value_loaded;
+		struct {
+			const struct presence *presence;
+		} presence;
+		struct {
+			struct opt_id node;
+		} peer; /* PEER_UP, PEER_DOWN, PEER_REFUSED */
+		struct {
+			struct opt_id node;
+			const void *data;
+			size_t len;
+		} frame;
+		struct {
+			uint64_t token;
+			const struct opt_id *homes; /* none: not found */
+			size_t count;
+		} directory;
+		struct {
+			uint64_t reply;
+			const char *batch; /* its name */
+		} query;
+		struct {
+			uint64_t reply;
+			struct opt_id batch; /* key */
+			uint32_t index;      /* of the shard */
+		} fetch;
+		struct {
+			uint64_t reply;
+			struct opt_id node;
+		} forget;
 		struct {
 			uint64_t generation; /* of the spool that Postfix runs over */
 		} engine_up;

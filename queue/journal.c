@@ -10,10 +10,13 @@
 
 #include "queue/cursor.h"
 #include "queue/error.h"
+#include "queue/record.h"
 
 struct journal_reader {
 	struct claim claims[JOURNAL_ENTRIES_MAX];
 	struct outcome outcomes[JOURNAL_ENTRIES_MAX];
+	struct opt_id members[REPLICAS_MAX];
+	struct shard_counts *shards;
 	struct buffer texts; /* the outcomes' strings, each with its NUL */
 };
 
@@ -56,14 +59,40 @@ static void pack_outcomes(msgpack_packer *pk, const struct journal_entry *entry)
 
 static void pack_finished(msgpack_packer *pk, const struct journal_entry *entry)
 {
-	msgpack_pack_array(pk, 5);
+	msgpack_pack_array(pk, 3);
 	msgpack_pack_uint32(pk, JOURNAL_FINISHED);
 	msgpack_pack_uint64(pk, entry->at.us);
-	msgpack_pack_uint64(pk, entry->duplicates);
-	msgpack_pack_uint64(pk, entry->in_doubt_resent);
-	msgpack_pack_array(pk, MAIL_STATES);
-	for (int i = 0; i < MAIL_STATES; i++)
-		msgpack_pack_uint64(pk, entry->states[i]);
+	msgpack_pack_array(pk, entry->count);
+	for (size_t i = 0; i < entry->count; i++) {
+		const struct shard_counts *shard = &entry->shards[i];
+
+		msgpack_pack_array(pk, 4);
+		msgpack_pack_uint32(pk, shard->index);
+		msgpack_pack_uint32(pk, shard->duplicates);
+		msgpack_pack_uint32(pk, shard->in_doubt_resent);
+		msgpack_pack_array(pk, MAIL_STATES);
+		for (int state = 0; state < MAIL_STATES; state++)
+			msgpack_pack_uint16(pk, shard->states[state]);
+	}
+}
+
+static void pack_promise(msgpack_packer *pk, const struct journal_entry *entry)
+{
+	msgpack_pack_array(pk, 3);
+	msgpack_pack_uint32(pk, JOURNAL_PROMISE);
+	msgpack_pack_uint32(pk, entry->epoch);
+	pack_id(pk, &entry->node);
+}
+
+static void pack_config(msgpack_packer *pk, const struct journal_entry *entry)
+{
+	msgpack_pack_array(pk, 4);
+	msgpack_pack_uint32(pk, JOURNAL_CONFIG);
+	msgpack_pack_uint32(pk, entry->config);
+	msgpack_pack_uint32(pk, entry->epoch);
+	msgpack_pack_array(pk, entry->count);
+	for (size_t i = 0; i < entry->count; i++)
+		pack_id(pk, &entry->members[i]);
 }
 
 void journal_encode(const struct journal_entry *entry, struct buffer *out)
@@ -80,6 +109,12 @@ void journal_encode(const struct journal_entry *entry, struct buffer *out)
 		return;
 	case JOURNAL_FINISHED:
 		pack_finished(&pk, entry);
+		return;
+	case JOURNAL_PROMISE:
+		pack_promise(&pk, entry);
+		return;
+	case JOURNAL_CONFIG:
+		pack_config(&pk, entry);
 		return;
 	}
 	abort();
@@ -100,6 +135,7 @@ void journal_reader_free(struct journal_reader *reader)
 	if (reader == NULL)
 		return;
 	buffer_done(&reader->texts);
+	free(reader->shards);
 	free(reader);
 }
 
@@ -166,14 +202,38 @@ static void read_outcomes(
 	entry->count = count;
 }
 
-static void read_finished(struct cursor *c, struct journal_entry *entry)
+static void read_finished(struct journal_reader *reader, struct cursor *c, struct journal_entry *entry)
 {
 	entry->at.us = cursor_uint(c, UINT64_MAX);
-	entry->duplicates = cursor_uint(c, UINT64_MAX);
-	entry->in_doubt_resent = cursor_uint(c, UINT64_MAX);
-	cursor_array_of(c, MAIL_STATES);
-	for (int i = 0; i < MAIL_STATES; i++)
-		entry->states[i] = cursor_uint(c, UINT64_MAX);
+	entry->count = cursor_array(c, BATCH_SHARDS_MAX);
+	reader->shards = reallocarray(reader->shards, entry->count + 1, sizeof(*reader->shards));
+	if (reader->shards == NULL)
+		abort();
+	for (size_t i = 0; i < entry->count && !c->failed; i++) {
+		struct shard_counts shard = {.finished = true};
+
+		cursor_array_of(c, 4);
+		shard.index = (uint32_t)cursor_uint(c, BATCH_SHARDS_MAX - 1);
+		shard.duplicates = (uint32_t)cursor_uint(c, UINT32_MAX);
+		shard.in_doubt_resent = (uint32_t)cursor_uint(c, UINT32_MAX);
+		cursor_array_of(c, MAIL_STATES);
+		for (int state = 0; state < MAIL_STATES; state++)
+			shard.states[state] = (uint16_t)cursor_uint(c, UINT16_MAX);
+		reader->shards[i] = shard;
+	}
+	entry->shards = reader->shards;
+}
+
+static void read_config(struct journal_reader *reader, struct cursor *c, struct journal_entry *entry)
+{
+	entry->config = (uint32_t)cursor_uint(c, UINT32_MAX);
+	entry->epoch = (uint32_t)cursor_uint(c, UINT32_MAX);
+	entry->count = cursor_array(c, REPLICAS_MAX);
+	for (size_t i = 0; i < entry->count; i++)
+		reader->members[i] = cursor_id(c);
+	if (entry->count == 0)
+		c->failed = true;
+	entry->members = reader->members;
 }
 
 int journal_read(struct journal_reader *reader, const struct opt_id *shard, const void *data, size_t len,
@@ -188,8 +248,13 @@ int journal_read(struct journal_reader *reader, const struct opt_id *shard, cons
 		read_claims(reader, &c, &entry);
 	else if (entry.type == JOURNAL_OUTCOMES && items == 2)
 		read_outcomes(reader, shard, &c, &entry);
-	else if (entry.type == JOURNAL_FINISHED && items == 5)
-		read_finished(&c, &entry);
+	else if (entry.type == JOURNAL_FINISHED && items == 3)
+		read_finished(reader, &c, &entry);
+	else if (entry.type == JOURNAL_PROMISE && items == 3) {
+		entry.epoch = (uint32_t)cursor_uint(&c, UINT32_MAX);
+		entry.node = cursor_id(&c);
+	} else if (entry.type == JOURNAL_CONFIG && items == 4)
+		read_config(reader, &c, &entry);
 	else
 		return OPT_E_INVALID;
 	if (cursor_end(&c) != 0)

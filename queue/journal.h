@@ -4,13 +4,16 @@
  *
  *   [1 CLAIMS,   epoch, node, generation, at, [ index, attempt, flags, ... ] ]
  *   [2 OUTCOMES, [ [index, epoch, node, attempt, kind, at, dsn, relay, reason], ... ] ]
- *   [3 FINISHED, at, duplicates, in doubt resent, [ count of each mail state ] ]        of a batch
+ *   [3 FINISHED, at, [ [ index, duplicates, in doubt resent, [ count of each mail state ] ], ... ] ]   of a
+ * batch [5 PROMISE,  epoch, node]                 this node has promised the epoch to the node [6 CONFIG,
+ * number, epoch, [ member, ... ] ]
  *
  * Reading the entries of a journal in any order, and any of them repeatedly, gives the same state.
  */
 #ifndef OPTIMUS_QUEUE_JOURNAL_H
 #define OPTIMUS_QUEUE_JOURNAL_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -23,12 +26,15 @@ enum journal_type {
 	JOURNAL_CLAIMS = 1,
 	JOURNAL_OUTCOMES = 2,
 	JOURNAL_FINISHED = 3,
+	JOURNAL_PROMISE = 5,
+	JOURNAL_CONFIG = 6,
 };
 
 enum { JOURNAL_ENTRIES_MAX = 1000 /* claims or outcomes in one entry */ };
 
 enum claim_flag {
 	CLAIM_AFTER_DOUBT = 1, /* the attempt before this one ended in doubt */
+	CLAIM_ALONE = 2,       /* made without a majority (rule 7): no proof that it was never fed */
 };
 
 struct claim {
@@ -37,18 +43,31 @@ struct claim {
 	uint32_t flags;
 };
 
+/* One shard of a batch as one node knows it: FINISHED, and PEER_STATUS (queue/peer.h). */
+struct shard_counts {
+	uint32_t index;
+	uint16_t states[MAIL_STATES];
+	uint32_t duplicates;
+	uint32_t in_doubt_resent;
+	/* The rest is not in a journal. */
+	uint32_t epoch;
+	bool owner;           /* the node that says so owns it */
+	bool finished;        /* every mail is final there */
+	struct utc_time last; /* of its latest fact; 0: none */
+};
+
 struct journal_entry {
 	enum journal_type type;
-	struct opt_id node;  /* CLAIMS: the owner */
-	uint32_t epoch;      /* CLAIMS */
+	struct opt_id node;  /* CLAIMS: the owner; PROMISE */
+	uint32_t epoch;      /* CLAIMS, PROMISE, CONFIG */
+	uint32_t config;     /* CONFIG */
 	uint64_t generation; /* CLAIMS: of the Postfix spool that they are meant for */
 	struct utc_time at;  /* CLAIMS, FINISHED */
 	const struct claim *claims;
-	const struct outcome *outcomes; /* key.shard is not stored; the reader fills it in */
+	const struct outcome *outcomes;    /* key.shard is not stored; the reader fills it in */
+	const struct opt_id *members;      /* CONFIG */
+	const struct shard_counts *shards; /* FINISHED: those that this node has */
 	size_t count;
-	uint64_t duplicates;      /* FINISHED */
-	uint64_t in_doubt_resent; /* FINISHED */
-	uint64_t states[MAIL_STATES];
 };
 
 void journal_encode(const struct journal_entry *entry, struct buffer *out);

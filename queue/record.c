@@ -12,7 +12,7 @@
 #include "queue/error.h"
 #include "queue/message/recipients.h"
 
-enum { RECORD_VERSION = 1, RECORD_ITEMS = 15, REPLICAS_MAX = 7 };
+enum { RECORD_VERSION = 2, RECORD_ITEMS = 16 };
 
 static const uint64_t year_10000 = UINT64_C(253402300800000000); /* a bound on any time, in microseconds */
 
@@ -24,6 +24,79 @@ static void pack_settings(msgpack_packer *pk, const struct batch_settings *setti
 	msgpack_pack_uint64(pk, settings->expire);
 	msgpack_pack_int32(pk, settings->priority);
 	msgpack_pack_uint32(pk, settings->replicas);
+}
+
+static void pack_numbers(msgpack_packer *pk, const uint16_t *numbers, uint8_t count)
+{
+	msgpack_pack_array(pk, count);
+	for (uint8_t i = 0; i < count; i++)
+		msgpack_pack_uint16(pk, numbers[i]);
+}
+
+/* 1 to REPLICAS_MAX different numbers below `nodes`. */
+static uint8_t read_numbers(struct cursor *c, uint32_t nodes, uint16_t numbers[REPLICAS_MAX])
+{
+	uint8_t count = (uint8_t)cursor_array(c, REPLICAS_MAX);
+
+	for (uint8_t i = 0; i < count; i++) {
+		numbers[i] = (uint16_t)cursor_uint(c, UINT16_MAX);
+		if (numbers[i] >= nodes)
+			c->failed = true;
+		for (uint8_t j = 0; j < i; j++) {
+			if (numbers[j] == numbers[i])
+				c->failed = true;
+		}
+	}
+	if (count == 0)
+		c->failed = true;
+	return count;
+}
+
+static void read_nodes(struct cursor *c, struct batch_record *r)
+{
+	r->node_count = cursor_array(c, BATCH_NODES_MAX);
+	r->nodes = calloc(r->node_count + 1, sizeof(*r->nodes));
+	if (r->nodes == NULL)
+		abort();
+	for (uint32_t i = 0; i < r->node_count; i++)
+		r->nodes[i] = cursor_id(c);
+	r->home_count = read_numbers(c, r->node_count, r->homes);
+}
+
+static void read_shards(struct cursor *c, struct batch_record *r)
+{
+	r->shard_count = cursor_array(c, BATCH_SHARDS_MAX);
+	r->shards = calloc(r->shard_count + 1, sizeof(*r->shards));
+	if (r->shards == NULL)
+		abort();
+	for (uint32_t i = 0; i < r->shard_count && !c->failed; i++) {
+		struct record_shard *shard = &r->shards[i];
+
+		cursor_array_of(c, 3);
+		shard->count = (uint32_t)cursor_uint(c, SHARD_MAILS_MAX);
+		shard->hash = cursor_id(c);
+		shard->replica_count = read_numbers(c, r->node_count, shard->replicas);
+		if (shard->count == 0)
+			c->failed = true;
+	}
+}
+
+int record_node(struct batch_record *record, const struct opt_id *node, uint16_t *ret_number)
+{
+	for (uint32_t i = 0; i < record->node_count; i++) {
+		if (id_equal(&record->nodes[i], node)) {
+			*ret_number = (uint16_t)i;
+			return 0;
+		}
+	}
+	if (record->node_count == BATCH_NODES_MAX)
+		return OPT_E_LIMIT;
+	record->nodes = reallocarray(record->nodes, record->node_count + 1, sizeof(*record->nodes));
+	if (record->nodes == NULL)
+		abort();
+	record->nodes[record->node_count] = *node;
+	*ret_number = (uint16_t)record->node_count++;
+	return 0;
 }
 
 void record_encode(const struct batch_record *record, struct buffer *out)
@@ -40,13 +113,16 @@ void record_encode(const struct batch_record *record, struct buffer *out)
 	pack_id(&pk, &record->template);
 	msgpack_pack_uint64(&pk, record->created.us);
 	msgpack_pack_uint64(&pk, record->expires.us);
-	msgpack_pack_array(&pk, 1);
-	pack_id(&pk, &record->node);
+	msgpack_pack_array(&pk, record->node_count);
+	for (uint32_t i = 0; i < record->node_count; i++)
+		pack_id(&pk, &record->nodes[i]);
+	pack_numbers(&pk, record->homes, record->home_count);
 	msgpack_pack_array(&pk, record->shard_count);
 	for (uint32_t i = 0; i < record->shard_count; i++) {
-		msgpack_pack_array(&pk, 2);
+		msgpack_pack_array(&pk, 3);
 		msgpack_pack_uint32(&pk, record->shards[i].count);
 		pack_id(&pk, &record->shards[i].hash);
+		pack_numbers(&pk, record->shards[i].replicas, record->shards[i].replica_count);
 	}
 }
 
@@ -70,23 +146,12 @@ int record_decode(const void *data, size_t len, struct batch_record *ret_record)
 	r.template = cursor_id(&c);
 	r.created.us = cursor_uint(&c, year_10000);
 	r.expires.us = cursor_uint(&c, year_10000);
-	cursor_array_of(&c, 1);
-	r.node = cursor_id(&c);
-	r.shard_count = cursor_array(&c, BATCH_SHARDS_MAX);
 	if (c.failed || !batch_name_valid(r.settings.name))
 		return OPT_E_INVALID;
-	r.shards = calloc(r.shard_count > 0 ? r.shard_count : 1, sizeof(*r.shards));
-	if (r.shards == NULL)
-		abort();
-	for (uint32_t i = 0; i < r.shard_count; i++) {
-		cursor_array_of(&c, 2);
-		r.shards[i].count = (uint32_t)cursor_uint(&c, SHARD_MAILS_MAX);
-		r.shards[i].hash = cursor_id(&c);
-		if (r.shards[i].count == 0)
-			c.failed = true;
-	}
+	read_nodes(&c, &r);
+	read_shards(&c, &r);
 	if (cursor_end(&c) != 0) {
-		free(r.shards);
+		record_done(&r);
 		return OPT_E_INVALID;
 	}
 	*ret_record = r;
@@ -96,8 +161,11 @@ int record_decode(const void *data, size_t len, struct batch_record *ret_record)
 void record_done(struct batch_record *record)
 {
 	free(record->shards);
+	free(record->nodes);
 	record->shards = NULL;
+	record->nodes = NULL;
 	record->shard_count = 0;
+	record->node_count = 0;
 }
 
 struct opt_id record_content_hash(const struct batch_settings *settings, const struct opt_id *template_hash,

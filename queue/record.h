@@ -2,10 +2,12 @@
 /*
  * The batch record: what was accepted, written once, at the batch's key.
  *
- *   [ version = 1, name, upload, content hash, sender, start (us), expires (us), created (us), priority,
- *     replicas, submitter's uid, template hash, [ node, ... ], [ [count, hash], ... ] ]
+ *   [ version = 2, name, sender, start (us), expire (us), priority, replicas, submitter's uid, upload,
+ *     content hash, template hash, created (us), expires (us), [ node, ... ], [ home, ... ],
+ *     [ [count, hash, [ replica, ... ]], ... ] ]
  *
- * The list of nodes holds the replicas of the shards; with one replica it is this node alone.
+ * Homes and replicas are numbers of the list of nodes. A shard's first replica is its first owner, in epoch 1
+ * and configuration 1; later ones are in the shard's journal.
  */
 #ifndef OPTIMUS_QUEUE_RECORD_H
 #define OPTIMUS_QUEUE_RECORD_H
@@ -18,7 +20,9 @@
 #include "queue/message/buffer.h"
 
 enum {
-	BATCH_SHARDS_MAX = 40000, /* 20 million mails */
+	BATCH_SHARDS_MAX = 24000, /* 12 million mails; the record stays below PEER_MESSAGE_MAX */
+	BATCH_NODES_MAX = 4096,
+	REPLICAS_MAX = 7,
 	BATCH_SENDER_MAX = 512,
 	PRIORITY_MIN = -100,
 	PRIORITY_MAX = 100,
@@ -38,6 +42,8 @@ struct batch_settings {
 struct record_shard {
 	uint32_t count;
 	struct opt_id hash;
+	uint16_t replicas[REPLICAS_MAX]; /* numbers of record.nodes, the first owner first */
+	uint8_t replica_count;           /* 1 or more */
 };
 
 struct batch_record {
@@ -45,7 +51,10 @@ struct batch_record {
 	struct opt_id upload;
 	struct opt_id content;  /* hash over settings, template and shards */
 	struct opt_id template; /* hash of the template */
-	struct opt_id node;     /* the one replica */
+	struct opt_id *nodes;   /* owned */
+	uint32_t node_count;
+	uint16_t homes[REPLICAS_MAX]; /* numbers of nodes */
+	uint8_t home_count;           /* 1 or more */
 	struct utc_time created;
 	struct utc_time expires;
 	uint32_t shard_count;
@@ -56,6 +65,8 @@ void record_encode(const struct batch_record *record, struct buffer *out);
 /* Any bytes may come. On success free *ret_record's insides with record_done(). */
 int record_decode(const void *data, size_t len, struct batch_record *ret_record);
 void record_done(struct batch_record *record);
+/* The number of the node in the record's list, added when it is new; OPT_E_LIMIT when there are too many. */
+int record_node(struct batch_record *record, const struct opt_id *node, uint16_t *ret_number);
 
 /* The hash by which a repeated submission is recognised. */
 struct opt_id record_content_hash(const struct batch_settings *settings, const struct opt_id *template_hash,

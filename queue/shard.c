@@ -36,6 +36,8 @@ void shard_init(struct core *core, struct shard *shard, struct batch *batch, uin
 	    .count = batch->record.shards[index].count,
 	    .epoch = 1,
 	    .phase = SHARD_CLOSED,
+	    .mine = true,
+	    .owning = true,
 	};
 	shard->states[MAIL_READY] = (uint16_t)shard->count;
 	TAILQ_INIT(&shard->facts);
@@ -101,6 +103,23 @@ struct attempt_key shard_key(const struct core *core, const struct shard *shard,
 	    .node = core->config.node,
 	    .attempt = mail == NULL ? 0 : mail->attempt,
 	};
+}
+
+struct shard_counts shard_count(const struct core *core, const struct shard *shard)
+{
+	struct shard_counts counts = {
+	    .index = shard->index,
+	    .duplicates = shard->duplicates,
+	    .in_doubt_resent = shard->in_doubt_resent,
+	    .epoch = shard->epoch,
+	    .owner = shard->owning,
+	    .finished = shard->phase == SHARD_FINISHED,
+	    .last = shard->last,
+	};
+
+	(void)core;
+	memcpy(counts.states, shard->states, sizeof(counts.states));
+	return counts;
 }
 
 static void leave_claimed(struct core *core, struct mail *mail)

@@ -51,6 +51,8 @@ bool shard_open_mails_left(const struct shard *shard);
 /* A finished shard to which a late fact came: forgets its counts, so that its journal can be read anew. */
 void shard_reset(struct core *core, struct shard *shard);
 
+/* Its counts, for the summary of its batch and for other nodes. */
+struct shard_counts shard_count(const struct core *core, const struct shard *shard);
 struct attempt_key shard_key(const struct core *core, const struct shard *shard, uint32_t index);
 
 #endif

@@ -5,6 +5,7 @@
  *   core ── batches (by key) ── shards (by index) ── mails (only while something happens to them)
  *     │         └── lanes: mails of this batch that are ready, one queue a destination domain
  *     ├── shards by id, uploads by id, domains by name
+ *     ├── peers by id, with the calls that they have not answered
  *     ├── writes: what the store has not answered yet, by token
  *     └── timers, in boot time and in UTC
  *
@@ -21,11 +22,73 @@
 #include "queue/core.h"
 #include "queue/journal.h"
 #include "queue/message/recipients.h"
+#include "queue/peer.h"
 #include "queue/timer.h"
 #include "queue/tree.h"
 
 struct batch;
 struct shard;
+struct sync;      /* queue/sync.c */
+struct takeover;  /* queue/takeover.c */
+struct stage;     /* queue/stage.c */
+struct proposal;  /* queue/home.c */
+struct registers; /* queue/home.c */
+struct query;     /* queue/gather.c */
+struct spread;    /* dht/ring.c */
+struct view;      /* dht/view.c */
+struct ring;      /* dht/ring.c */
+
+enum call_kind {
+	CALL_STAGE,         /* owner: struct upload; template, shard, drop or record on its way */
+	CALL_PREPARE,       /* struct proposal */
+	CALL_ACCEPT,        /* struct proposal */
+	CALL_DECISION,      /* struct stage */
+	CALL_APPEND,        /* struct write */
+	CALL_PROMISE,       /* struct shard */
+	CALL_JOURNAL,       /* struct shard */
+	CALL_UNION,         /* struct shard: an append of a sync */
+	CALL_CATCH_UP,      /* struct shard */
+	CALL_TAKE,          /* struct shard */
+	CALL_GIVE,          /* the core */
+	CALL_JOIN,          /* struct shard */
+	CALL_CONTROL,       /* struct batch */
+	CALL_STATUS,        /* struct query */
+	CALL_RECORD,        /* struct query */
+	CALL_FETCH,         /* struct query */
+	CALL_FETCH_JOURNAL, /* struct query */
+};
+
+/* A request that has not been answered (queue/call.c). */
+struct call {
+	RB_ENTRY(call) node; /* by token */
+	TAILQ_ENTRY(call) link;
+	uint64_t token;
+	struct peer *peer;
+	enum call_kind kind;
+	void *owner;
+	uint64_t number; /* for the owner */
+	bool bulk;
+	void *data;
+	size_t len;
+	usec wait;
+	struct timer timer; /* boot time */
+};
+RB_HEAD(call_tree, call);
+TAILQ_HEAD(call_list, call);
+
+/* A node, this one included. Never freed before the core. */
+struct peer {
+	RB_ENTRY(peer) node; /* by id */
+	struct opt_id id;
+	bool linked;
+	bool wanted; /* EFFECT_PEER_WANT was said, for `address` */
+	char address[PRESENCE_ADDRESS_MAX + 1];
+	struct peer_load load;    /* of its latest heartbeat */
+	struct boot_time load_at; /* 0: none yet */
+	struct utc_time utc;      /* its clock then */
+	struct call_list calls;
+};
+RB_HEAD(peer_tree, peer);
 
 /* A destination domain that somebody's mail waits for or is on its way to. Freed with its last reference. */
 struct domain {
@@ -120,6 +183,24 @@ struct shard {
 	struct fact_list facts; /* to be written */
 	struct fact_list early; /* to be taken in once the journal is read */
 	struct timer retry;     /* UTC: the earliest due of its mails */
+
+	/* Replication (queue/replica.h). A shard of which this node is no member has no facts here. */
+	struct peer *members[REPLICAS_MAX];
+	uint8_t member_count;
+	uint8_t behind;    /* bits of members that lack facts which others have */
+	bool mine;         /* this node is a member */
+	bool owning;       /* this node feeds it, in `epoch` */
+	bool synced;       /* since the start, or since it was cut off, a majority was compared with */
+	uint32_t config;   /* number of the configuration that `members` is */
+	uint32_t promised; /* the highest epoch that was promised or used; `epoch` is that of `owner` */
+	struct peer *promised_to;
+	struct peer *owner;         /* as far as is known; NULL: nobody */
+	uint64_t owner_incarnation; /* when it was learnt */
+	struct utc_time last;       /* of its latest fact; 0: none */
+	struct takeover *takeover;
+	struct sync *sync;
+	struct timer takeover_timer; /* boot time */
+	struct timer doubt_timer;    /* boot time */
 };
 RB_HEAD(shard_tree, shard);
 TAILQ_HEAD(shard_list, shard);
@@ -175,7 +256,13 @@ enum write_kind {
 	WRITE_COMMIT,
 	WRITE_CLAIMS,
 	WRITE_OUTCOMES,
-	WRITE_OTHER, /* nobody waits: drop, squash, finished */
+	WRITE_OTHER,       /* nobody waits: drop, squash, finished */
+	WRITE_PEER_APPEND, /* a peer's PEER_APPEND */
+	WRITE_PROMISE,     /* a promise, to a peer or to ourselves */
+	WRITE_UNION,       /* what a sync found that this node lacked */
+	WRITE_REGISTER,    /* a promise or an acceptance of a home */
+	WRITE_STAGE,       /* a staged template or shard, a record from a peer, a drop */
+	WRITE_CONTROL,     /* of a batch */
 };
 
 /* What is to happen when the store has answered. */
@@ -184,7 +271,7 @@ struct write {
 	TAILQ_ENTRY(write) again;
 	uint64_t token;
 	enum write_kind kind;
-	struct opt_id upload; /* UPLOAD, COMMIT: by id, as it may be gone by then */
+	struct opt_id upload; /* UPLOAD, COMMIT, STAGE: by id, as it may be gone by then */
 	struct shard *shard;  /* CLAIMS, OUTCOMES */
 	struct boot_time since;
 	struct claim *claims; /* CLAIMS */
@@ -195,6 +282,18 @@ struct write {
 	void *data; /* OUTCOMES, OTHER: to be written again after a failure */
 	size_t len;
 	struct opt_id id; /* the journal */
+	/* Replication: CLAIMS, OUTCOMES. */
+	uint32_t epoch;
+	uint8_t stored; /* bits of members that have it; without one, `local` */
+	bool local;     /* this node's store has it */
+	bool safe;      /* a majority has it */
+	bool refused;   /* by a member that knows a later epoch, or by a hold of the batch */
+	struct call *calls[REPLICAS_MAX]; /* by member; NULL: none, or answered */
+	/* What came from a peer. */
+	struct peer *peer; /* who waits; NULL: this node itself */
+	uint64_t peer_token;
+	enum peer_type peer_type;
+	void *owner; /* by kind */
 };
 RB_HEAD(write_tree, write);
 TAILQ_HEAD(write_list, write);
@@ -247,6 +346,23 @@ struct core {
 	uint64_t timer_told; /* the last deadline of EFFECT_TIMER; 0: none */
 	struct timer feed_hold, store_retry, spool_check;
 	struct journal_reader *reader;
+
+	/* The cluster (queue/cluster.c). */
+	struct peer_tree peers;
+	struct peer *self;
+	struct view *view;
+	struct ring *ring;       /* of the live members; NULL: to be made again */
+	struct ring *homes_ring; /* of the members that are not forgotten */
+	struct call_tree calls;
+	struct timer heartbeat;
+	uint32_t digest_cursor;
+	bool self_changed;
+	struct peer_reader *peer_reader;
+	TAILQ_HEAD(, stage) stages;
+	TAILQ_HEAD(, proposal) proposals;
+	TAILQ_HEAD(, query) queries;
+	struct registers *registers;
+	uint64_t unreplicated; /* outcomes that only this node has */
 };
 
 static inline uint32_t utc_seconds(struct utc_time t)

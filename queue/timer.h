@@ -21,6 +21,13 @@ enum timer_kind {
 	TIMER_FEED_HOLD,   /* owner: the core */
 	TIMER_STORE_RETRY, /* owner: the core */
 	TIMER_SPOOL_CHECK, /* owner: the core */
+	TIMER_HEARTBEAT,   /* owner: the core */
+	TIMER_CALL,        /* owner: struct call */
+	TIMER_TAKEOVER,    /* owner: struct shard */
+	TIMER_DOUBT,       /* owner: struct shard */
+	TIMER_HOME,        /* owner: struct proposal */
+	TIMER_STAGE,       /* owner: struct stage */
+	TIMER_QUERY,       /* owner: struct query */
 };
 
 struct timer {

@@ -133,8 +133,8 @@ void upload_shard(struct core *core, const struct event *event)
 		if (upload->shards == NULL)
 			abort();
 	}
-	upload->shards[upload->shard_count] =
-	    (struct record_shard){.count = event->upload_shard.count, .hash = event->upload_shard.hash};
+	upload->shards[upload->shard_count] = (struct record_shard){
+	    .count = event->upload_shard.count, .hash = event->upload_shard.hash, .replica_count = 1};
 	if (!upload->compares) {
 		struct effect *effect = store(core, upload, EFFECT_STORE_SHARD, WRITE_UPLOAD);
 
@@ -168,12 +168,16 @@ static void write_record(struct core *core, struct upload *upload)
 	struct batch_record *record = &upload->record;
 	struct effect *effect;
 	struct buffer bytes;
+	uint16_t self;
 
 	record->settings = upload->settings;
 	record->upload = upload->id;
 	record->content = content_of(upload);
 	record->template = upload->template_hash;
-	record->node = core->config.node;
+	if (record_node(record, &core->config.node, &self) != 0)
+		abort();
+	record->homes[0] = self;
+	record->home_count = 1;
 	record->created = core->utc;
 	record->expires.us =
 	    (record->settings.start.us > core->utc.us ? record->settings.start.us : core->utc.us) +

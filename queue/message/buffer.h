@@ -7,6 +7,12 @@
 
 #include <stddef.h>
 
+/* Somebody else's bytes. */
+struct span {
+	const void *data;
+	size_t len;
+};
+
 struct buffer {
 	char *data;
 	size_t len;

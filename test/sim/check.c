@@ -147,8 +147,10 @@ void check_finished(struct node *node, struct sim_batch *batch, const struct jou
 {
 	uint64_t sum = 0;
 
-	for (int i = MAIL_SENT; i < MAIL_STATES; i++)
-		sum += entry->states[i];
+	for (size_t shard = 0; shard < entry->count; shard++) {
+		for (int i = MAIL_SENT; i < MAIL_STATES; i++)
+			sum += entry->shards[shard].states[i];
+	}
 	if (batch->accepted == NULL || sum != batch->accepted->total)
 		world_fail(node->world, "I1: %s is called finished with %llu mails in a final state",
 		    batch->name, (unsigned long long)sum);

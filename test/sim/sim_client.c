@@ -36,7 +36,7 @@ struct client_event {
 enum { PENDING_MAX = 4 /* shards under way before the shell stops reading */ };
 
 static const char *const answer_names[] = {
-    "opened", "compares", "accepted", "same", "conflict", "busy", "failed", "gone"};
+    "opened", "compares", "accepted", "same", "conflict", "busy", "failed", "gone", "again"};
 
 static struct client_event *new_event(struct world *w, struct sim_client *client)
 {
@@ -170,6 +170,7 @@ static void take_answer(struct world *w, void *context)
 	case UPLOAD_BUSY:
 	case UPLOAD_FAILED:
 	case UPLOAD_GONE:
+	case UPLOAD_AGAIN:
 		again(w, client);
 		return;
 	}

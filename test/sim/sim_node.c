@@ -154,6 +154,8 @@ static void carry_out(struct node *node, const struct effect *effect)
 	case EFFECT_TIMER:
 		set_timer(node, effect->deadline);
 		return;
+	default: /* the cluster's */
+		return;
 	case EFFECT_BATCH_ACCEPTED:
 	case EFFECT_BATCH_DONE:
 		TRACE(w, "%s %s", T(effect->type == EFFECT_BATCH_DONE ? "notice: done" : "notice: accepted"),

@@ -106,6 +106,8 @@ static void take_effect(struct shell *shell, const struct effect *effect)
 	case EFFECT_BATCH_DONE:
 		shell->done++;
 		return;
+	default: /* the cluster's */
+		return;
 	}
 	fail_msg("an effect of unknown type %d", effect->type);
 }

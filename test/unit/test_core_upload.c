@@ -79,7 +79,8 @@ static void a_record_says_all_that_was_submitted(void **state)
 	assert_int_equal(record.settings.uid, 1000);
 	assert_int_equal(record.created.us, shell->utc.us);
 	assert_int_equal(record.expires.us, settings.start.us + settings.expire);
-	assert_memory_equal(record.node.bytes, shell->config.node.bytes, OPT_ID_SIZE);
+	assert_int_equal(record.node_count, 1);
+	assert_memory_equal(record.nodes[0].bytes, shell->config.node.bytes, OPT_ID_SIZE);
 	assert_int_equal(record.shard_count, 2);
 	assert_int_equal(record.shards[0].count, 500);
 	assert_int_equal(record.shards[1].count, 1);

@@ -15,6 +15,7 @@
 #include "queue/cursor.h"
 #include "queue/error.h"
 #include "queue/journal.h"
+#include "queue/record.h"
 
 static struct journal_reader *reader;
 static const struct opt_id shard = {{0x55, 1}};
@@ -46,6 +47,14 @@ static int tear_down(void **state)
 	return 0;
 }
 
+enum { SHARDS = 3 };
+static const struct shard_counts counts_of_shards[SHARDS] = {
+    {.index = 0, .finished = true, .states = {[MAIL_SENT] = 500}},
+    {.index = 7, .finished = true, .duplicates = 7, .in_doubt_resent = UINT32_MAX},
+    {.index = 23999, .finished = true, .states = {[MAIL_BOUNCED] = UINT16_MAX}},
+};
+static const struct opt_id members[REPLICAS_MAX] = {{{1}}, {{2}}, {{3}}, {{4}}, {{5}}, {{6}}, {{7}}};
+
 static struct journal_entry sample(enum journal_type type, size_t count)
 {
 	struct journal_entry entry = {.type = type, .at = {UINT64_C(1700000000000001)}};
@@ -63,10 +72,20 @@ static struct journal_entry sample(enum journal_type type, size_t count)
 		entry.count = count;
 		break;
 	case JOURNAL_FINISHED:
-		entry.duplicates = 7;
-		entry.in_doubt_resent = UINT64_MAX;
-		for (uint64_t i = 0; i < MAIL_STATES; i++)
-			entry.states[i] = i * 1000;
+		entry.shards = counts_of_shards;
+		entry.count = count < SHARDS ? count : SHARDS;
+		break;
+	case JOURNAL_PROMISE:
+		entry.at.us = 0;
+		entry.node = (struct opt_id){{0x4e}};
+		entry.epoch = UINT32_MAX;
+		break;
+	case JOURNAL_CONFIG:
+		entry.at.us = 0;
+		entry.config = 12;
+		entry.epoch = 3;
+		entry.members = members;
+		entry.count = count < REPLICAS_MAX ? count : REPLICAS_MAX;
 		break;
 	}
 	return entry;
@@ -106,12 +125,14 @@ static void check_round_trip(const struct journal_entry *entry)
 	assert_true(id_equal(&got.node, &entry->node));
 	assert_int_equal(got.epoch, entry->epoch);
 	assert_true(got.generation == entry->generation);
-	assert_true(got.duplicates == entry->duplicates);
-	assert_true(got.in_doubt_resent == entry->in_doubt_resent);
-	assert_memory_equal(got.states, entry->states, sizeof(got.states));
+	assert_int_equal(got.config, entry->config);
 	for (size_t i = 0; i < got.count; i++) {
 		if (entry->type == JOURNAL_CLAIMS)
 			assert_memory_equal(&got.claims[i], &entry->claims[i], sizeof(struct claim));
+		else if (entry->type == JOURNAL_FINISHED)
+			assert_memory_equal(&got.shards[i], &entry->shards[i], sizeof(struct shard_counts));
+		else if (entry->type == JOURNAL_CONFIG)
+			assert_true(id_equal(&got.members[i], &entry->members[i]));
 		else
 			check_outcome(&got.outcomes[i], &entry->outcomes[i]);
 	}
@@ -131,7 +152,11 @@ static void every_entry_comes_back_as_it_was_written(void **state)
 		check_round_trip(&entry);
 	}
 	check_round_trip(&(struct journal_entry){.type = JOURNAL_FINISHED});
-	struct journal_entry entry = sample(JOURNAL_FINISHED, 0);
+	struct journal_entry entry = sample(JOURNAL_FINISHED, SHARDS);
+	check_round_trip(&entry);
+	entry = sample(JOURNAL_PROMISE, 0);
+	check_round_trip(&entry);
+	entry = sample(JOURNAL_CONFIG, 3);
 	check_round_trip(&entry);
 }
 
@@ -220,7 +245,7 @@ static void check_valid(const struct journal_entry *entry)
 	struct buffer bytes, again;
 	struct journal_entry got;
 
-	assert_in_range(entry->type, JOURNAL_CLAIMS, JOURNAL_FINISHED);
+	assert_in_range(entry->type, JOURNAL_CLAIMS, JOURNAL_CONFIG);
 	assert_true(entry->count <= JOURNAL_ENTRIES_MAX);
 	for (size_t i = 0; entry->type == JOURNAL_OUTCOMES && i < entry->count; i++) {
 		const struct outcome *outcome = &entry->outcomes[i];
@@ -244,7 +269,9 @@ static void check_valid(const struct journal_entry *entry)
 static void every_cut_and_every_changed_byte_is_refused_or_valid(void **state)
 {
 	(void)state;
-	for (enum journal_type type = JOURNAL_CLAIMS; type <= JOURNAL_FINISHED; type++) {
+	for (enum journal_type type = JOURNAL_CLAIMS; type <= JOURNAL_CONFIG; type++) {
+		if (type == 4)
+			continue;
 		const struct journal_entry entry = sample(type, 7);
 		struct journal_entry got = {.count = 42};
 		struct buffer bytes;

@@ -16,14 +16,28 @@
 #include "queue/message/recipients.h"
 #include "queue/record.h"
 
+enum { NODES = 5 };
+
+static struct opt_id *some_nodes(void)
+{
+	struct opt_id *nodes = calloc(NODES, sizeof(*nodes));
+
+	assert_non_null(nodes);
+	for (uint8_t i = 0; i < NODES; i++)
+		nodes[i].bytes[0] = (uint8_t)(i + 1);
+	return nodes;
+}
+
 static struct record_shard *some_shards(uint32_t count)
 {
 	struct record_shard *shards = calloc(count + 1, sizeof(*shards));
 
 	assert_non_null(shards);
 	for (uint32_t i = 0; i < count; i++)
-		shards[i] = (struct record_shard){
-		    .count = 1 + i % SHARD_MAILS_MAX, .hash = {{(uint8_t)i, (uint8_t)(i >> 8)}}};
+		shards[i] = (struct record_shard){.count = 1 + i % SHARD_MAILS_MAX,
+		    .hash = {{(uint8_t)i, (uint8_t)(i >> 8)}},
+		    .replicas = {(uint16_t)(i % NODES), (uint16_t)((i + 1) % NODES)},
+		    .replica_count = (uint8_t)(1 + i % 2)};
 	return shards;
 }
 
@@ -43,7 +57,10 @@ static struct batch_record sample(uint32_t shards)
 	    .upload = {{1}},
 	    .content = {{2}},
 	    .template = {{3}},
-	    .node = {{4}},
+	    .nodes = some_nodes(),
+	    .node_count = NODES,
+	    .homes = {4, 0, 2},
+	    .home_count = 3,
 	    .created = {UINT64_C(1700000000000001)},
 	    .expires = {UINT64_C(1700432000000000)},
 	    .shard_count = shards,
@@ -63,13 +80,19 @@ static void check_same(const struct batch_record *a, const struct batch_record *
 	assert_true(id_equal(&a->upload, &b->upload));
 	assert_true(id_equal(&a->content, &b->content));
 	assert_true(id_equal(&a->template, &b->template));
-	assert_true(id_equal(&a->node, &b->node));
+	assert_int_equal(a->node_count, b->node_count);
+	assert_memory_equal(a->nodes, b->nodes, a->node_count * sizeof(*a->nodes));
+	assert_int_equal(a->home_count, b->home_count);
+	assert_memory_equal(a->homes, b->homes, a->home_count * sizeof(*a->homes));
 	assert_int_equal(a->created.us, b->created.us);
 	assert_int_equal(a->expires.us, b->expires.us);
 	assert_int_equal(a->shard_count, b->shard_count);
 	for (uint32_t i = 0; i < a->shard_count; i++) {
 		assert_int_equal(a->shards[i].count, b->shards[i].count);
 		assert_true(id_equal(&a->shards[i].hash, &b->shards[i].hash));
+		assert_int_equal(a->shards[i].replica_count, b->shards[i].replica_count);
+		assert_memory_equal(a->shards[i].replicas, b->shards[i].replicas,
+		    a->shards[i].replica_count * sizeof(a->shards[i].replicas[0]));
 	}
 }
 
@@ -123,9 +146,10 @@ static void values_beyond_their_limits_are_refused(void **state)
 	struct batch_record good = sample(2), bad;
 
 	(void)state;
-	for (int what = 0; what < 12; what++) {
+	for (int what = 0; what < 16; what++) {
 		bad = good;
 		bad.shards = some_shards(2);
+		bad.nodes = some_nodes();
 		switch (what) {
 		case 0:
 			bad.settings.priority = PRIORITY_MAX + 1;
@@ -162,6 +186,20 @@ static void values_beyond_their_limits_are_refused(void **state)
 			break;
 		case 11:
 			bad.settings.replicas = 8;
+			break;
+		case 12:
+			bad.shards[1].replicas[1] = NODES;
+			bad.shards[1].replica_count = 2;
+			break;
+		case 13:
+			bad.shards[1].replicas[1] = bad.shards[1].replicas[0];
+			bad.shards[1].replica_count = 2;
+			break;
+		case 14:
+			bad.shards[1].replica_count = 0;
+			break;
+		case 15:
+			bad.homes[0] = NODES;
 			break;
 		}
 		if (round_trip(&bad) != OPT_E_INVALID)

@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the cores of two nodes say to each other: the messages, and their bytes.
+ *
+ * A request carries a token and is repeated until it is answered (queue/call.h), so every request may arrive
+ * any number of times, late, and out of order, and does the same each time. An answer carries the token of
+ * its request and a status. Heartbeats and notices are neither.
+ *
+ * Bytes: msgpack [type, token, field, ...] for a request, [type + PEER_ANSWER, token, status, field, ...] for
+ * an answer, with the fields in the order of the table in peer.c. Links (docs/protocol.md) authenticate the
+ * sender, encrypt, and carry at most PEER_MESSAGE_MAX bytes.
+ */
+#ifndef OPTIMUS_QUEUE_PEER_H
+#define OPTIMUS_QUEUE_PEER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "dht/presence.h"
+#include "queue/clock.h"
+#include "queue/id.h"
+#include "queue/journal.h"
+#include "queue/message/buffer.h"
+#include "queue/record.h"
+
+enum {
+	PEER_MESSAGE_MAX = 1024 * 1024,
+	PEER_PART_MAX = 256 * 1024, /* entries of a journal that go into one message */
+	PEER_ENTRIES_MAX = 4096,    /* journal entries in one message */
+	PEER_DIGEST_MAX = 64,       /* members in one heartbeat */
+	PEER_ANSWER = 128,
+};
+
+enum peer_type {
+	PEER_HEARTBEAT = 1, /* load, digest; no answer */
+	/* Accepting a batch (queue/stage.h, queue/home.h). */
+	PEER_STAGE_OPEN,  /* hold this upload's template */
+	PEER_STAGE_SHARD, /* hold a shard of it */
+	PEER_STAGE_DROP,  /* its coordinator has given it up: nothing of it will be committed */
+	PEER_PREPARE,     /* the register of a batch, first phase */
+	PEER_ACCEPT,      /* and second */
+	PEER_RECORD,      /* a decided batch record: make it durable, take part */
+	PEER_DECISION,    /* what became of the upload of that batch? */
+	/* Shards (queue/replica.h, queue/takeover.h, queue/sync.h). */
+	PEER_APPEND,   /* facts for a shard's journal */
+	PEER_PROMISE,  /* for a new epoch */
+	PEER_JOURNAL,  /* read a part of your journal of the shard to me */
+	PEER_CATCH_UP, /* we may have missed facts about the shard: let us compare */
+	PEER_FETCH,    /* a shard's value, or its template */
+	PEER_TAKE,     /* take the shard over, with its owner's consent */
+	PEER_GIVE,     /* I have nothing to do: which shards may I take over? */
+	PEER_JOIN,     /* become a replica of this shard: fetch all of it */
+	/* Batches (queue/control.h, queue/gather.h). */
+	PEER_CONTROL, /* pause, resume, cancel */
+	PEER_STATUS,  /* what do you know of this batch? */
+	PEER_TYPES,
+};
+
+enum peer_status {
+	PEER_OK,
+	PEER_REFUSED, /* a later epoch, configuration, ballot or control is known: the answer's fields say it
+	               */
+	PEER_UNKNOWN, /* no such shard, upload or batch here: never a vote */
+	PEER_BUSY,    /* can't be decided now: ask again */
+	PEER_FULL,    /* no room */
+	PEER_FAILED,
+	PEER_STATUSES,
+};
+
+/* A proposal's number in the register of a batch. Round 0: none. */
+struct ballot {
+	uint64_t round;
+	struct opt_id node;
+};
+
+/* What PEER_APPEND carries, and so how far it is checked. */
+enum append_kind {
+	APPEND_CLAIMS, /* by the owner: refused when a later epoch was promised or the batch is held */
+	APPEND_FACTS,  /* outcomes: taken from anybody, in any epoch */
+	APPEND_UNION,  /* what a member lacked: taken from anybody */
+	APPEND_CONFIG, /* by the owner: the new configuration; checked as claims are */
+	APPEND_KINDS,
+};
+
+enum fetch_what { FETCH_SHARD, FETCH_TEMPLATE, FETCH_RECORD, FETCH_WHATS };
+
+/* What a node has to do and how fast it does it: PEER_HEARTBEAT. */
+struct peer_load {
+	uint64_t ready;     /* mails that it owns and could feed */
+	uint32_t owned;     /* shards not finished */
+	uint32_t replicas;  /* shards not finished */
+	uint32_t in_flight; /* mails inside its Postfix */
+	uint32_t window;
+	uint64_t sent;    /* since its start */
+	uint32_t rate;    /* mails settled in a second, in hundredths */
+	uint32_t postfix; /* 1: runs */
+};
+
+/* A member as another one sees it: PEER_HEARTBEAT. */
+struct peer_digest {
+	struct presence presence;
+	uint64_t age_ms; /* of the latest sign of life */
+	bool forgotten;
+};
+
+struct peer_message {
+	enum peer_type type;
+	bool answer;
+	uint64_t token;
+	enum peer_status status; /* of an answer */
+
+	struct opt_id batch; /* key */
+	struct opt_id upload;
+	struct opt_id shard;
+	struct opt_id node;
+	struct opt_id hash;
+	uint32_t index;
+	uint32_t epoch;
+	uint32_t config;
+	uint32_t count;
+	uint32_t what;
+	uint64_t from; /* entries of the journal to leave out */
+	uint64_t next; /* 0: that was all */
+	uint64_t version;
+	struct utc_time at;
+	struct ballot ballot;
+	struct ballot accepted;
+	struct opt_id members[REPLICAS_MAX];
+	uint32_t member_count;
+	const void *data; /* borrowed */
+	size_t len;
+	const struct span *entries; /* borrowed: journal entries, or ids of shards */
+	size_t entry_count;
+	const struct shard_counts *shards; /* borrowed */
+	size_t shard_count;
+	struct peer_load load;
+	const struct peer_digest *digest; /* borrowed */
+	size_t digest_count;
+};
+
+/* Appends the message's bytes to `out`. */
+void peer_encode(const struct peer_message *message, struct buffer *out);
+
+/*
+ * Reads a message. Any bytes may come. What *ret_message points to belongs to the reader, or lies in `data`,
+ * and is valid until the next call. OPT_E_INVALID: not a message, or one with a number out of its bounds.
+ */
+struct peer_reader;
+struct peer_reader *peer_reader_new(void);
+void peer_reader_free(struct peer_reader *reader);
+int peer_read(struct peer_reader *reader, const void *data, size_t len, struct peer_message *ret_message);
+
+const char *peer_type_name(enum peer_type type);
+
+#endif

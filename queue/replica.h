@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A shard's replicas: who they are, who owns it, and facts on a majority of them (rules 2, 3 and 6).
+ *
+ * A write to a shard's journal goes to this node's store and, as a call, to every other member. It is
+ * *durable here* when the store has it, and *safe* when a majority of the members has it. A member that does
+ * not answer is left behind once the write is safe and it is no longer alive: `shard->behind` says so, and
+ * queue/sync.h brings it up to date when it is back.
+ *
+ * Epochs: a member promises an epoch to one node and refuses claims of lower ones. An owner that is refused,
+ * or hears of a higher epoch, steps down: it takes back what was not fed and goes on as a replica.
+ */
+#ifndef OPTIMUS_QUEUE_REPLICA_H
+#define OPTIMUS_QUEUE_REPLICA_H
+
+#include "queue/call.h"
+#include "queue/state.h"
+
+/* Members and first owner from the batch's record. */
+void replica_init(struct core *core, struct shard *shard);
+int replica_number(const struct shard *shard, const struct peer *peer); /* -1: no member */
+bool replica_mine(const struct core *core, const struct shard *shard);  /* this node is a member */
+uint32_t replica_majority(const struct shard *shard);
+
+/* Sends what `write` appends to the other members: CLAIMS or FACTS by its kind. After write_append(). */
+void replica_send(struct core *core, struct write *write);
+/* The store has the write, or a member has it: 0, or a refusal. True when it has just become safe. */
+bool replica_stored(struct core *core, struct write *write);
+
+/* The owner is known to be `owner` in `epoch`: from a promise, an append, a journal. */
+void replica_learn(struct core *core, struct shard *shard, uint32_t epoch, struct peer *owner);
+void replica_learn_config(
+    struct core *core, struct shard *shard, uint32_t config, const struct opt_id *members, uint32_t count);
+/* This node owns the shard from now on, in `epoch`. */
+void replica_own(struct core *core, struct shard *shard, uint32_t epoch);
+void replica_step_down(struct core *core, struct shard *shard);
+
+/* A journal entry about promises or members was read from the store, or came in a union. */
+void replica_take_entry(struct core *core, struct shard *shard, const struct journal_entry *entry);
+
+/* Requests: PEER_APPEND. Answers to CALL_APPEND. */
+void replica_append(struct core *core, struct peer *peer, const struct peer_message *request);
+void replica_answered(struct core *core, struct call *call, const struct peer_message *answer);
+/* An append of a peer is in the store. */
+void replica_append_stored(struct core *core, struct write *write, int status);
+
+/* What the view says of a peer has changed. */
+void replica_peer_changed(struct core *core, struct peer *peer);
+
+#endif

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Comparing journals. A journal is a set of entries that only grows, so two members are brought to the same
+ * state by giving each the entries that it lacks. A sync reads its own journal and those of some members, in
+ * parts, takes in what was unknown here, appends to each member what it lacks, and ends when all of them have
+ * all.
+ *
+ * Takeover uses it for the union of a majority; an owner uses it for a member that was away; a node that
+ * comes to a shard as a new member uses it for everything that went before.
+ */
+#ifndef OPTIMUS_QUEUE_SYNC_H
+#define OPTIMUS_QUEUE_SYNC_H
+
+#include "queue/call.h"
+#include "queue/state.h"
+
+typedef void sync_done_fn(struct core *core, struct shard *shard, struct sync *sync);
+
+/* Starts with the members whose bits are set in `members` (never this node's own). One sync a shard at a
+ * time. */
+struct sync *sync_start(struct core *core, struct shard *shard, uint32_t members, sync_done_fn *done);
+/* One more member for a sync under way. */
+void sync_add(struct core *core, struct sync *sync, uint32_t member);
+/* Members that have, in the store, everything that was found; this node counts when its own part is written.
+ */
+uint32_t sync_complete(const struct sync *sync);
+void sync_end(struct core *core, struct sync *sync);
+
+void sync_peer_changed(struct core *core, struct shard *shard, struct peer *peer);
+void sync_journal_loaded(struct core *core, struct shard *shard, const struct event *event);
+void sync_answered(struct core *core, struct call *call, const struct peer_message *answer);
+void sync_stored(struct core *core, struct write *write, int status);
+
+/* Requests: PEER_JOURNAL, PEER_CATCH_UP. */
+void sync_journal(struct core *core, struct peer *peer, const struct peer_message *request);
+void sync_serve_loaded(struct core *core, uint64_t token, const struct event *event);
+void sync_catch_up(struct core *core, struct peer *peer, const struct peer_message *request);
+
+#endif
