@@ -33,6 +33,7 @@ enum effect_type {
 	/* Answers to those who wait. */
 	EFFECT_OUTCOME_ANSWER, /* the outcome is safe: Postfix may go on */
 	EFFECT_UPLOAD_ANSWER,
+	EFFECT_CONTROL_ANSWER,
 	/* Wake the core with EVENT_TICK at `deadline`; the last one counts. */
 	EFFECT_TIMER,
 	/* Notices, for the log. */
@@ -51,6 +52,14 @@ enum upload_answer {
 	UPLOAD_GONE,     /* no such upload */
 };
 
+enum control_answer {
+	CONTROL_OK,        /* durable, and so from now on */
+	CONTROL_NOT_FOUND, /* no such batch, or it was not accepted yet */
+	CONTROL_ALREADY,   /* the batch is done or cancelled: nothing can change that */
+	CONTROL_STARTING,  /* the node does not know yet what it has: try again */
+	CONTROL_FAILED,    /* the store refused: all is as it was */
+};
+
 struct effect {
 	enum effect_type type;
 	uint64_t token;
@@ -59,10 +68,11 @@ struct effect {
 	struct opt_id upload;
 	const void *data;
 	size_t len;
-	uint32_t shards;           /* STORE_DROP_UPLOAD */
-	enum upload_answer answer; /* UPLOAD_ANSWER */
-	struct boot_time deadline; /* TIMER */
-	const char *text;          /* SPOOL_REMOVE: the file; STORE_COMMIT, BATCH_*: the batch's name */
+	uint32_t shards;             /* STORE_DROP_UPLOAD */
+	enum upload_answer answer;   /* UPLOAD_ANSWER */
+	enum control_answer control; /* CONTROL_ANSWER */
+	struct boot_time deadline;   /* TIMER */
+	const char *text;            /* SPOOL_REMOVE: the file; STORE_COMMIT, BATCH_*: the batch's name */
 	/* FEED */
 	struct opt_id batch; /* LOAD_SHARD, FEED, STORE_SHARD: the batch's key */
 	const char *sender;

@@ -15,6 +15,7 @@
 #include "queue/clock.h"
 #include "queue/frames.h"
 #include "queue/id.h"
+#include "queue/journal.h"
 #include "queue/mail.h"
 #include "queue/outcome.h"
 #include "queue/record.h"
@@ -32,6 +33,9 @@ enum event_type {
 	EVENT_UPLOAD_SHARD,
 	EVENT_UPLOAD_COMMIT,
 	EVENT_UPLOAD_ABORT,
+	/* An operator's command: EFFECT_CONTROL_ANSWER. */
+	EVENT_CONTROL,
+	EVENT_DRAIN,
 	/* A store effect has ended. */
 	EVENT_STORE_DONE,
 	/* Postfix. */
@@ -108,6 +112,15 @@ struct event {
 		struct {
 			struct opt_id upload;
 		} upload_abort;
+		struct {
+			uint64_t reply;
+			const char *batch; /* its name */
+			enum control_what what;
+		} control;
+		struct {
+			uint64_t reply;
+			bool on;
+		} drain;
 		struct {
 			uint64_t token;
 			int status; /* 0, OPT_E_FULL, OPT_E_STORE: it is certain that nothing was written */

@@ -66,6 +66,15 @@ static void pack_finished(msgpack_packer *pk, const struct journal_entry *entry)
 		msgpack_pack_uint64(pk, entry->states[i]);
 }
 
+static void pack_control(msgpack_packer *pk, const struct control *control)
+{
+	msgpack_pack_array(pk, 4);
+	msgpack_pack_uint32(pk, JOURNAL_CONTROL);
+	msgpack_pack_uint64(pk, control->version);
+	msgpack_pack_uint32(pk, control->what);
+	msgpack_pack_uint64(pk, control->at.us);
+}
+
 void journal_encode(const struct journal_entry *entry, struct buffer *out)
 {
 	msgpack_packer pk;
@@ -80,6 +89,9 @@ void journal_encode(const struct journal_entry *entry, struct buffer *out)
 		return;
 	case JOURNAL_FINISHED:
 		pack_finished(&pk, entry);
+		return;
+	case JOURNAL_CONTROL:
+		pack_control(&pk, &entry->control);
 		return;
 	}
 	abort();
@@ -176,6 +188,13 @@ static void read_finished(struct cursor *c, struct journal_entry *entry)
 		entry->states[i] = cursor_uint(c, UINT64_MAX);
 }
 
+static void read_control(struct cursor *c, struct control *control)
+{
+	control->version = cursor_uint(c, UINT64_MAX);
+	control->what = (enum control_what)cursor_uint(c, CONTROL_CANCELLED);
+	control->at.us = cursor_uint(c, UINT64_MAX);
+}
+
 int journal_read(struct journal_reader *reader, const struct opt_id *shard, const void *data, size_t len,
     struct journal_entry *ret_entry)
 {
@@ -190,6 +209,8 @@ int journal_read(struct journal_reader *reader, const struct opt_id *shard, cons
 		read_outcomes(reader, shard, &c, &entry);
 	else if (entry.type == JOURNAL_FINISHED && items == 5)
 		read_finished(&c, &entry);
+	else if (entry.type == JOURNAL_CONTROL && items == 4)
+		read_control(&c, &entry.control);
 	else
 		return OPT_E_INVALID;
 	if (cursor_end(&c) != 0)

@@ -5,6 +5,7 @@
  *   [1 CLAIMS,   epoch, node, generation, at, [ index, attempt, flags, ... ] ]
  *   [2 OUTCOMES, [ [index, epoch, node, attempt, kind, at, dsn, relay, reason], ... ] ]
  *   [3 FINISHED, at, duplicates, in doubt resent, [ count of each mail state ] ]        of a batch
+ *   [4 CONTROL,  version, what, at ]                                         of a batch, or of a node
  *
  * Reading the entries of a journal in any order, and any of them repeatedly, gives the same state.
  */
@@ -23,6 +24,7 @@ enum journal_type {
 	JOURNAL_CLAIMS = 1,
 	JOURNAL_OUTCOMES = 2,
 	JOURNAL_FINISHED = 3,
+	JOURNAL_CONTROL = 4,
 };
 
 enum { JOURNAL_ENTRIES_MAX = 1000 /* claims or outcomes in one entry */ };
@@ -37,6 +39,20 @@ struct claim {
 	uint32_t flags;
 };
 
+/* What the operator wants of a batch. In the journal of a node, PAUSED means that it drains. */
+enum control_what {
+	CONTROL_RUNNING,
+	CONTROL_PAUSED,
+	CONTROL_CANCELLED, /* final */
+};
+
+/* A command, and where it stands among the others about the same thing: queue/control.c merges them. */
+struct control {
+	uint64_t version; /* 0: none was ever given */
+	enum control_what what;
+	struct utc_time at;
+};
+
 struct journal_entry {
 	enum journal_type type;
 	struct opt_id node;  /* CLAIMS: the owner */
@@ -49,6 +65,7 @@ struct journal_entry {
 	uint64_t duplicates;      /* FINISHED */
 	uint64_t in_doubt_resent; /* FINISHED */
 	uint64_t states[MAIL_STATES];
+	struct control control; /* CONTROL */
 };
 
 void journal_encode(const struct journal_entry *entry, struct buffer *out);

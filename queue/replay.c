@@ -268,6 +268,7 @@ void replay_entry(struct replay *replay, const struct journal_entry *entry)
 			replay_outcome(replay, &entry->outcomes[i]);
 		break;
 	case JOURNAL_FINISHED:
+	case JOURNAL_CONTROL:
 		break;
 	}
 }
