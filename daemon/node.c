@@ -161,6 +161,7 @@ static void carry_out(struct node *node, const struct effect *effect)
 		return;
 	case EFFECT_OUTCOME_ANSWER:
 	case EFFECT_UPLOAD_ANSWER:
+	case EFFECT_CONTROL_ANSWER:
 		answer(node, effect);
 		return;
 	case EFFECT_TIMER:

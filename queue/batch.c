@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "queue/control.h"
 #include "queue/lane.h"
 #include "queue/shard.h"
 #include "queue/write.h"
@@ -81,6 +82,7 @@ static void leave_order(struct core *core, struct batch *batch)
 void batch_free(struct core *core, struct batch *batch)
 {
 	leave_order(core, batch);
+	control_forget(core, batch);
 	timer_disarm(&core->utc_timers, &batch->timer);
 	lanes_free(core, batch);
 	for (uint32_t i = 0; i < batch->record.shard_count; i++)
@@ -134,13 +136,14 @@ static void start(struct core *core, struct batch *batch)
 	timer_arm(&core->utc_timers, &batch->timer, batch->record.expires.us);
 	for (uint32_t i = 0; i < batch->record.shard_count; i++)
 		shard_settle(core, &batch->shards[i]);
+	control_started(core, batch);
 }
 
 void batch_begin(struct core *core, struct batch *batch)
 {
 	if (batch->done || batch->summary || batch->started)
 		return;
-	if (batch->record.settings.start.us > core->utc.us)
+	if (batch->record.settings.start.us > core->utc.us && !control_cancelled(batch))
 		timer_arm(&core->utc_timers, &batch->timer, batch->record.settings.start.us);
 	else if (batch->record.shard_count == 0)
 		finish(core, batch);
@@ -292,9 +295,7 @@ void batch_look(const struct core *core, const struct batch *batch, struct batch
 	    .name = batch->record.settings.name,
 	    .key = batch->key,
 	    .upload = batch->record.upload,
-	    .state = batch->done      ? BATCH_DONE
-	             : batch->started ? BATCH_SENDING
-	                              : BATCH_SCHEDULED,
+	    .state = control_state(batch),
 	    .uid = batch->record.settings.uid,
 	    .replicas = 1,
 	    .shards = batch->record.shard_count,

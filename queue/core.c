@@ -10,6 +10,7 @@
  *   shard.c    mails and the facts that move them
  *   facts.c    outcomes into the journal, answers to Postfix
  *   lane.c     whose mail is next
+ *   control.c  pause, resume, cancel, drain
  *   feed.c     claims, and mails into Postfix
  *   settle.c   what became of claimed mails when something died
  *   recover.c  the start
@@ -20,6 +21,7 @@
 #include <string.h>
 
 #include "queue/batch.h"
+#include "queue/control.h"
 #include "queue/error.h"
 #include "queue/facts.h"
 #include "queue/feed.h"
@@ -55,6 +57,7 @@ struct core *core_new(const struct core_config *config)
 	core->next_token = 1;
 	TAILQ_INIT(&core->again);
 	TAILQ_INIT(&core->dirty);
+	TAILQ_INIT(&core->cancelling);
 	timers_init(&core->boot_timers);
 	timers_init(&core->utc_timers);
 	timer_init(&core->feed_hold, TIMER_FEED_HOLD, core);
@@ -99,6 +102,9 @@ static void store_done(struct core *core, uint64_t token, int status)
 	case WRITE_OUTCOMES:
 		facts_written(core, write, status);
 		return;
+	case WRITE_CONTROL:
+		control_written(core, write, status);
+		return;
 	case WRITE_OTHER:
 		if (status == 0)
 			write_free(core, write);
@@ -139,6 +145,12 @@ static void dispatch(struct core *core, const struct event *event)
 		return;
 	case EVENT_UPLOAD_ABORT:
 		upload_abort(core, &event->upload_abort.upload);
+		return;
+	case EVENT_CONTROL:
+		control_command(core, event);
+		return;
+	case EVENT_DRAIN:
+		control_drain(core, event);
 		return;
 	case EVENT_STORE_DONE:
 		store_done(core, event->store_done.token, event->store_done.status);
@@ -242,6 +254,7 @@ void core_step(struct core *core, const struct event *event, struct effects *eff
 		fire(core, &core->boot_timers, core->now.us);
 		fire(core, &core->utc_timers, core->utc.us);
 	}
+	control_run(core);
 	facts_flush(core);
 	settle_run(core);
 	if (core->recovered)
@@ -311,5 +324,6 @@ struct core_numbers core_numbers(const struct core *core)
 	    .sent = core->sent,
 	    .recovered = core->recovered,
 	    .engine_up = core->engine == ENGINE_UP,
+	    .draining = control_draining(core),
 	};
 }

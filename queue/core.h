@@ -53,6 +53,9 @@ enum core_bug {
 	CORE_BUG_RETRY_FORGOTTEN,      /* never wakes a deferred mail again */
 	CORE_BUG_DOUBT_AS_SENT,        /* takes a mail that left the spool without a word for sent */
 	CORE_BUG_LATE_OUTCOME_IGNORED, /* drops an outcome of an older attempt */
+	CORE_BUG_CANCEL_FORGOTTEN,     /* a cancel does not survive a restart */
+	CORE_BUG_PAUSE_IGNORED,        /* feeds a paused batch once one of its mails was deferred */
+	CORE_BUG_CONTROL_EARLY,        /* says OK to a command before it is durable */
 	CORE_BUGS,
 };
 
@@ -116,6 +119,7 @@ struct core_numbers {
 	uint64_t sent;      /* since the start */
 	bool recovered;     /* the start is over */
 	bool engine_up;
+	bool draining; /* claims nothing new */
 };
 
 struct core_numbers core_numbers(const struct core *core);

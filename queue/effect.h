@@ -47,6 +47,7 @@ enum effect_type {
 	EFFECT_QUERY_ANSWER,   /* `status`, `view` */
 	EFFECT_FETCH_ANSWER,   /* `status`, data: the shard's value; `entries`: its journal */
 	EFFECT_COMMAND_ANSWER, /* `status` */
+	EFFECT_CONTROL_ANSWER,
 	/* Wake the core with EVENT_TICK at `deadline`; the last one counts. */
 	EFFECT_TIMER,
 	/* Notices, for the log. */
@@ -69,6 +70,14 @@ enum upload_answer {
 	UPLOAD_AGAIN,    /* too few nodes can be asked now: try again */
 };
 
+enum control_answer {
+	CONTROL_OK,        /* durable, and so from now on */
+	CONTROL_NOT_FOUND, /* no such batch, or it was not accepted yet */
+	CONTROL_ALREADY,   /* the batch is done or cancelled: nothing can change that */
+	CONTROL_STARTING,  /* the node does not know yet what it has: try again */
+	CONTROL_FAILED,    /* the store refused: all is as it was */
+};
+
 struct effect {
 	enum effect_type type;
 	uint64_t token;
@@ -78,10 +87,11 @@ struct effect {
 	struct opt_id node; /* STORE_UPLOAD: the upload's coordinator */
 	const void *data;
 	size_t len;
-	uint32_t shards;           /* STORE_DROP_UPLOAD */
-	enum upload_answer answer; /* UPLOAD_ANSWER */
-	struct boot_time deadline; /* TIMER */
-	const char *text;          /* SPOOL_REMOVE: the file; STORE_COMMIT, BATCH_*: the batch's name */
+	uint32_t shards;             /* STORE_DROP_UPLOAD */
+	enum upload_answer answer;   /* UPLOAD_ANSWER */
+	enum control_answer control; /* CONTROL_ANSWER */
+	struct boot_time deadline;   /* TIMER */
+	const char *text;            /* SPOOL_REMOVE: the file; STORE_COMMIT, BATCH_*: the batch's name */
 	/* FEED */
 	struct opt_id batch; /* LOAD_SHARD, FEED, STORE_SHARD: the batch's key */
 	const char *sender;

@@ -16,6 +16,7 @@
 #include "queue/clock.h"
 #include "queue/frames.h"
 #include "queue/id.h"
+#include "queue/journal.h"
 #include "queue/mail.h"
 #include "queue/message/buffer.h"
 #include "queue/outcome.h"
@@ -35,6 +36,9 @@ enum event_type {
 	EVENT_UPLOAD_SHARD,
 	EVENT_UPLOAD_COMMIT,
 	EVENT_UPLOAD_ABORT,
+	/* An operator's command: EFFECT_CONTROL_ANSWER. */
+	EVENT_CONTROL,
+	EVENT_DRAIN,
 	/* A store effect has ended. */
 	EVENT_STORE_DONE,
 	EVENT_VALUE_LOADED, /* answer to EFFECT_LOAD_VALUE */
@@ -128,6 +132,15 @@ struct event {
 		struct {
 			struct opt_id upload;
 		} upload_abort;
+		struct {
+			uint64_t reply;
+			const char *batch; /* its name */
+			enum control_what what;
+		} control;
+		struct {
+			uint64_t reply;
+			bool on;
+		} drain;
 		struct {
 			uint64_t token;
 			int status; /* 0, OPT_E_FULL, OPT_E_STORE: it is certain that nothing was written */

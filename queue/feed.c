@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "queue/batch.h"
+#include "queue/control.h"
 #include "queue/error.h"
 #include "queue/facts.h"
 #include "queue/lane.h"
@@ -172,6 +173,8 @@ void feed_run(struct core *core)
 		struct shard *shard;
 		uint32_t index;
 
+		if (!control_may_feed(core, batch))
+			continue;
 		while (room > 0 && lane_pop(core, batch, &shard, &index)) {
 			claim(core, claim_write(core, round, &writes, shard), index);
 			room--;
@@ -218,7 +221,7 @@ void feed_claimed(struct core *core, struct write *write, int status)
 		take_back(core, write, false);
 		feed_rest(core);
 	} else if (core->engine != ENGINE_UP || core->generation != write->generation ||
-	           core->now.us - write->since.us > CLAIM_MAX_AGE) {
+	           core->now.us - write->since.us > CLAIM_MAX_AGE || !control_may_feed(core, shard->batch)) {
 		take_back(core, write, true);
 	} else {
 		send_feed(core, write);

@@ -95,6 +95,15 @@ static void pack_config(msgpack_packer *pk, const struct journal_entry *entry)
 		pack_id(pk, &entry->members[i]);
 }
 
+static void pack_control(msgpack_packer *pk, const struct control *control)
+{
+	msgpack_pack_array(pk, 4);
+	msgpack_pack_uint32(pk, JOURNAL_CONTROL);
+	msgpack_pack_uint64(pk, control->version);
+	msgpack_pack_uint32(pk, control->what);
+	msgpack_pack_uint64(pk, control->at.us);
+}
+
 void journal_encode(const struct journal_entry *entry, struct buffer *out)
 {
 	msgpack_packer pk;
@@ -115,6 +124,9 @@ void journal_encode(const struct journal_entry *entry, struct buffer *out)
 		return;
 	case JOURNAL_CONFIG:
 		pack_config(&pk, entry);
+		return;
+	case JOURNAL_CONTROL:
+		pack_control(&pk, &entry->control);
 		return;
 	}
 	abort();
@@ -224,6 +236,12 @@ static void read_finished(struct journal_reader *reader, struct cursor *c, struc
 	entry->shards = reader->shards;
 }
 
+static void read_promise(struct cursor *c, struct journal_entry *entry)
+{
+	entry->epoch = (uint32_t)cursor_uint(c, UINT32_MAX);
+	entry->node = cursor_id(c);
+}
+
 static void read_config(struct journal_reader *reader, struct cursor *c, struct journal_entry *entry)
 {
 	entry->config = (uint32_t)cursor_uint(c, UINT32_MAX);
@@ -234,6 +252,13 @@ static void read_config(struct journal_reader *reader, struct cursor *c, struct 
 	if (entry->count == 0)
 		c->failed = true;
 	entry->members = reader->members;
+}
+
+static void read_control(struct cursor *c, struct control *control)
+{
+	control->version = cursor_uint(c, UINT64_MAX);
+	control->what = (enum control_what)cursor_uint(c, CONTROL_CANCELLED);
+	control->at.us = cursor_uint(c, UINT64_MAX);
 }
 
 int journal_read(struct journal_reader *reader, const struct opt_id *shard, const void *data, size_t len,
@@ -250,10 +275,11 @@ int journal_read(struct journal_reader *reader, const struct opt_id *shard, cons
 		read_outcomes(reader, shard, &c, &entry);
 	else if (entry.type == JOURNAL_FINISHED && items == 3)
 		read_finished(reader, &c, &entry);
-	else if (entry.type == JOURNAL_PROMISE && items == 3) {
-		entry.epoch = (uint32_t)cursor_uint(&c, UINT32_MAX);
-		entry.node = cursor_id(&c);
-	} else if (entry.type == JOURNAL_CONFIG && items == 4)
+	else if (entry.type == JOURNAL_CONTROL && items == 4)
+		read_control(&c, &entry.control);
+	else if (entry.type == JOURNAL_PROMISE && items == 3)
+		read_promise(&c, &entry);
+	else if (entry.type == JOURNAL_CONFIG && items == 4)
 		read_config(reader, &c, &entry);
 	else
 		return OPT_E_INVALID;

@@ -4,9 +4,11 @@
  *
  *   [1 CLAIMS,   epoch, node, generation, at, [ index, attempt, flags, ... ] ]
  *   [2 OUTCOMES, [ [index, epoch, node, attempt, kind, at, dsn, relay, reason], ... ] ]
- *   [3 FINISHED, at, [ [ index, duplicates, in doubt resent, [ count of each mail state ] ], ... ] ]   of a
- * batch [5 PROMISE,  epoch, node]                 this node has promised the epoch to the node [6 CONFIG,
- * number, epoch, [ member, ... ] ]
+ *   [3 FINISHED, at, [ [index, duplicates, in doubt resent, [ count of each mail state ]], ... ] ]
+ *                                                                                of a batch: what this node
+ * has [4 CONTROL,  version, what, at ]                                         of a batch, or of a node [5
+ * PROMISE,  epoch, node ]                this node has promised the epoch to the node [6 CONFIG,   number,
+ * epoch, [ member, ... ] ]
  *
  * Reading the entries of a journal in any order, and any of them repeatedly, gives the same state.
  */
@@ -26,6 +28,7 @@ enum journal_type {
 	JOURNAL_CLAIMS = 1,
 	JOURNAL_OUTCOMES = 2,
 	JOURNAL_FINISHED = 3,
+	JOURNAL_CONTROL = 4,
 	JOURNAL_PROMISE = 5,
 	JOURNAL_CONFIG = 6,
 };
@@ -56,6 +59,20 @@ struct shard_counts {
 	struct utc_time last; /* of its latest fact; 0: none */
 };
 
+/* What the operator wants of a batch. In the journal of a node, PAUSED means that it drains. */
+enum control_what {
+	CONTROL_RUNNING,
+	CONTROL_PAUSED,
+	CONTROL_CANCELLED, /* final */
+};
+
+/* A command, and where it stands among the others about the same thing: queue/control.c merges them. */
+struct control {
+	uint64_t version; /* 0: none was ever given */
+	enum control_what what;
+	struct utc_time at;
+};
+
 struct journal_entry {
 	enum journal_type type;
 	struct opt_id node;  /* CLAIMS: the owner; PROMISE */
@@ -68,6 +85,7 @@ struct journal_entry {
 	const struct opt_id *members;      /* CONFIG */
 	const struct shard_counts *shards; /* FINISHED: those that this node has */
 	size_t count;
+	struct control control; /* CONTROL */
 };
 
 void journal_encode(const struct journal_entry *entry, struct buffer *out);

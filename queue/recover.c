@@ -2,9 +2,10 @@
 /*
  * Recovery.
  *
- * The shell reads every batch record; then the core asks for each batch's own journal, and, where that has no
- * FINISHED entry, for the journals of its shards. When the last one has been read the node knows every claim
- * and every outcome that was durable, and only then looks into Postfix's spool. Until then nothing is fed.
+ * The shell reads every batch record; then the core asks for the node's and each batch's own journal, and,
+ * where that has no FINISHED entry, for the journals of its shards. When the last one has been read the node
+ * knows every claim and every outcome that was durable, and only then looks into Postfix's spool. Until then
+ * nothing is fed.
  *
  * The journal of a finished shard is read the same way when a late fact arrives for it.
  */
@@ -14,6 +15,7 @@
 #include <stdlib.h>
 
 #include "queue/batch.h"
+#include "queue/control.h"
 #include "queue/facts.h"
 #include "queue/settle.h"
 #include "queue/shard.h"
@@ -74,6 +76,7 @@ static void check_all_read(struct core *core)
 void recover_records_done(struct core *core)
 {
 	core->recover_done = true;
+	batch_load_journal(core, &core->config.node);
 	check_all_read(core);
 }
 
@@ -98,9 +101,12 @@ static void batch_journal(struct core *core, struct batch *batch, const struct e
 	for (size_t i = 0; i < event->journal_loaded.count; i++) {
 		const struct span *bytes = &event->journal_loaded.entries[i];
 
-		if (journal_read(core->reader, &batch->key, bytes->data, bytes->len, &entry) == 0 &&
-		    entry.type == JOURNAL_FINISHED)
+		if (journal_read(core->reader, &batch->key, bytes->data, bytes->len, &entry) != 0)
+			continue;
+		if (entry.type == JOURNAL_FINISHED)
 			batch_take_finished(core, batch, &entry);
+		else if (entry.type == JOURNAL_CONTROL)
+			control_take(core, &batch->control, &entry.control);
 	}
 	if (batch->summary) {
 		take_summary(core, batch);
@@ -108,6 +114,20 @@ static void batch_journal(struct core *core, struct batch *batch, const struct e
 	}
 	for (uint32_t i = 0; i < batch->record.shard_count; i++)
 		batch_load_journal(core, &batch->shards[i].id);
+}
+
+/* The node's own journal: whether it drains. */
+static void node_journal(struct core *core, const struct event *event)
+{
+	struct journal_entry entry;
+
+	for (size_t i = 0; i < event->journal_loaded.count; i++) {
+		const struct span *bytes = &event->journal_loaded.entries[i];
+
+		if (journal_read(core->reader, &core->config.node, bytes->data, bytes->len, &entry) == 0 &&
+		    entry.type == JOURNAL_CONTROL)
+			control_take(core, &core->drain, &entry.control);
+	}
 }
 
 static void shard_journal(struct core *core, struct shard *shard, const struct event *event)
@@ -142,5 +162,7 @@ void recover_journal(struct core *core, const struct event *event)
 		shard_journal(core, shard, event);
 	else if (batch != NULL)
 		batch_journal(core, batch, event);
+	else if (id_equal(id, &core->config.node))
+		node_journal(core, event);
 	check_all_read(core);
 }

@@ -270,6 +270,7 @@ void replay_entry(struct replay *replay, const struct journal_entry *entry)
 	case JOURNAL_FINISHED:
 	case JOURNAL_PROMISE:
 	case JOURNAL_CONFIG:
+	case JOURNAL_CONTROL:
 		break;
 	}
 }

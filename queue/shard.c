@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "queue/batch.h"
+#include "queue/control.h"
 #include "queue/error.h"
 #include "queue/facts.h"
 #include "queue/lane.h"
@@ -286,13 +287,17 @@ static void settle_mail(struct core *core, struct shard *shard, uint32_t index)
 	struct mail *mail = &shard->mails[index];
 
 	if (mail->state == MAIL_IN_DOUBT) {
-		if (!core->config.resend_in_doubt) {
+		if (!core->config.resend_in_doubt || control_cancelled(shard->batch)) {
 			fact_add_own(core, shard, index, OUTCOME_UNKNOWN, "4.0.0",
 			    "delivery was interrupted; it is not known whether the mail was sent");
 			return;
 		}
 		mail->flags |= MAIL_AFTER_DOUBT;
 		shard_move(core, shard, index, MAIL_READY);
+	}
+	if (control_cancelled(shard->batch) && (mail->state == MAIL_READY || mail->state == MAIL_RETRY)) {
+		control_end_mail(core, shard, index);
+		return;
 	}
 	if (mail->state == MAIL_READY && batch_over(core, shard->batch)) {
 		fact_add_own(core, shard, index, OUTCOME_EXPIRED, "4.4.7", "the mail's time was over");
@@ -405,6 +410,12 @@ void shard_expire(struct core *core, struct shard *shard)
 		if (shard->mails[i].state == MAIL_READY || shard->mails[i].state == MAIL_RETRY)
 			fact_add_own(core, shard, i, OUTCOME_EXPIRED, "4.4.7", "the mail's time was over");
 	}
+	shard_settle(core, shard);
+}
+
+void shard_cancel(struct core *core, struct shard *shard)
+{
+	shard_need_mails(core, shard);
 	shard_settle(core, shard);
 }
 

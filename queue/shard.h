@@ -46,6 +46,8 @@ void shard_try_finish(struct core *core, struct shard *shard);
 void shard_retry_due(struct core *core, struct shard *shard);
 /* Ends all its ready and waiting mails as expired. */
 void shard_expire(struct core *core, struct shard *shard);
+/* The batch was cancelled: ends all its ready and waiting mails. */
+void shard_cancel(struct core *core, struct shard *shard);
 bool shard_open_mails_left(const struct shard *shard);
 
 /* A finished shard to which a late fact came: forgets its counts, so that its journal can be read anew. */

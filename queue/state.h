@@ -205,6 +205,12 @@ struct shard {
 RB_HEAD(shard_tree, shard);
 TAILQ_HEAD(shard_list, shard);
 
+/* Where a batch or the node stands by the operator's commands; queue/control.c keeps it. */
+struct control_register {
+	struct control now; /* durable */
+	uint64_t given;     /* the highest version that a command of ours was given, durable or not */
+};
+
 struct batch {
 	RB_ENTRY(batch) node;  /* by key */
 	RB_ENTRY(batch) order; /* by priority, age, key: who is fed first */
@@ -229,6 +235,10 @@ struct batch {
 	struct lane_list ready; /* lanes that may be fed */
 	uint32_t expire_next;   /* the next shard to expire, once the time has come */
 	struct timer timer;     /* UTC: start or expiry */
+	struct control_register control;
+	TAILQ_ENTRY(batch) cancelling;
+	bool in_cancelling;   /* some of its shards may have mails to cancel */
+	uint32_t cancel_next; /* the next of them */
 };
 RB_HEAD(batch_tree, batch);
 RB_HEAD(batch_order, batch);
@@ -276,10 +286,11 @@ struct write {
 	struct boot_time since;
 	struct claim *claims; /* CLAIMS */
 	uint64_t generation;  /* CLAIMS: of the spool that they name */
-	uint64_t *replies;    /* OUTCOMES */
+	uint64_t *replies;    /* OUTCOMES, CONTROL */
 	char **files;         /* OUTCOMES: NULL where there is none */
 	size_t count;
-	void *data; /* OUTCOMES, OTHER: to be written again after a failure */
+	struct control control; /* CONTROL, with one reply */
+	void *data;             /* OUTCOMES, OTHER: to be written again after a failure */
 	size_t len;
 	struct opt_id id; /* the journal */
 	/* Replication: CLAIMS, OUTCOMES. */
@@ -324,6 +335,9 @@ struct core {
 	uint32_t claim_writes;
 	uint32_t outcome_writes;
 	struct shard_list dirty;
+
+	struct control_register drain;
+	TAILQ_HEAD(, batch) cancelling;
 
 	bool recover_done; /* all batch records are known */
 	uint32_t journals; /* being read */

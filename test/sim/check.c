@@ -25,6 +25,22 @@ static void check_counts(struct world *w, const struct batch_view *view)
 		    (unsigned long long)sum, (unsigned long long)view->total);
 }
 
+/* A command whose answer was OK stands, whatever died since. */
+static void check_stands(struct node *node, const struct sim_batch *batch, const struct batch_view *view)
+{
+	const struct commanded *control = &batch->control;
+
+	if (control->stands == CONTROL_CANCELLED && view->state != BATCH_CANCELLED)
+		world_fail(node->world, "I6: %s was cancelled and is called %s", batch->name,
+		    batch_state_name(view->state));
+	if (!control->cancel_asked && view->state == BATCH_CANCELLED)
+		world_fail(node->world, "I6: %s is called cancelled, and nobody did", batch->name);
+	if (control->stands == CONTROL_PAUSED && !control->waiting && !control->unknown &&
+	    view->state != BATCH_PAUSED && view->state != BATCH_DONE)
+		world_fail(node->world, "I6: %s was paused and is called %s", batch->name,
+		    batch_state_name(view->state));
+}
+
 /* Once the start is over every accepted batch is shown. */
 static void check_shown(struct node *node)
 {
@@ -40,6 +56,7 @@ static void check_shown(struct node *node)
 			world_fail(w, "I1: the accepted batch %s vanished", batch->name);
 		else if (view.total != batch->accepted->total)
 			world_fail(w, "I1: %s has another number of mails than was accepted", batch->name);
+		check_stands(node, batch, &view);
 	}
 }
 
@@ -118,7 +135,7 @@ static const char *untrue(const struct node *node, const struct attempt *attempt
 		           ? NULL
 		           : "I3: a mail is called in doubt for no reason";
 	case OUTCOME_UNKNOWN:
-		return node->world->plan.config.resend_in_doubt
+		return node->world->plan.config.resend_in_doubt && !batch->control.cancel_asked
 		           ? "I1: a mail ends unknown although it may be resent"
 		           : NULL;
 	case OUTCOME_EXPIRED:
@@ -126,6 +143,7 @@ static const char *untrue(const struct node *node, const struct attempt *attempt
 		           ? NULL
 		           : "I1: a mail is called expired before its time";
 	case OUTCOME_CANCELLED:
+		return batch->control.cancel_asked ? NULL : "I6: a mail is called cancelled that nobody did";
 	case OUTCOME_SUPPRESSED:
 	case OUTCOME_KINDS:
 		break;

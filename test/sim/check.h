@@ -20,6 +20,8 @@ struct content;
 void check_step(struct node *node);
 /* Before a feed is carried out. */
 void check_feed(struct node *node, const struct effect *effect);
+/* The same for what the operator said; `batch` is the one that is fed. */
+void check_commanded(struct node *node, const struct sim_batch *batch);
 /* A remote server took a mail. */
 void check_delivery(struct world *w, const struct attempt *attempt);
 /* A fact became durable. */

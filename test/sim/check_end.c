@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "test/sim/sim_client.h"
+#include "test/sim/sim_control.h"
 #include "test/sim/world.h"
 
 static const usec DAY = 24 * 3600 * USEC_PER_SEC;
@@ -53,7 +54,7 @@ static const char *not_over(struct world *w, const struct node *node)
 			continue;
 		if (core_batch(node->core, batch->name, &view) != 0)
 			return "an accepted batch is not shown";
-		if (view.state != BATCH_DONE)
+		if (view.finished.us == 0)
 			return "a batch is not done";
 		if (!batch->finished)
 			return "the end of a batch is not durable";
@@ -64,6 +65,8 @@ static const char *not_over(struct world *w, const struct node *node)
 		return "the store is at work";
 	if (w->pending > 0)
 		return "a late report is under way";
+	if (sim_control_waiting(w))
+		return "the operator waits for an answer";
 	return core_numbers(node->core).in_flight > 0 ? "the core thinks that mails are in flight" : NULL;
 }
 
@@ -86,7 +89,7 @@ void check_stuck(struct world *w)
 		for (size_t i = 0; w->nodes[n].core != NULL && i < w->truth.batches.count; i++) {
 			const struct sim_batch *batch = w->truth.batches.items[i].value;
 
-			if (core_batch(w->nodes[n].core, batch->name, &view) == 0 && view.state != BATCH_DONE)
+			if (core_batch(w->nodes[n].core, batch->name, &view) == 0 && view.finished.us == 0)
 				TRACE(w, "%s: ready %u, claimed %u, retry %u, in doubt %u, total %u",
 				    T(batch->name), N(view.states[MAIL_READY]), N(view.states[MAIL_CLAIMED]),
 				    N(view.states[MAIL_RETRY]), N(view.states[MAIL_IN_DOUBT]), N(view.total));
@@ -179,7 +182,7 @@ static void check_batch(struct node *node, const struct sim_batch *batch)
 		world_fail(w, "I3: %s shows %llu resent in doubt, the ledger says %llu to %llu", batch->name,
 		    (unsigned long long)view.in_doubt_resent, (unsigned long long)tally.least_resent,
 		    (unsigned long long)tally.most_resent);
-	if (view.state == BATCH_DONE && !batch->finished)
+	if (view.finished.us != 0 && !batch->finished)
 		world_fail(w, "I1: %s is called done, but the store does not know", batch->name);
 }
 

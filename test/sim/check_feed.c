@@ -101,6 +101,7 @@ static void check_batch(struct node *node, const struct effect *effect, const st
 	if (!id_equal(&shard->batch->key, &effect->batch) ||
 	    !id_equal(&shard->batch->upload, &effect->upload))
 		world_fail(w, "I4: mails of %s are fed from another upload", shard->batch->name);
+	check_commanded(node, shard->batch);
 	if (idmap_get(&node->store.shards, &effect->id, &effect->upload) == NULL)
 		world_fail(
 		    w, "I4: mails of %s are fed, but the shard is not in the store", shard->batch->name);

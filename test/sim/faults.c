@@ -5,6 +5,7 @@
 #include "test/sim/faults.h"
 
 #include "test/sim/pickup.h"
+#include "test/sim/sim_control.h"
 #include "test/sim/world.h"
 
 struct walker {
@@ -50,6 +51,9 @@ static void strike(struct world *w, struct node *node, enum fault fault, struct 
 	case FAULT_STRANGE:
 		engine_strange_report(&node->engine);
 		return;
+	case FAULT_COMMAND:
+		sim_control_strike(node, rng);
+		return;
 	default:
 		return;
 	}
@@ -84,4 +88,5 @@ void faults_heal(struct world *w)
 		w->nodes[i].jumped = 0;
 		w->nodes[i].store.slow_until = 0;
 	}
+	sim_control_heal(w);
 }

@@ -20,6 +20,7 @@ static const char *const names[FAULTS] = {
     [FAULT_PICKUP] = "pickup",
     [FAULT_CLOCK] = "clock",
     [FAULT_STRANGE] = "strange",
+    [FAULT_COMMAND] = "command",
     [FAULT_STORE_ERROR] = "store-error",
     [FAULT_LOAD_ERROR] = "load-error",
     [FAULT_NOT_NOW] = "not-now",

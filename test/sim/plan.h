@@ -23,6 +23,7 @@ enum fault {
 	FAULT_PICKUP,  /* one connection of pickup dies */
 	FAULT_CLOCK,   /* UTC jumps */
 	FAULT_STRANGE, /* Postfix reports attempts that nobody ever made */
+	FAULT_COMMAND, /* no fault: an operator pauses, resumes, cancels or drains */
 	FAULTS_TIMED,
 	/* At occasions, with chance[] of a million. */
 	FAULT_STORE_ERROR = FAULTS_TIMED, /* a write is refused */

@@ -12,6 +12,7 @@
 
 #include "test/sim/check.h"
 #include "test/sim/sim_client.h"
+#include "test/sim/sim_control.h"
 #include "test/sim/world.h"
 
 struct start {
@@ -98,6 +99,18 @@ static void set_timer(struct node *node, struct boot_time deadline)
 	world_at(w, (at < w->now ? w->now : at) + rng_below(&w->rng_store, 1000), fire_timer, start);
 }
 
+static enum effect_type answer_type(enum reply_kind kind)
+{
+	switch (kind) {
+	case REPLY_UPLOAD:
+		return EFFECT_UPLOAD_ANSWER;
+	case REPLY_CONTROL:
+		return EFFECT_CONTROL_ANSWER;
+	default:
+		return EFFECT_OUTCOME_ANSWER;
+	}
+}
+
 static void answer(struct node *node, const struct effect *effect)
 {
 	struct world *w = node->world;
@@ -106,7 +119,7 @@ static void answer(struct node *node, const struct effect *effect)
 	if (effect->reply >= 1 && effect->reply <= node->reply_count)
 		reply = node->replies[effect->reply - 1];
 	if (reply == NULL || reply->life != node->life || reply->answered ||
-	    (reply->kind == REPLY_UPLOAD) != (effect->type == EFFECT_UPLOAD_ANSWER)) {
+	    answer_type(reply->kind) != effect->type) {
 		world_fail(w, "the core answers reply %llu, for which nobody waits",
 		    (unsigned long long)effect->reply);
 		return;
@@ -114,6 +127,8 @@ static void answer(struct node *node, const struct effect *effect)
 	reply->answered = true;
 	if (reply->kind == REPLY_UPLOAD)
 		client_answer(w, reply, effect->answer);
+	else if (reply->kind == REPLY_CONTROL)
+		sim_control_answer(node, reply, effect->control);
 	else
 		engine_answer(&node->engine, reply);
 }
@@ -149,6 +164,7 @@ static void carry_out(struct node *node, const struct effect *effect)
 		return;
 	case EFFECT_OUTCOME_ANSWER:
 	case EFFECT_UPLOAD_ANSWER:
+	case EFFECT_CONTROL_ANSWER:
 		answer(node, effect);
 		return;
 	case EFFECT_TIMER:

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "queue/core.h"
+#include "test/sim/sim_control.h"
 #include "test/sim/sim_postfix.h"
 #include "test/sim/sim_store.h"
 
@@ -21,6 +22,7 @@ enum reply_kind {
 	REPLY_OUTCOME,
 	REPLY_LEFT,
 	REPLY_UPLOAD,
+	REPLY_CONTROL,
 };
 
 /* Somebody who waits for the core's answer. */
@@ -34,6 +36,8 @@ struct reply {
 	enum outcome_kind outcome; /* REPLY_OUTCOME */
 	struct sim_client *client; /* REPLY_UPLOAD */
 	uint64_t serial;           /* REPLY_UPLOAD: of the client's connection */
+	struct sim_batch *batch;   /* REPLY_CONTROL; NULL: about draining */
+	enum control_what what;    /* REPLY_CONTROL */
 };
 
 struct node {
@@ -54,6 +58,7 @@ struct node {
 	struct reply **replies;
 	size_t reply_count;
 	size_t reply_size;
+	struct commanded drain;
 	bool was_recovered; /* the full check at the end of recovery was made */
 };
 

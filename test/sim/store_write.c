@@ -12,6 +12,7 @@
 
 #include "queue/error.h"
 #include "test/sim/check.h"
+#include "test/sim/sim_control.h"
 #include "test/sim/world.h"
 
 const char *store_op_name(enum effect_type type)
@@ -102,6 +103,7 @@ static void commit(struct sim_store *store, struct store_op *op)
 		return;
 	}
 	TRACE(w, "%s is accepted: %u mails", T(batch->name), N(batch->accepted->total));
+	sim_control_accepted(store->node, batch);
 	if (!id_equal(&batch->upload, &op->upload) || strcmp(op->text, batch->name) != 0)
 		world_fail(
 		    w, "I1: the commit of %s names another upload or batch than its record", batch->name);
@@ -203,10 +205,10 @@ static void append(struct sim_store *store, const struct store_op *op)
 		note_claims(store->node, &op->id, &entry);
 	else if (entry.type == JOURNAL_OUTCOMES)
 		note_outcomes(store->node, &entry);
-	else if (batch != NULL)
+	else if (entry.type == JOURNAL_FINISHED && batch != NULL)
 		check_finished(store->node, batch, &entry);
-	else
-		world_fail(w, "FINISHED in the journal of a shard");
+	else if (entry.type != JOURNAL_CONTROL || (batch == NULL && !id_equal(&op->id, &store->node->id)))
+		world_fail(w, "an entry of type %d in the journal of a shard", (int)entry.type);
 }
 
 /* Exact repeats go; everything else stays. */

@@ -15,6 +15,7 @@
 #include "queue/record.h"
 #include "test/sim/arena.h"
 #include "test/sim/idmap.h"
+#include "test/sim/sim_control.h"
 
 struct sim_file;
 struct effect;
@@ -116,6 +117,7 @@ struct sim_batch {
 	struct sim_shard *shards;
 	bool told_accepted; /* a client knows */
 	bool finished;      /* FINISHED is durable */
+	struct commanded control;
 };
 
 struct truth {

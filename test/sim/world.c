@@ -28,6 +28,7 @@ void world_init(
 	rng_seed(&w->rng_postfix, plan->seed, 2);
 	rng_seed(&w->rng_client, plan->seed, 3);
 	rng_seed(&w->rng_fault, plan->seed, 4);
+	rng_seed(&w->rng_operator, plan->seed, 5);
 	truth_init(&w->truth, arena, reader);
 	w->node_count = 1;
 	for (uint32_t i = 0; i < w->node_count; i++)

@@ -46,6 +46,7 @@ struct world {
 	struct rng rng_postfix;
 	struct rng rng_client;
 	struct rng rng_fault;
+	struct rng rng_operator;
 	struct truth truth;
 	struct node nodes[WORLD_NODES_MAX];
 	uint32_t node_count;

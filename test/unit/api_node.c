@@ -158,6 +158,14 @@ static void answer(struct node *node, const struct effect *effect)
 	}
 }
 
+/* At the start the core reads journals; here they are empty. */
+static void answer_journal(struct node *node, const struct opt_id *id)
+{
+	struct event event = {.type = EVENT_JOURNAL_LOADED, .journal_loaded.id = *id};
+
+	node_event(node, &event);
+}
+
 static void carry_out(struct node *node, const struct effect *effect)
 {
 	switch (effect->type) {
@@ -175,7 +183,11 @@ static void carry_out(struct node *node, const struct effect *effect)
 	case EFFECT_STORE_SQUASH:
 		add_job(node)->token = effect->token;
 		break;
+	case EFFECT_LOAD_JOURNAL:
+		answer_journal(node, &effect->id);
+		break;
 	case EFFECT_UPLOAD_ANSWER:
+	case EFFECT_CONTROL_ANSWER:
 		answer(node, effect);
 		break;
 	default:

@@ -96,6 +96,10 @@ static void take_effect(struct shell *shell, const struct effect *effect)
 		shell->upload_answers[shell->upload_answer_count].reply = effect->reply;
 		shell->upload_answers[shell->upload_answer_count++].answer = effect->answer;
 		return;
+	case EFFECT_CONTROL_ANSWER:
+		assert_true(shell->control_answer_count < 64);
+		shell->control_answers[shell->control_answer_count++] = effect->control;
+		return;
 	case EFFECT_TIMER:
 		shell->wake = effect->deadline.us;
 		shell->timers++;

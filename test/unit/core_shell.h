@@ -87,6 +87,8 @@ struct shell {
 		enum upload_answer answer;
 	} upload_answers[64];
 	size_t upload_answer_count;
+	enum control_answer control_answers[64];
+	size_t control_answer_count;
 	size_t accepted, done; /* notices */
 	size_t settles;        /* how often the spool was asked for */
 	size_t restarts;       /* how often Postfix was started */
@@ -147,6 +149,13 @@ void shell_tell_spool(struct shell *shell);
 void shell_tell_engine_down(struct shell *shell);
 void shell_put_in_spool(
     struct shell *shell, const struct attempt_key *key, enum spool_place place, const char *file);
+
+/* EVENT_CONTROL and EVENT_DRAIN. None of them runs the shell. */
+void shell_tell_control(struct shell *shell, const char *batch, enum control_what what);
+void shell_tell_drain(struct shell *shell, bool on);
+/* Gives a command and runs the shell; the answer. */
+enum control_answer shell_control(struct shell *shell, const char *batch, enum control_what what);
+enum control_answer shell_drain(struct shell *shell, bool on);
 
 bool shell_answered(const struct shell *shell, uint64_t reply);
 /* Whether a write of that type waits for its answer. */

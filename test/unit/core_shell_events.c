@@ -195,3 +195,37 @@ uint64_t shell_count(const struct shell *shell, const char *name, enum mail_stat
 {
 	return shell_view(shell, name).states[state];
 }
+
+void shell_tell_control(struct shell *shell, const char *batch, enum control_what what)
+{
+	struct event event = {.type = EVENT_CONTROL, .control = {.reply = 1, .batch = batch, .what = what}};
+
+	shell_step(shell, &event);
+}
+
+void shell_tell_drain(struct shell *shell, bool on)
+{
+	struct event event = {.type = EVENT_DRAIN, .drain = {.reply = 1, .on = on}};
+
+	shell_step(shell, &event);
+}
+
+enum control_answer shell_control(struct shell *shell, const char *batch, enum control_what what)
+{
+	size_t before = shell->control_answer_count;
+
+	shell_tell_control(shell, batch, what);
+	shell_run(shell);
+	assert_int_equal(shell->control_answer_count, before + 1);
+	return shell->control_answers[before];
+}
+
+enum control_answer shell_drain(struct shell *shell, bool on)
+{
+	size_t before = shell->control_answer_count;
+
+	shell_tell_drain(shell, on);
+	shell_run(shell);
+	assert_int_equal(shell->control_answer_count, before + 1);
+	return shell->control_answers[before];
+}

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Pause, resume and cancel of batches, and draining of the node (rule 8).
+ */
+#ifndef OPTIMUS_QUEUE_CONTROL_H
+#define OPTIMUS_QUEUE_CONTROL_H
+
+#include <stdbool.h>
+
+#include "queue/state.h"
+
+/* EVENT_CONTROL and EVENT_DRAIN. */
+void control_command(struct core *core, const struct event *event);
+void control_drain(struct core *core, const struct event *event);
+/* The store answered a command's entry. Frees the write. */
+void control_written(struct core *core, struct write *write, int status);
+
+/*
+ * Merges two commands about one thing: cancel wins over everything, else the higher version. The result is
+ * the same in any order and any number of times. Returns whether `into` has changed.
+ */
+bool control_merge(struct control *into, const struct control *other);
+/* A CONTROL entry that was read at start. */
+void control_take(struct core *core, struct control_register *reg, const struct control *control);
+
+/* Whether mails of the batch may be claimed and handed to Postfix now. */
+bool control_may_feed(const struct core *core, const struct batch *batch);
+bool control_cancelled(const struct batch *batch);
+bool control_draining(const struct core *core);
+/* What the status shows. */
+enum batch_state control_state(const struct batch *batch);
+
+/* The batch has started: if it is cancelled, its mails are ended. */
+void control_started(struct core *core, struct batch *batch);
+/* Ends some more mails of cancelled batches. Called in every step. */
+void control_run(struct core *core);
+/* Ends one ready or waiting mail of a cancelled batch. */
+void control_end_mail(struct core *core, struct shard *shard, uint32_t index);
+/* The batch is about to be freed. */
+void control_forget(struct core *core, struct batch *batch);
+
+#endif

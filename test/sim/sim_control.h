@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The operator: pauses, resumes and cancels batches, and drains the node.
+ */
+#ifndef OPTIMUS_TEST_SIM_SIM_CONTROL_H
+#define OPTIMUS_TEST_SIM_SIM_CONTROL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "queue/effect.h"
+#include "queue/journal.h"
+
+/* The operator's commands about a batch, or about draining a node. */
+struct commanded {
+	enum control_what stands; /* by the last answer */
+	bool waiting;             /* a command was given, and its answer is not here */
+	bool unknown;             /* the daemon died with a command: it may stand or not */
+	bool cancel_asked;
+	uint32_t life; /* of the daemon that was given the last command */
+};
+
+struct world;
+struct node;
+struct reply;
+struct rng;
+struct sim_batch;
+
+/* One command, drawn. */
+void sim_control_strike(struct node *node, struct rng *rng);
+/* The batch was accepted: a moment after it is when a command matters most. */
+void sim_control_accepted(struct node *node, struct sim_batch *batch);
+/* Everything that is paused or drains goes on, however often that has to be said. */
+void sim_control_heal(struct world *w);
+void sim_control_answer(struct node *node, const struct reply *reply, enum control_answer what);
+/* Whether a batch or node may still be held. */
+bool sim_control_waiting(const struct world *w);
+
+#endif

@@ -1,0 +1,126 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# scripts/cluster does what it says: nodes come up, each part can be killed alone, a killed node leaves no process and
+# comes back on its data, links are cut in one direction, clocks go wrong alone, and down leaves nothing behind.
+set -euo pipefail
+export PATH=$PATH:/usr/sbin:/sbin
+BUILD=$(realpath "${BUILD:?BUILD is not set: the build folder}")
+export BUILD
+cluster=$(dirname "$(realpath "$0")")/../../scripts/cluster
+work=$(mktemp -d /tmp/optimus.XXXXXX)
+chmod 755 "$work"
+dir=$work/c
+
+control() { "$cluster" "$@" --dir "$dir"; }
+fail() {
+	echo "FAILED: $*"
+	control status || true
+	exit 1
+}
+cleanup() {
+	local status=$?
+	trap - EXIT
+	control down || true
+	rm -rf "$work"
+	exit "$status"
+}
+trap cleanup EXIT
+trap 'exit 1' INT TERM
+
+line_of() { control status | grep "^$1 "; }
+is() { [[ $(line_of "$1") == "$1 state=$2 "* ]] || fail "$1 is not $2"; }
+field() { line_of "$1" | tr ' ' '\n' | sed -n "s/^$2=//p"; }
+nodes() { "$BUILD/daemon/optimus" --api "$(field "$1" api)" nodes --json; }
+await() {
+	local end=$((SECONDS + $1))
+	shift 2
+	until "$@" >/dev/null 2>&1; do
+		[ "$SECONDS" -lt "$end" ] || fail "waited too long: $*"
+		sleep 0.05
+	done
+}
+ready() { nodes "$1" | jq -e 'any(.nodes[]; .postfix == "up")'; }
+# From the processes' own point of view, whoever started them.
+processes() { find /proc/[0-9]*/exe -maxdepth 0 -lname "$dir/$1/*" 2>/dev/null | wc -l; }
+
+options=()
+if unshare --net true 2>/dev/null; then options=(--netns); fi
+control up --nodes 2 --clocks "${options[@]}"
+is n1 up
+is n2 up
+[ "$(processes n2)" -gt 3 ] || fail 'n2 runs no Postfix'
+
+for part in redis pickup postfix; do
+	control kill n1 --only "$part"
+	await 60 "n1 is ready without its $part" ready n1
+done
+pid=$(field n1 pid)
+control kill n1 --only optimusd
+is n1 orphaned
+control start n1
+is n1 up
+[ "$(field n1 pid)" != "$pid" ] || fail 'the killed optimusd runs'
+echo 'ok: parts were killed alone'
+
+control freeze n2
+is n2 frozen
+control thaw n2
+is n2 up
+control clock n2 -3600
+printf 'email\na@b.test\n' >"$work/rcpt.csv"
+printf 'From: a@b.test\nSubject: x\n\nx\n' >"$work/t.eml"
+batch=$("$BUILD/daemon/optimus" --api "$(field n2 api)" send --from a@b.test --template "$work/t.eml" --recipients "$work/rcpt.csv")
+created=$("$BUILD/daemon/optimus" --api "$(field n2 api)" status "$batch" --json | jq -r .created)
+off=$(($(date +%s) - $(date -d "$created" +%s)))
+((off > 3500 && off < 3700)) || fail "the clock of n2 is off by $off s, not by an hour"
+echo 'ok: a clock went wrong'
+
+identity=$(cksum <"$dir/n2/data/identity")
+address=$(field n2 listen)
+control kill n2
+is n2 down
+[ "$(processes n2)" = 0 ] || fail 'kill left processes'
+control start n2
+is n2 up
+[ "$(cksum <"$dir/n2/data/identity")" = "$identity" ] || fail 'n2 came back as another node'
+[ "$(field n2 listen)" = "$address" ] || fail 'n2 came back at another address'
+control stop n2
+is n2 down
+[ "$(control add)" = n3 ] || fail 'the third node is not n3'
+is n3 up
+echo 'ok: kill, start, stop, add'
+
+if [ "${#options[@]}" -gt 0 ]; then
+	# refused FROM TO: an answer came back, if only a refusal. There is no listener at that port.
+	refused() {
+		local answer
+		answer=$(nsenter "--net=/run/netns/$(sed -n 's/^id=//p' "$dir/settings")-$1" timeout 1 \
+			bash -c "exec 3<>/dev/tcp/$(field "$2" listen | sed 's,:.*,,')/9" 2>&1 || true)
+		[[ $answer == *refused* ]]
+	}
+	heard() {
+		nsenter "--net=/run/netns/$(sed -n 's/^id=//p' "$dir/settings")-$1" nft list set inet optimus deaf_to
+	}
+	refused n1 n3 || fail 'n1 does not reach n3'
+	control cut n1 n3 --one-way
+	! refused n1 n3 || fail 'n1 reaches n3 after the cut'
+	heard n3 | grep -q elements || fail 'n3 is not deaf'
+	! heard n1 | grep -q elements || fail 'n1 is deaf too'
+	control heal
+	refused n1 n3 || fail 'n1 does not reach n3 after healing'
+	control slow n1 300 --loss 0
+	start=$(date +%s%3N)
+	refused n1 n3 || fail 'a slow link carries nothing'
+	[ $(($(date +%s%3N) - start)) -ge 300 ] || fail 'the link is not slow'
+	echo 'ok: cut, heal, slow'
+fi
+
+id=$(sed -n 's/^id=//p' "$dir/settings")
+control down
+[ ! -e "$dir" ] || fail 'down left the folder'
+[ "$(processes '')" = 0 ] || fail 'down left processes'
+! grep -q " $dir/" /proc/self/mounts || fail 'down left mounts'
+! ip link | grep -q "$id" || fail 'down left links'
+! ip netns list | grep -q "$id" || fail 'down left namespaces'
+control down
+echo 'ok: down leaves nothing'
