@@ -13,7 +13,9 @@
 
 #include "queue/control.h"
 #include "queue/lane.h"
+#include "queue/replica.h"
 #include "queue/shard.h"
+#include "queue/takeover.h"
 #include "queue/write.h"
 
 /* Shards of a batch that is over its time are expired in steps of this many, so that no step takes long. */
@@ -64,9 +66,12 @@ struct batch *batch_new(struct core *core, struct batch_record *record)
 	for (uint32_t i = 0; i < batch->record.shard_count; i++) {
 		shard_init(core, &batch->shards[i], batch, i);
 		batch->total += batch->shards[i].count;
+		if (!batch->shards[i].mine)
+			continue;
+		batch->states[MAIL_READY] += batch->shards[i].count;
+		batch->unfinished++;
+		core->owned_shards += batch->shards[i].owning;
 	}
-	batch->states[MAIL_READY] = batch->total;
-	batch->unfinished = batch->record.shard_count;
 	core->unfinished_shards += batch->unfinished;
 	RB_INSERT(batch_tree, &core->batches, batch);
 	return batch;
@@ -134,8 +139,11 @@ static void start(struct core *core, struct batch *batch)
 		batch->in_order = true;
 	}
 	timer_arm(&core->utc_timers, &batch->timer, batch->record.expires.us);
-	for (uint32_t i = 0; i < batch->record.shard_count; i++)
+	for (uint32_t i = 0; i < batch->record.shard_count; i++) {
+		replica_check_quorum(core, &batch->shards[i]);
+		takeover_consider(core, &batch->shards[i]);
 		shard_settle(core, &batch->shards[i]);
+	}
 	control_started(core, batch);
 }
 
@@ -188,7 +196,7 @@ void batch_shard_finished(struct core *core, struct batch *batch)
 	batch->unfinished--;
 	core->unfinished_shards--;
 	if (batch->unfinished == 0 && !batch->done)
-		finish(core, batch);
+		finish(core, batch); /* as far as this node has it */
 }
 
 void batch_shard_reopened(struct core *core, struct batch *batch)
@@ -227,6 +235,8 @@ void batch_reload(struct core *core, struct shard *shard)
 	for (uint32_t i = 0; i < batch->record.shard_count; i++) {
 		struct shard *other = &batch->shards[i];
 
+		if (!other->mine)
+			continue;
 		/* Nothing of a summary was counted by shard: start from nothing. */
 		memset(other->states, 0, sizeof(other->states));
 		shard_reset(core, other);

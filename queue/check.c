@@ -15,9 +15,10 @@ struct totals {
 	uint32_t uncertain;
 	uint64_t open_mails;
 	uint32_t unfinished;
+	uint32_t owned;
 };
 
-static const char *check_mails(const struct shard *shard, struct totals *totals)
+static const char *check_mails(const struct shard *shard, const struct peer *self, struct totals *totals)
 {
 	uint16_t states[MAIL_STATES] = {0};
 
@@ -28,8 +29,10 @@ static const char *check_mails(const struct shard *shard, struct totals *totals)
 		states[mail->state]++;
 		if ((mail->flags & MAIL_UNCERTAIN) != 0)
 			totals->uncertain++;
+		if (mail->state == MAIL_CLAIMED && mail->node == NULL)
+			return "a claimed mail is nobody's";
 		if (mail->state == MAIL_CLAIMED)
-			totals->claimed++;
+			totals->claimed += mail->node == self;
 		else if ((mail->flags & (MAIL_CLAIM_WRITING | MAIL_FEEDING | MAIL_UNCERTAIN)) != 0)
 			return "a mail that is not claimed has flags of a claim";
 		if (mail->state == MAIL_CLAIMED && mail->attempt == 0)
@@ -41,7 +44,8 @@ static const char *check_mails(const struct shard *shard, struct totals *totals)
 	                                                          : "a shard's counts are not its mails'";
 }
 
-static const char *check_shard(const struct shard *shard, uint64_t sums[MAIL_STATES], struct totals *totals)
+static const char *check_shard(
+    const struct shard *shard, const struct peer *self, uint64_t sums[MAIL_STATES], struct totals *totals)
 {
 	uint32_t total = 0;
 
@@ -49,16 +53,28 @@ static const char *check_shard(const struct shard *shard, uint64_t sums[MAIL_STA
 		sums[state] += shard->states[state];
 		total += shard->states[state];
 	}
-	if (total != shard->count)
+	if (total != (shard->mine ? shard->count : 0))
 		return "a shard's counts do not add up";
+	if (!shard->mine)
+		return shard->mails != NULL || shard->owning ? "a shard of others has mails here" : NULL;
+	totals->owned += shard->owning && shard->phase != SHARD_FINISHED;
 	if (shard->phase != SHARD_FINISHED)
 		totals->unfinished++;
 	else if (shard->mails != NULL || shard_open_mails_left(shard))
 		return "a finished shard has open mails";
-	return shard->mails == NULL ? NULL : check_mails(shard, totals);
+	return shard->mails == NULL ? NULL : check_mails(shard, self, totals);
 }
 
-static const char *check_batch(const struct batch *batch, struct totals *totals)
+static uint64_t mails_here(const struct batch *batch)
+{
+	uint64_t mails = 0;
+
+	for (uint32_t i = 0; i < batch->record.shard_count; i++)
+		mails += batch->shards[i].mine ? batch->shards[i].count : 0;
+	return mails;
+}
+
+static const char *check_batch(const struct batch *batch, const struct peer *self, struct totals *totals)
 {
 	uint64_t sums[MAIL_STATES] = {0};
 	uint64_t total = 0;
@@ -66,12 +82,12 @@ static const char *check_batch(const struct batch *batch, struct totals *totals)
 
 	for (int state = 0; state < MAIL_STATES; state++)
 		total += batch->states[state];
-	if (total != batch->total)
-		return "a batch's counts do not add up to its total";
+	if (total != mails_here(batch))
+		return "a batch's counts do not add up to its mails";
 	if (batch->summary)
 		return NULL;
 	for (uint32_t i = 0; i < batch->record.shard_count; i++) {
-		const char *broken = check_shard(&batch->shards[i], sums, totals);
+		const char *broken = check_shard(&batch->shards[i], self, sums, totals);
 
 		if (broken != NULL)
 			return broken;
@@ -89,7 +105,7 @@ const char *core_check(const struct core *core)
 	const struct batch *batch = NULL;
 
 	while ((batch = batch_after(core, batch == NULL ? NULL : &batch->key)) != NULL) {
-		const char *broken = check_batch(batch, &totals);
+		const char *broken = check_batch(batch, core->self, &totals);
 
 		if (broken != NULL)
 			return broken;
@@ -100,6 +116,8 @@ const char *core_check(const struct core *core)
 		return "the number of uncertain mails is wrong";
 	if (totals.open_mails != core->open_mails)
 		return "the number of open mails is wrong";
+	if (totals.owned != core->owned_shards)
+		return "the number of owned shards is wrong";
 	if (totals.unfinished != core->unfinished_shards)
 		return "the number of unfinished shards is wrong";
 	return NULL;

@@ -80,6 +80,11 @@ bool control_may_feed(const struct core *core, const struct batch *batch)
 	return !control_draining(core) && batch->control.now.what == CONTROL_RUNNING;
 }
 
+bool control_may_claim(const struct batch *batch)
+{
+	return batch->control.now.what == CONTROL_RUNNING;
+}
+
 enum batch_state control_state(const struct batch *batch)
 {
 	if (control_cancelled(batch))
@@ -194,7 +199,7 @@ void control_forget(struct core *core, struct batch *batch)
 
 static bool has_mails_to_end(const struct shard *shard)
 {
-	return shard->phase != SHARD_FINISHED && !shard->journal_loading &&
+	return shard->owning && shard->phase != SHARD_FINISHED && !shard->journal_loading &&
 	       shard->states[MAIL_READY] + shard->states[MAIL_RETRY] > 0;
 }
 

@@ -26,12 +26,27 @@
 #include "queue/facts.h"
 #include "queue/feed.h"
 #include "queue/lane.h"
+#include "queue/cluster.h"
 #include "queue/recover.h"
+#include "queue/replica.h"
 #include "queue/settle.h"
 #include "queue/shard.h"
 #include "queue/state.h"
+#include "queue/sync.h"
+#include "queue/takeover.h"
 #include "queue/upload.h"
 #include "queue/write.h"
+
+/* SplitMix64 (Steele, Lea, Flood, 2014): enough for who tries again when. */
+uint64_t core_random(struct core *core, uint64_t bound)
+{
+	uint64_t z = core->random += UINT64_C(0x9e3779b97f4a7c15);
+
+	z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+	z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
+	z ^= z >> 31;
+	return bound == 0 ? 0 : z % bound;
+}
 
 struct core_config core_config_default(void)
 {
@@ -54,7 +69,8 @@ struct core *core_new(const struct core_config *config)
 	if (core == NULL)
 		abort();
 	core->config = *config;
-	core->next_token = 1;
+	core->random = config->seed;
+	core->next_token = 1; /* 0 is none */
 	TAILQ_INIT(&core->again);
 	TAILQ_INIT(&core->dirty);
 	TAILQ_INIT(&core->cancelling);
@@ -64,6 +80,7 @@ struct core *core_new(const struct core_config *config)
 	timer_init(&core->store_retry, TIMER_STORE_RETRY, core);
 	timer_init(&core->spool_check, TIMER_SPOOL_CHECK, core);
 	core->reader = journal_reader_new();
+	cluster_init(core);
 	return core;
 }
 
@@ -80,6 +97,7 @@ void core_free(struct core *core)
 	while ((batch = batch_after(core, NULL)) != NULL)
 		batch_free(core, batch);
 	domains_free(core);
+	cluster_free(core);
 	journal_reader_free(core->reader);
 	free(core);
 }
@@ -104,6 +122,15 @@ static void store_done(struct core *core, uint64_t token, int status)
 		return;
 	case WRITE_CONTROL:
 		control_written(core, write, status);
+		return;
+	case WRITE_PEER_APPEND:
+		replica_append_stored(core, write, status);
+		return;
+	case WRITE_PROMISE:
+		takeover_promise_stored(core, write, status);
+		return;
+	case WRITE_UNION:
+		sync_stored(core, write, status);
 		return;
 	case WRITE_OTHER:
 		if (status == 0)
@@ -198,6 +225,15 @@ static void timer_fired(struct core *core, struct timer *timer)
 		return;
 	case TIMER_STORE_RETRY:
 		facts_write_again(core);
+		return;
+	case TIMER_CLAIMS:
+		feed_claims_late(core, timer->owner);
+		return;
+	case TIMER_TAKEOVER:
+		takeover_due(core, timer->owner);
+		return;
+	case TIMER_DOUBT:
+		takeover_doubt_due(core, timer->owner);
 		return;
 	case TIMER_SPOOL_CHECK:
 		if (core->uncertain > 0 && core->engine == ENGINE_UP)
@@ -318,7 +354,7 @@ uint64_t core_upload_mails(const struct core *core, const struct opt_id *upload)
 struct core_numbers core_numbers(const struct core *core)
 {
 	return (struct core_numbers){
-	    .owned = core->unfinished_shards,
+	    .owned = core->owned_shards,
 	    .replicas = core->unfinished_shards,
 	    .in_flight = core->in_flight,
 	    .sent = core->sent,

@@ -16,6 +16,7 @@
 
 #include "queue/batch.h"
 #include "queue/lane.h"
+#include "queue/replica.h"
 #include "queue/shard.h"
 #include "queue/write.h"
 
@@ -73,12 +74,14 @@ static void add(struct core *core, struct fact *fact)
 {
 	struct shard *shard = fact->shard;
 
-	shard_need_mails(core, shard);
+	if (shard->mine)
+		shard_need_mails(core, shard);
 	if (core->config.broken_rule == CORE_BUG_OUTCOME_DROPPED) {
 		answer(core, fact->reply);
 		fact->reply = 0;
 	}
-	shard_take_outcome(core, shard, &fact->outcome);
+	if (shard->mine)
+		shard_take_outcome(core, shard, &fact->outcome);
 	TAILQ_INSERT_TAIL(&shard->facts, fact, link);
 	mark_dirty(core, shard);
 }
@@ -144,6 +147,8 @@ void facts_outcome(struct core *core, const struct outcome *outcome, uint64_t re
 		return;
 	}
 	fact_add(core, shard, outcome, reply);
+	if (!shard->mine)
+		return; /* it was ours once: the members take it from here */
 	if (outcome->kind == OUTCOME_RETURNED && shard->mails[outcome->key.index].domain != NULL)
 		domain_rest(core, shard->mails[outcome->key.index].domain);
 	shard_settle_one(core, shard, outcome->key.index);
@@ -155,7 +160,7 @@ static bool unsettled(const struct shard *shard, const struct attempt_key *key)
 	const struct mail *mail = shard->mails == NULL ? NULL : &shard->mails[key->index];
 
 	return mail != NULL && mail->state == MAIL_CLAIMED && mail->attempt == key->attempt &&
-	       mail->epoch == key->epoch;
+	       mail->epoch == key->epoch && id_equal(&mail->node->id, &key->node);
 }
 
 void facts_left_spool(struct core *core, const struct attempt_key *key, uint64_t reply)
@@ -239,6 +244,7 @@ static void write_group(struct core *core, struct shard *shard)
 	shard->writes++;
 	core->outcome_writes++;
 	write_append(core, write);
+	replica_send(core, write);
 }
 
 void facts_flush(struct core *core)
@@ -262,24 +268,63 @@ void facts_write_later(struct core *core, struct write *write)
 		timer_arm(&core->boot_timers, &core->store_retry, core->now.us + USEC_PER_SEC);
 }
 
-void facts_written(struct core *core, struct write *write, int status)
+static void answer_all(struct core *core, struct write *write)
+{
+	for (size_t i = 0; i < write->count; i++) {
+		answer(core, write->replies[i]);
+		write->replies[i] = 0;
+	}
+	core->held_writes -= write->held;
+	write->held = false;
+}
+
+/* Those that were held because too much was on this node alone. */
+static void answer_held(struct core *core)
+{
+	struct write *write = write_first(core);
+
+	for (; write != NULL && core->held_writes > 0; write = write_next(core, write)) {
+		if (write->held && core->unreplicated <= core->config.unreplicated_max)
+			answer_all(core, write);
+	}
+}
+
+void facts_stored(struct core *core, struct write *write)
 {
 	struct shard *shard = write->shard;
+	bool safe = replica_stored(core, write);
 
+	if (safe) {
+		shard->writes--;
+		answer_all(core, write);
+		answer_held(core);
+	}
+	if (replica_write_over(write))
+		write_free(core, write);
+	if (safe)
+		shard_try_finish(core, shard);
+}
+
+void facts_written(struct core *core, struct write *write, int status)
+{
 	if (status != 0) {
 		facts_write_later(core, write);
 		return;
 	}
 	for (size_t i = 0; i < write->count; i++) {
-		answer(core, write->replies[i]);
 		if (write->files[i] != NULL)
 			effects_add(core->effects, EFFECT_SPOOL_REMOVE)->text =
 			    effects_copy_text(core->effects, write->files[i]);
 	}
 	core->outcome_writes--;
-	shard->writes--;
-	write_free(core, write);
-	shard_try_finish(core, shard);
+	write->local = true;
+	if (core->unreplicated <= core->config.unreplicated_max) {
+		answer_all(core, write);
+	} else {
+		write->held = true;
+		core->held_writes++;
+	}
+	facts_stored(core, write);
 }
 
 void facts_write_again(struct core *core)

@@ -31,6 +31,8 @@ void facts_left_spool(struct core *core, const struct attempt_key *key, uint64_t
 void facts_flush(struct core *core);
 /* The store has answered a group. */
 void facts_written(struct core *core, struct write *write, int status);
+/* A member has it, and maybe it is safe now. May free the write. */
+void facts_stored(struct core *core, struct write *write);
 /* The store refused a write that must succeed: again in a moment. */
 void facts_write_later(struct core *core, struct write *write);
 /* TIMER_STORE_RETRY: groups that failed are written again. */

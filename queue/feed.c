@@ -19,6 +19,7 @@
 #include "queue/error.h"
 #include "queue/facts.h"
 #include "queue/lane.h"
+#include "queue/replica.h"
 #include "queue/shard.h"
 #include "queue/write.h"
 
@@ -56,7 +57,7 @@ static void open_more(struct core *core, struct batch *batch)
 			return;
 		TAILQ_REMOVE(&batch->closed, shard, closed_link);
 		shard->in_closed = false;
-		if (shard->phase == SHARD_CLOSED && shard->states[MAIL_READY] > 0)
+		if (shard->phase == SHARD_CLOSED && shard->states[MAIL_READY] > 0 && shard->owning)
 			open_shard(core, shard);
 	}
 }
@@ -87,8 +88,11 @@ static void claim(struct core *core, struct write *write, uint32_t index)
 
 	claim->index = index;
 	claim->attempt = mail->attempt + 1;
-	claim->flags = (mail->flags & MAIL_AFTER_DOUBT) != 0 ? CLAIM_AFTER_DOUBT : 0;
-	shard_take_claim(core, write->shard, claim, write->shard->epoch, core->generation, core->utc);
+	claim->flags = (uint32_t)mail->resent << CLAIM_RESENT;
+	if ((mail->flags & MAIL_AFTER_DOUBT) != 0)
+		claim->flags += CLAIM_AFTER_DOUBT + (1U << CLAIM_RESENT);
+	shard_take_claim(
+	    core, write->shard, claim, write->shard->epoch, core->self, core->generation, core->utc);
 	mail->flags |= MAIL_CLAIM_WRITING;
 }
 
@@ -106,7 +110,8 @@ static void send_feed(struct core *core, struct write *write)
 		const struct claim *claimed = &write->claims[i];
 		struct mail *mail = shard->mails == NULL ? NULL : &shard->mails[claimed->index];
 
-		if (mail == NULL || mail->state != MAIL_CLAIMED || mail->attempt != claimed->attempt)
+		if (mail == NULL || mail->state != MAIL_CLAIMED || mail->attempt != claimed->attempt ||
+		    mail->epoch != write->epoch)
 			continue;
 		mail->flags &= (uint8_t)~MAIL_CLAIM_WRITING;
 		mail->flags |= MAIL_FEEDING;
@@ -117,7 +122,7 @@ static void send_feed(struct core *core, struct write *write)
 		effect->id = shard->id;
 		effect->batch = shard->batch->key;
 		effect->upload = record->upload;
-		effect->epoch = shard->epoch;
+		effect->epoch = write->epoch;
 		effect->text = effects_copy_text(core->effects, record->settings.name);
 		effect->sender = effects_copy_text(core->effects, record->settings.sender);
 		effect->created =
@@ -146,9 +151,14 @@ static void write_claims(struct core *core, struct write *write)
 	write->data = bytes.data;
 	write->len = bytes.len;
 	write->generation = core->generation;
+	write->epoch = write->shard->epoch;
 	core->claim_writes++;
 	write->shard->writes++;
+	timer_init(&write->timer, TIMER_CLAIMS, write);
+	if (write->shard->member_count > 1)
+		timer_arm(&core->boot_timers, &write->timer, core->now.us + CLAIM_MAX_AGE);
 	write_append(core, write);
+	replica_send(core, write);
 	if (core->config.broken_rule == CORE_BUG_FEED_BEFORE_CLAIM)
 		send_feed(core, write);
 }
@@ -196,9 +206,9 @@ static void take_back(struct core *core, struct write *write, bool durable)
 		struct mail *mail = shard->mails == NULL ? NULL : &shard->mails[claimed->index];
 
 		if (!durable && (claimed->flags & CLAIM_AFTER_DOUBT) != 0)
-			shard_uncount_resent(shard);
+			shard_uncount_resent(shard, claimed->index);
 		if (mail == NULL || mail->state != MAIL_CLAIMED || mail->attempt != claimed->attempt ||
-		    (mail->flags & MAIL_CLAIM_WRITING) == 0)
+		    mail->epoch != write->epoch || (mail->flags & MAIL_CLAIM_WRITING) == 0)
 			continue;
 		/* Where the journal has the claim, it must also have that Postfix never got the mail. */
 		if (durable)
@@ -211,23 +221,96 @@ static void take_back(struct core *core, struct write *write, bool durable)
 	}
 }
 
-void feed_claimed(struct core *core, struct write *write, int status)
+/* The round that the claims belong to is over for them. */
+static void claims_done(struct core *core, struct write *write)
+{
+	write->done = true;
+	core->claim_writes--;
+	write->shard->writes--;
+	timer_disarm(&core->boot_timers, &write->timer);
+}
+
+static void end_if_over(struct core *core, struct write *write)
 {
 	struct shard *shard = write->shard;
 
-	core->claim_writes--;
-	shard->writes--;
-	if (status != 0) {
-		take_back(core, write, false);
-		feed_rest(core);
-	} else if (core->engine != ENGINE_UP || core->generation != write->generation ||
-	           core->now.us - write->since.us > CLAIM_MAX_AGE || !control_may_feed(core, shard->batch)) {
-		take_back(core, write, true);
-	} else {
-		send_feed(core, write);
-	}
+	if (!write->done || !replica_write_over(write))
+		return;
 	write_free(core, write);
 	shard_try_finish(core, shard); /* its mails may have been settled by late outcomes meanwhile */
+}
+
+/* The claims are not fed: a member may have them, so a fact must say so. */
+static void call_off(struct core *core, struct write *write)
+{
+	claims_done(core, write);
+	write->safe = true; /* nobody waits for a majority any more */
+	replica_end_calls(core, write);
+	take_back(core, write, true);
+	end_if_over(core, write);
+}
+
+void feed_claims_refused(struct core *core, struct write *write)
+{
+	if (write->done)
+		return;
+	if (write->local)
+		call_off(core, write);
+	else
+		write->refused = true; /* once the store has answered */
+}
+
+void feed_claims_stored(struct core *core, struct write *write)
+{
+	bool safe = replica_stored(core, write);
+
+	if (core->config.broken_rule == CORE_BUG_CLAIM_WITHOUT_MAJORITY && write->local && !write->done)
+		safe = write->safe = true;
+	if (!safe || write->done) {
+		end_if_over(core, write);
+		return;
+	}
+	if (core->engine != ENGINE_UP || core->generation != write->generation || !write->shard->owning ||
+	    write->shard->epoch != write->epoch || core->now.us - write->since.us > CLAIM_MAX_AGE ||
+	    !control_may_feed(core, write->shard->batch)) {
+		call_off(core, write);
+		return;
+	}
+	claims_done(core, write);
+	send_feed(core, write);
+	end_if_over(core, write);
+}
+
+void feed_claims_late(struct core *core, struct write *write)
+{
+	/* Too few members answer: these shards wait until the others are heard again. */
+	if (write->done)
+		return;
+	write->shard->cut_off = true;
+	feed_claims_refused(core, write);
+}
+
+void feed_claimed(struct core *core, struct write *write, int status)
+{
+	bool alone = write->shard->member_count == 1;
+
+	if (status != 0) {
+		feed_rest(core);
+		if (alone) {
+			claims_done(core, write);
+			take_back(core, write, false);
+			write->safe = true;
+			end_if_over(core, write);
+		} else {
+			call_off(core, write);
+		}
+		return;
+	}
+	write->local = true;
+	if (write->refused)
+		call_off(core, write);
+	else
+		feed_claims_stored(core, write);
 }
 
 void feed_result(struct core *core, const struct attempt_key *key, enum fed_status status, const char *reason)
@@ -239,7 +322,8 @@ void feed_result(struct core *core, const struct attempt_key *key, enum fed_stat
 	if (shard == NULL || shard->mails == NULL || key->index >= shard->count)
 		return;
 	mail = &shard->mails[key->index];
-	if (mail->state != MAIL_CLAIMED || mail->attempt != key->attempt || mail->epoch != key->epoch)
+	if (mail->state != MAIL_CLAIMED || mail->attempt != key->attempt || mail->epoch != key->epoch ||
+	    mail->node != core->self)
 		return; /* its outcome was faster */
 	mail->flags &= (uint8_t)~MAIL_FEEDING;
 	switch (status) {
@@ -290,7 +374,7 @@ void feed_shard_loaded(struct core *core, const struct event *event)
 		struct mail *mail = &shard->mails[i];
 
 		mail->domain = domain_hold_ref(core, event->shard_loaded.domains[i]);
-		if (mail->state == MAIL_CLAIMED)
+		if (mail->state == MAIL_CLAIMED && mail->node == core->self)
 			domain_claimed(core, mail->domain);
 	}
 	shard->phase = SHARD_OPEN;

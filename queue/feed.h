@@ -12,6 +12,12 @@ void feed_run(struct core *core);
 
 /* The store answered a claim. */
 void feed_claimed(struct core *core, struct write *write, int status);
+/* A member has it, and maybe it is safe now: then its mails are fed. May free the write. */
+void feed_claims_stored(struct core *core, struct write *write);
+/* A member refused it, or this node has stepped down: its mails are taken back. May free the write. */
+void feed_claims_refused(struct core *core, struct write *write);
+/* TIMER_CLAIMS: no majority in time. May free the write. */
+void feed_claims_late(struct core *core, struct write *write);
 /* EVENT_FED */
 void feed_result(
     struct core *core, const struct attempt_key *key, enum fed_status status, const char *reason);

@@ -43,8 +43,15 @@ enum claim_flag {
 struct claim {
 	uint32_t index;
 	uint32_t attempt;
-	uint32_t flags;
+	uint32_t flags; /* enum claim_flag; from bit CLAIM_RESENT on, how often the mail was sent again in doubt */
 };
+
+enum { CLAIM_RESENT = 8 };
+
+static inline uint32_t claim_resent(const struct claim *claim)
+{
+	return claim->flags >> CLAIM_RESENT & UINT16_MAX;
+}
 
 /* One shard of a batch as one node knows it: FINISHED, and PEER_STATUS (queue/peer.h). */
 struct shard_counts {

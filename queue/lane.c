@@ -192,7 +192,7 @@ static bool take_slot(struct lane *lane, struct lane_slot *ret_slot)
 		return false;
 	mail->flags &= (uint8_t)~MAIL_IN_LANE;
 	*ret_slot = slot;
-	return mail->state == MAIL_READY;
+	return mail->state == MAIL_READY && slot.shard->owning && !slot.shard->cut_off;
 }
 
 bool lane_pop(struct core *core, struct batch *batch, struct shard **ret_shard, uint32_t *ret_index)

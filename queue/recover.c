@@ -16,9 +16,14 @@
 
 #include "queue/batch.h"
 #include "queue/control.h"
+#include "queue/cluster.h"
 #include "queue/facts.h"
+#include "queue/replica.h"
 #include "queue/settle.h"
 #include "queue/shard.h"
+#include "queue/sync.h"
+#include "queue/takeover.h"
+#include "queue/write.h"
 
 void recover_batch(struct core *core, const void *record, size_t len)
 {
@@ -61,6 +66,7 @@ static void all_read(struct core *core)
 	struct batch *batch = NULL;
 
 	core->recovered = true;
+	core->recovered_at = core->now;
 	while ((batch = batch_after(core, batch == NULL ? NULL : &batch->key)) != NULL)
 		batch_begin(core, batch);
 	core->engine = ENGINE_SETTLING;
@@ -80,13 +86,18 @@ void recover_records_done(struct core *core)
 	check_all_read(core);
 }
 
-static void take_entry(struct core *core, struct shard *shard, const struct journal_entry *entry)
+void recover_take_entry(struct core *core, struct shard *shard, const struct journal_entry *entry)
 {
+	struct peer *node = entry->type == JOURNAL_CLAIMS ? peer_of(core, &entry->node) : NULL;
+
+	replica_take_entry(core, shard, entry);
+	if (!shard->mine || (entry->type != JOURNAL_CLAIMS && entry->type != JOURNAL_OUTCOMES))
+		return;
 	shard_need_mails(core, shard);
 	for (size_t i = 0; i < entry->count && entry->type == JOURNAL_CLAIMS; i++) {
 		if (entry->claims[i].index < shard->count)
-			shard_take_claim(
-			    core, shard, &entry->claims[i], entry->epoch, entry->generation, entry->at);
+			shard_take_claim(core, shard, &entry->claims[i], entry->epoch, node,
+			    entry->generation, entry->at);
 	}
 	for (size_t i = 0; i < entry->count && entry->type == JOURNAL_OUTCOMES; i++) {
 		if (entry->outcomes[i].key.index < shard->count)
@@ -138,12 +149,20 @@ static void shard_journal(struct core *core, struct shard *shard, const struct e
 		const struct span *bytes = &event->journal_loaded.entries[i];
 
 		if (journal_read(core->reader, &shard->id, bytes->data, bytes->len, &entry) == 0)
-			take_entry(core, shard, &entry);
+			recover_take_entry(core, shard, &entry);
 	}
 	shard->journal_loading = false;
 	facts_take_early(core, shard);
-	if (shard->batch->started)
-		shard_settle(core, shard);
+	if (shard->reload) {
+		shard->reload = false;
+		if (shard->phase != SHARD_FINISHED)
+			batch_reload(core, shard);
+		return;
+	}
+	if (!shard->batch->started)
+		return;
+	takeover_consider(core, shard);
+	shard_settle(core, shard);
 }
 
 void recover_journal(struct core *core, const struct event *event)
@@ -151,7 +170,15 @@ void recover_journal(struct core *core, const struct event *event)
 	const struct opt_id *id = &event->journal_loaded.id;
 	struct shard *shard = shard_find(core, id);
 	struct batch *batch = shard == NULL ? batch_find(core, id) : NULL;
+	struct write *write = write_find(core, event->journal_loaded.token);
 
+	if (event->journal_loaded.token != 0) {
+		if (write != NULL && write->kind == WRITE_SERVE)
+			sync_serve_loaded(core, write, event);
+		else if (shard != NULL)
+			sync_journal_loaded(core, shard, event);
+		return;
+	}
 	if (event->journal_loaded.status != 0) {
 		/* Nothing can be said about its mails without it: ask until the store answers. */
 		effects_add(core->effects, EFFECT_LOAD_JOURNAL)->id = *id;

@@ -22,10 +22,24 @@ int replica_number(const struct shard *shard, const struct peer *peer); /* -1: n
 bool replica_mine(const struct core *core, const struct shard *shard);  /* this node is a member */
 uint32_t replica_majority(const struct shard *shard);
 
+uint32_t replica_alive(const struct core *core, const struct shard *shard); /* members that are alive */
+
+/* Members that lack facts, or have them again. */
+void replica_behind(struct core *core, struct shard *shard, uint8_t members);
+void replica_not_behind(struct core *core, struct shard *shard, uint8_t members);
+
 /* Sends what `write` appends to the other members: CLAIMS or FACTS by its kind. After write_append(). */
 void replica_send(struct core *core, struct write *write);
-/* The store has the write, or a member has it: 0, or a refusal. True when it has just become safe. */
+/* The store has the write, or a member has it. True when it has just become safe. */
 bool replica_stored(struct core *core, struct write *write);
+/* Safe, and nobody is being told of it any more. */
+bool replica_write_over(const struct write *write);
+void replica_end_calls(struct core *core, struct write *write);
+/* For writes of entries that came from others: copies them into the write and appends them to the store. */
+void replica_write_entries(
+    struct core *core, struct write *write, const struct span *entries, size_t count);
+/* They are in the store: takes them into the shard's state. */
+void replica_take_entries(struct core *core, const struct write *write);
 
 /* The owner is known to be `owner` in `epoch`: from a promise, an append, a journal. */
 void replica_learn(struct core *core, struct shard *shard, uint32_t epoch, struct peer *owner);
@@ -46,5 +60,12 @@ void replica_append_stored(struct core *core, struct write *write, int status);
 
 /* What the view says of a peer has changed. */
 void replica_peer_changed(struct core *core, struct peer *peer);
+/* Whether enough members are alive for the shard to be fed. */
+void replica_check_quorum(struct core *core, struct shard *shard);
+/* With every heartbeat: members that were away are brought up to date. */
+void replica_tick(struct core *core);
+void replica_catch_up_answered(struct core *core, struct call *call, const struct peer_message *answer);
+/* The shard is about to be freed. */
+void replica_forget(struct core *core, struct shard *shard);
 
 #endif

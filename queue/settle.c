@@ -42,7 +42,9 @@ static int compare_entries(const void *a, const void *b)
 		return (*x)->key.index < (*y)->key.index ? -1 : 1;
 	if ((*x)->key.attempt != (*y)->key.attempt)
 		return (*x)->key.attempt < (*y)->key.attempt ? -1 : 1;
-	return 0;
+	if ((*x)->key.epoch != (*y)->key.epoch)
+		return (*x)->key.epoch < (*y)->key.epoch ? -1 : 1;
+	return id_compare(&(*x)->key.node, &(*y)->key.node);
 }
 
 static struct mail *mail_of(struct core *core, const struct attempt_key *key, struct shard **ret_shard)
@@ -58,7 +60,7 @@ static struct mail *mail_of(struct core *core, const struct attempt_key *key, st
 static bool is_latest(const struct mail *mail, const struct attempt_key *key)
 {
 	return mail != NULL && mail->state == MAIL_CLAIMED && mail->attempt == key->attempt &&
-	       mail->epoch == key->epoch;
+	       mail->epoch == key->epoch && id_equal(&mail->node->id, &key->node);
 }
 
 static void remove_file(struct core *core, const struct spool_entry *entry)
@@ -181,7 +183,8 @@ static void look_at_claims(struct core *core, const struct event *event, const s
 			const struct mail *mail = &shard->mails[i];
 			const struct attempt_key key = shard_key(core, shard, i);
 
-			if (mail->state != MAIL_CLAIMED || (mail->flags & MAIL_CLAIM_WRITING) != 0)
+			if (mail->state != MAIL_CLAIMED || mail->node != core->self ||
+			    (mail->flags & MAIL_CLAIM_WRITING) != 0)
 				continue;
 			if (all || (mail->flags & MAIL_UNCERTAIN) != 0)
 				settle_mail(

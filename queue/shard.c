@@ -16,10 +16,13 @@
 #include <string.h>
 
 #include "queue/batch.h"
+#include "queue/cluster.h"
 #include "queue/control.h"
 #include "queue/error.h"
 #include "queue/facts.h"
 #include "queue/lane.h"
+#include "queue/replica.h"
+#include "queue/takeover.h"
 
 static int compare(const struct shard *a, const struct shard *b)
 {
@@ -35,16 +38,15 @@ void shard_init(struct core *core, struct shard *shard, struct batch *batch, uin
 	    .batch = batch,
 	    .index = index,
 	    .count = batch->record.shards[index].count,
-	    .epoch = 1,
 	    .phase = SHARD_CLOSED,
-	    .mine = true,
-	    .owning = true,
 	};
-	shard->states[MAIL_READY] = (uint16_t)shard->count;
 	TAILQ_INIT(&shard->facts);
 	TAILQ_INIT(&shard->early);
 	timer_init(&shard->retry, TIMER_SHARD_RETRY, shard);
 	RB_INSERT(shard_tree, &core->shards, shard);
+	replica_init(core, shard);
+	if (shard->mine)
+		shard->states[MAIL_READY] = (uint16_t)shard->count;
 }
 
 static void free_mails(struct core *core, struct shard *shard)
@@ -63,6 +65,7 @@ static void free_mails(struct core *core, struct shard *shard)
 void shard_done(struct core *core, struct shard *shard)
 {
 	timer_disarm(&core->utc_timers, &shard->retry);
+	replica_forget(core, shard);
 	facts_free(shard);
 	free_mails(core, shard);
 	free(shard->extra);
@@ -97,12 +100,15 @@ struct attempt_key shard_key(const struct core *core, const struct shard *shard,
 {
 	const struct mail *mail = shard->mails == NULL ? NULL : &shard->mails[index];
 
+	if (mail == NULL || mail->attempt == 0)
+		return (struct attempt_key){
+		    .shard = shard->id, .index = index, .epoch = shard->epoch, .node = core->config.node};
 	return (struct attempt_key){
 	    .shard = shard->id,
 	    .index = index,
-	    .epoch = mail == NULL || mail->attempt == 0 ? shard->epoch : mail->epoch,
-	    .node = core->config.node,
-	    .attempt = mail == NULL ? 0 : mail->attempt,
+	    .epoch = mail->epoch,
+	    .node = mail->node->id,
+	    .attempt = mail->attempt,
 	};
 }
 
@@ -123,8 +129,11 @@ struct shard_counts shard_count(const struct core *core, const struct shard *sha
 	return counts;
 }
 
+/* Mails that others claimed are in their Postfix, not in ours. */
 static void leave_claimed(struct core *core, struct mail *mail)
 {
+	if (mail->node != core->self)
+		return;
 	core->in_flight--;
 	if ((mail->flags & MAIL_UNCERTAIN) != 0)
 		core->uncertain--;
@@ -142,9 +151,9 @@ void shard_move(struct core *core, struct shard *shard, uint32_t index, enum mai
 		opt_abort("core: a mail was about to make a forbidden move");
 	if (from == MAIL_CLAIMED)
 		leave_claimed(core, mail);
-	if (to == MAIL_SENT && core->recovered && !shard->journal_loading)
+	if (to == MAIL_SENT && core->recovered && !shard->journal_loading && mail->node == core->self)
 		core->sent++;
-	if (to == MAIL_CLAIMED) {
+	if (to == MAIL_CLAIMED && mail->node == core->self) {
 		core->in_flight++;
 		if (mail->domain != NULL)
 			domain_claimed(core, mail->domain);
@@ -156,33 +165,47 @@ void shard_move(struct core *core, struct shard *shard, uint32_t index, enum mai
 	shard->batch->states[to]++;
 }
 
+static void set_resent(struct shard *shard, struct mail *mail, uint32_t resent)
+{
+	shard->in_doubt_resent += resent - mail->resent;
+	shard->batch->in_doubt_resent += resent;
+	shard->batch->in_doubt_resent -= mail->resent;
+	mail->resent = (uint16_t)resent;
+}
+
+/* Claims are ordered by their epoch, then by their attempt: what an owner knew when it took over goes before. */
+static bool claim_newer(const struct mail *mail, uint32_t epoch, uint32_t attempt)
+{
+	return epoch != mail->epoch ? epoch > mail->epoch : attempt > mail->attempt;
+}
+
 void shard_take_claim(struct core *core, struct shard *shard, const struct claim *claim, uint32_t epoch,
-    uint64_t generation, struct utc_time at)
+    struct peer *node, uint64_t generation, struct utc_time at)
 {
 	struct mail *mail = &shard->mails[claim->index];
 
-	if (claim->attempt <= mail->attempt)
-		return;
-	if (mail->first_try == 0)
+	/* Each claim says how many resends there were with it, so their order does not matter. */
+	if (claim_resent(claim) > mail->resent)
+		set_resent(shard, mail, claim_resent(claim));
+	if (mail->first_try == 0 || utc_seconds(at) < mail->first_try)
 		mail->first_try = utc_seconds(at);
+	if (!claim_newer(mail, epoch, claim->attempt))
+		return;
 	if (mail->state == MAIL_IN_DOUBT || mail->state == MAIL_CLAIMED)
 		shard_move(core, shard, claim->index, MAIL_READY);
 	mail->attempt = claim->attempt;
 	mail->epoch = epoch;
+	mail->node = node;
 	mail->generation = generation;
 	mail->flags &= (uint8_t)~MAIL_AFTER_DOUBT;
 	if (mail->state == MAIL_READY || mail->state == MAIL_RETRY)
 		shard_move(core, shard, claim->index, MAIL_CLAIMED);
-	if ((claim->flags & CLAIM_AFTER_DOUBT) != 0) {
-		shard->in_doubt_resent++;
-		shard->batch->in_doubt_resent++;
-	}
 }
 
-void shard_uncount_resent(struct shard *shard)
+void shard_uncount_resent(struct shard *shard, uint32_t index)
 {
-	shard->in_doubt_resent--;
-	shard->batch->in_doubt_resent--;
+	if (shard->mails != NULL && shard->mails[index].resent > 0)
+		set_resent(shard, &shard->mails[index], shard->mails[index].resent - 1U);
 }
 
 /* A second `sent` of a mail under another key is a duplicate; the same key again is not. */
@@ -260,10 +283,14 @@ void shard_take_outcome(struct core *core, struct shard *shard, const struct out
 
 	if (core->config.broken_rule == CORE_BUG_LATE_OUTCOME_IGNORED && key->attempt < mail->attempt)
 		return;
-	if (key->attempt > mail->attempt) {
+	if (outcome->at.us > shard->last.us)
+		shard->last = outcome->at;
+	/* A word about the mail itself, before any attempt, has attempt 0 and implies nothing. */
+	if (key->attempt > 0 && claim_newer(mail, key->epoch, key->attempt)) {
 		const struct claim implied = {.index = key->index, .attempt = key->attempt};
 
-		shard_take_claim(core, shard, &implied, key->epoch, 0, outcome->at);
+		shard_take_claim(
+		    core, shard, &implied, key->epoch, peer_of(core, &key->node), 0, outcome->at);
 	}
 	if (!outcome_final(outcome->kind)) {
 		if (key->attempt == mail->attempt && key->epoch == mail->epoch)
@@ -286,6 +313,8 @@ static void settle_mail(struct core *core, struct shard *shard, uint32_t index)
 {
 	struct mail *mail = &shard->mails[index];
 
+	if (!shard->owning)
+		return; /* its owner decides */
 	if (mail->state == MAIL_IN_DOUBT) {
 		if (!core->config.resend_in_doubt || control_cancelled(shard->batch)) {
 			fact_add_own(core, shard, index, OUTCOME_UNKNOWN, "4.0.0",
@@ -303,7 +332,7 @@ static void settle_mail(struct core *core, struct shard *shard, uint32_t index)
 		fact_add_own(core, shard, index, OUTCOME_EXPIRED, "4.4.7", "the mail's time was over");
 		return;
 	}
-	if (mail->state == MAIL_READY && shard->phase == SHARD_OPEN)
+	if (mail->state == MAIL_READY && shard->phase == SHARD_OPEN && !shard->cut_off)
 		lane_push(core, shard, index);
 }
 
@@ -312,7 +341,7 @@ static void arm_retry(struct core *core, struct shard *shard)
 {
 	uint32_t earliest = UINT32_MAX;
 
-	if (shard->mails == NULL || shard->states[MAIL_RETRY] == 0 ||
+	if (shard->mails == NULL || shard->states[MAIL_RETRY] == 0 || !shard->owning ||
 	    core->config.broken_rule == CORE_BUG_RETRY_FORGOTTEN) {
 		timer_disarm(&core->utc_timers, &shard->retry);
 		return;
@@ -344,6 +373,10 @@ static void finish(struct core *core, struct shard *shard)
 	shard->extra = NULL;
 	shard->extra_count = 0;
 	shard->phase = SHARD_FINISHED;
+	core->owned_shards -= shard->owning;
+	takeover_cancel(core, shard);
+	timer_disarm(&core->boot_timers, &shard->takeover_timer);
+	timer_disarm(&core->boot_timers, &shard->doubt_timer);
 	effect = effects_add(core->effects, EFFECT_STORE_SQUASH);
 	effect->id = shard->id;
 	effect->token = core->next_token++;
@@ -352,7 +385,8 @@ static void finish(struct core *core, struct shard *shard)
 
 void shard_try_finish(struct core *core, struct shard *shard)
 {
-	if (!shard->journal_loading && shard->phase != SHARD_FINISHED && shard->phase != SHARD_LOADING &&
+	if (shard->mine && !shard->journal_loading && shard->phase != SHARD_FINISHED &&
+	    shard->phase != SHARD_LOADING &&
 	    !shard_open_mails_left(shard) && TAILQ_EMPTY(&shard->facts) && TAILQ_EMPTY(&shard->early) &&
 	    shard->writes == 0)
 		finish(core, shard);
@@ -360,7 +394,8 @@ void shard_try_finish(struct core *core, struct shard *shard)
 
 static bool settles(const struct shard *shard)
 {
-	return !shard->journal_loading && shard->phase != SHARD_FINISHED && shard->batch->started;
+	return shard->mine && !shard->journal_loading && shard->phase != SHARD_FINISHED &&
+	       shard->batch->started;
 }
 
 void shard_settle(struct core *core, struct shard *shard)
@@ -370,7 +405,7 @@ void shard_settle(struct core *core, struct shard *shard)
 	for (uint32_t i = 0; shard->mails != NULL && i < shard->count; i++)
 		settle_mail(core, shard, i);
 	arm_retry(core, shard);
-	if (shard->phase == SHARD_CLOSED && shard->states[MAIL_READY] > 0)
+	if (shard->owning && shard->phase == SHARD_CLOSED && shard->states[MAIL_READY] > 0)
 		batch_want_open(shard->batch, shard);
 	shard_try_finish(core, shard);
 }
@@ -382,16 +417,18 @@ void shard_settle_one(struct core *core, struct shard *shard, uint32_t index)
 	if (!settles(shard))
 		return;
 	settle_mail(core, shard, index);
-	if (mail->state == MAIL_RETRY &&
+	if (mail->state == MAIL_RETRY && shard->owning &&
 	    (!shard->retry.armed || (uint64_t)mail->due * USEC_PER_SEC < shard->retry.due))
 		arm_retry(core, shard);
-	if (mail->state == MAIL_READY && shard->phase == SHARD_CLOSED)
+	if (mail->state == MAIL_READY && shard->owning && shard->phase == SHARD_CLOSED)
 		batch_want_open(shard->batch, shard);
 	shard_try_finish(core, shard);
 }
 
 void shard_retry_due(struct core *core, struct shard *shard)
 {
+	if (!shard->owning)
+		return;
 	for (uint32_t i = 0; shard->mails != NULL && i < shard->count; i++) {
 		struct mail *mail = &shard->mails[i];
 
@@ -403,7 +440,7 @@ void shard_retry_due(struct core *core, struct shard *shard)
 
 void shard_expire(struct core *core, struct shard *shard)
 {
-	if (shard->journal_loading || shard->phase == SHARD_FINISHED)
+	if (shard->journal_loading || shard->phase == SHARD_FINISHED || !shard->owning)
 		return;
 	shard_need_mails(core, shard);
 	for (uint32_t i = 0; i < shard->count; i++) {
@@ -415,6 +452,8 @@ void shard_expire(struct core *core, struct shard *shard)
 
 void shard_cancel(struct core *core, struct shard *shard)
 {
+	if (!shard->owning)
+		return;
 	shard_need_mails(core, shard);
 	shard_settle(core, shard);
 }
@@ -432,9 +471,16 @@ void shard_reset(struct core *core, struct shard *shard)
 	batch->in_doubt_resent -= shard->in_doubt_resent;
 	shard->duplicates = 0;
 	shard->in_doubt_resent = 0;
-	shard->states[MAIL_READY] = (uint16_t)shard->count;
-	batch->states[MAIL_READY] += shard->count;
-	if (shard->phase == SHARD_FINISHED)
+	free(shard->extra);
+	shard->extra = NULL;
+	shard->extra_count = 0;
+	if (shard->mine) {
+		shard->states[MAIL_READY] = (uint16_t)shard->count;
+		batch->states[MAIL_READY] += shard->count;
+	}
+	if (shard->phase == SHARD_FINISHED) {
+		core->owned_shards += shard->owning;
 		batch_shard_reopened(core, batch);
+	}
 	shard->phase = SHARD_CLOSED;
 }

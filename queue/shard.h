@@ -23,10 +23,10 @@ void shard_need_mails(struct core *core, struct shard *shard);
 void shard_move(struct core *core, struct shard *shard, uint32_t index, enum mail_state to);
 
 /* Takes a claim in. One that is not newer than the latest changes nothing. */
-/* A claim that was counted as a repeat after doubt did not become durable. */
-void shard_uncount_resent(struct shard *shard);
+/* A claim of the mail that was counted as a repeat after doubt did not become durable. */
+void shard_uncount_resent(struct shard *shard, uint32_t index);
 void shard_take_claim(struct core *core, struct shard *shard, const struct claim *claim, uint32_t epoch,
-    uint64_t generation, struct utc_time at);
+    struct peer *node, uint64_t generation, struct utc_time at);
 
 /* Takes an outcome in, of any attempt, in any order. */
 void shard_take_outcome(struct core *core, struct shard *shard, const struct outcome *outcome);

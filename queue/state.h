@@ -86,6 +86,7 @@ struct peer {
 	struct peer_load load;    /* of its latest heartbeat */
 	struct boot_time load_at; /* 0: none yet */
 	struct utc_time utc;      /* its clock then */
+	uint64_t seen_incarnation; /* the one that shards know of */
 	struct call_list calls;
 };
 RB_HEAD(peer_tree, peer);
@@ -129,6 +130,7 @@ enum mail_flag {
 
 struct mail {
 	struct domain *domain; /* NULL until the shard is opened */
+	struct peer *node;     /* who made its latest claim; NULL: none */
 	uint64_t generation;   /* of the spool that its latest claim was meant for */
 	uint32_t attempt;      /* of its latest claim; 0: none */
 	uint32_t epoch;        /* of its latest claim */
@@ -136,6 +138,7 @@ struct mail {
 	uint32_t sent_epoch;
 	uint32_t first_try; /* seconds, UTC */
 	uint32_t due;       /* RETRY: seconds, UTC */
+	uint16_t resent;    /* claims so far that repeated an attempt in doubt */
 	uint8_t state;      /* enum mail_state */
 	uint8_t flags;      /* enum mail_flag */
 };
@@ -190,7 +193,11 @@ struct shard {
 	uint8_t behind;    /* bits of members that lack facts which others have */
 	bool mine;         /* this node is a member */
 	bool owning;       /* this node feeds it, in `epoch` */
-	bool synced;       /* since the start, or since it was cut off, a majority was compared with */
+	bool synced;          /* its journal was compared with its owner's since one of them was away */
+	bool cut_off;         /* too few members are alive: nothing of it can be claimed */
+	bool reload;          /* more came while the journal was being read */
+	uint32_t peer_writes; /* appends of peers, under way */
+	struct call *catch_up;
 	uint32_t config;   /* number of the configuration that `members` is */
 	uint32_t promised; /* the highest epoch that was promised or used; `epoch` is that of `owner` */
 	struct peer *promised_to;
@@ -270,6 +277,7 @@ enum write_kind {
 	WRITE_PEER_APPEND, /* a peer's PEER_APPEND */
 	WRITE_PROMISE,     /* a promise, to a peer or to ourselves */
 	WRITE_UNION,       /* what a sync found that this node lacked */
+	WRITE_SERVE,       /* no write: our journal is being read for a peer */
 	WRITE_REGISTER,    /* a promise or an acceptance of a home */
 	WRITE_STAGE,       /* a staged template or shard, a record from a peer, a drop */
 	WRITE_CONTROL,     /* of a batch */
@@ -298,7 +306,11 @@ struct write {
 	uint8_t stored; /* bits of members that have it; without one, `local` */
 	bool local;     /* this node's store has it */
 	bool safe;      /* a majority has it */
-	bool refused;   /* by a member that knows a later epoch, or by a hold of the batch */
+	bool refused;     /* part of it */
+	bool done;        /* CLAIMS: fed or taken back. OUTCOMES: written here */
+	bool held;        /* OUTCOMES: Postfix is not answered yet, as too few facts are safe */
+	uint32_t pending; /* entries that the store has not answered */
+	struct timer timer; /* CLAIMS: boot time; when it is too late for them */
 	struct call *calls[REPLICAS_MAX]; /* by member; NULL: none, or answered */
 	/* What came from a peer. */
 	struct peer *peer; /* who waits; NULL: this node itself */
@@ -376,8 +388,18 @@ struct core {
 	TAILQ_HEAD(, proposal) proposals;
 	TAILQ_HEAD(, query) queries;
 	struct registers *registers;
-	uint64_t unreplicated; /* outcomes that only this node has */
+	uint64_t unreplicated; /* outcomes that no majority has yet */
+	uint32_t held_writes;  /* with `held` */
+	uint32_t behind;       /* shards with members that are behind */
+	uint32_t syncs, takeovers; /* under way */
+	uint32_t owned_shards; /* not finished */
+	struct boot_time recovered_at;
+	uint64_t random; /* state of core_random() */
 };
+
+/* A number below `bound`, from the core's own generator. */
+uint64_t core_random(struct core *core, uint64_t bound);
+
 
 static inline uint32_t utc_seconds(struct utc_time t)
 {

@@ -14,16 +14,19 @@
 #include "queue/call.h"
 #include "queue/state.h"
 
+enum { SYNCS_MAX = 64 /* at once */ };
+
+/* Ends the sync with sync_end(). */
 typedef void sync_done_fn(struct core *core, struct shard *shard, struct sync *sync);
 
 /* Starts with the members whose bits are set in `members` (never this node's own). One sync a shard at a
  * time. */
 struct sync *sync_start(struct core *core, struct shard *shard, uint32_t members, sync_done_fn *done);
-/* One more member for a sync under way. */
-void sync_add(struct core *core, struct sync *sync, uint32_t member);
 /* Members that have, in the store, everything that was found; this node counts when its own part is written.
  */
 uint32_t sync_complete(const struct sync *sync);
+/* What this node lacked is in its store. */
+bool sync_complete_here(const struct sync *sync);
 void sync_end(struct core *core, struct sync *sync);
 
 void sync_peer_changed(struct core *core, struct shard *shard, struct peer *peer);
@@ -33,7 +36,8 @@ void sync_stored(struct core *core, struct write *write, int status);
 
 /* Requests: PEER_JOURNAL, PEER_CATCH_UP. */
 void sync_journal(struct core *core, struct peer *peer, const struct peer_message *request);
-void sync_serve_loaded(struct core *core, uint64_t token, const struct event *event);
+/* The journal that WRITE_SERVE asked for. Frees the write. */
+void sync_serve_loaded(struct core *core, struct write *write, const struct event *event);
 void sync_catch_up(struct core *core, struct peer *peer, const struct peer_message *request);
 
 #endif

@@ -21,6 +21,7 @@ enum timer_kind {
 	TIMER_FEED_HOLD,   /* owner: the core */
 	TIMER_STORE_RETRY, /* owner: the core */
 	TIMER_SPOOL_CHECK, /* owner: the core */
+	TIMER_CLAIMS,      /* owner: struct write */
 	TIMER_HEARTBEAT,   /* owner: the core */
 	TIMER_CALL,        /* owner: struct call */
 	TIMER_TAKEOVER,    /* owner: struct shard */

@@ -4,6 +4,8 @@
 
 #include <stdlib.h>
 
+#include "queue/replica.h"
+
 static int compare(const struct write *a, const struct write *b)
 {
 	return a->token < b->token ? -1 : a->token > b->token;
@@ -36,8 +38,15 @@ struct write *write_first(struct core *core)
 	return RB_MIN(write_tree, &core->writes);
 }
 
+struct write *write_next(struct core *core, struct write *write)
+{
+	return RB_NEXT(write_tree, &core->writes, write);
+}
+
 void write_free(struct core *core, struct write *write)
 {
+	replica_end_calls(core, write);
+	timer_disarm(&core->boot_timers, &write->timer);
 	RB_REMOVE(write_tree, &core->writes, write);
 	for (size_t i = 0; write->files != NULL && i < write->count; i++)
 		free(write->files[i]);

@@ -10,8 +10,10 @@
 /* A new write with a token, remembered until write_free(). */
 struct write *write_new(struct core *core, enum write_kind kind);
 struct write *write_find(struct core *core, uint64_t token);
-/* Any of them, or NULL. */
+/* In the order of their tokens; NULL at the end. */
 struct write *write_first(struct core *core);
+struct write *write_next(struct core *core, struct write *write);
+/* Ends its calls, too. */
 void write_free(struct core *core, struct write *write);
 
 /* EFFECT_STORE_APPEND of write->data to the journal write->id. */

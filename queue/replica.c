@@ -1,0 +1,600 @@
+/* SPDX-License-Identifier: MIT */
+/* See replica.h. Members are named by their place in shard->members, and sets of them by bits. */
+#include "queue/replica.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "queue/batch.h"
+#include "queue/cluster.h"
+#include "queue/control.h"
+#include "queue/error.h"
+#include "queue/facts.h"
+#include "queue/feed.h"
+#include "queue/lane.h"
+#include "queue/recover.h"
+#include "queue/shard.h"
+#include "queue/sync.h"
+#include "queue/takeover.h"
+#include "queue/write.h"
+
+void replica_init(struct core *core, struct shard *shard)
+{
+	const struct batch_record *record = &shard->batch->record;
+	const struct record_shard *place = &record->shards[shard->index];
+
+	shard->member_count = place->replica_count;
+	for (uint8_t i = 0; i < place->replica_count; i++)
+		shard->members[i] = peer_of(core, &record->nodes[place->replicas[i]]);
+	shard->config = 1;
+	shard->epoch = 1;
+	shard->promised = 1;
+	shard->owner = shard->promised_to = shard->members[0];
+	shard->owner_incarnation = peer_incarnation(core, shard->owner);
+	shard->mine = replica_mine(core, shard);
+	shard->synced = core->recovered;
+	/* What was recovered is owned only after it was taken over again. */
+	shard->owning = core->recovered && shard->owner == core->self;
+	timer_init(&shard->takeover_timer, TIMER_TAKEOVER, shard);
+	timer_init(&shard->doubt_timer, TIMER_DOUBT, shard);
+}
+
+int replica_number(const struct shard *shard, const struct peer *peer)
+{
+	for (int i = 0; i < shard->member_count; i++) {
+		if (shard->members[i] == peer)
+			return i;
+	}
+	return -1;
+}
+
+bool replica_mine(const struct core *core, const struct shard *shard)
+{
+	return replica_number(shard, core->self) >= 0;
+}
+
+uint32_t replica_majority(const struct shard *shard)
+{
+	return shard->member_count / 2U + 1;
+}
+
+uint32_t replica_alive(const struct core *core, const struct shard *shard)
+{
+	uint32_t alive = 0;
+
+	for (int i = 0; i < shard->member_count; i++)
+		alive += peer_alive(core, shard->members[i]);
+	return alive;
+}
+
+static uint32_t bits(uint32_t set)
+{
+	return (uint32_t)__builtin_popcount(set);
+}
+
+void replica_behind(struct core *core, struct shard *shard, uint8_t members)
+{
+	if (shard->behind == 0 && members != 0)
+		core->behind++;
+	shard->behind |= members;
+}
+
+void replica_not_behind(struct core *core, struct shard *shard, uint8_t members)
+{
+	if (shard->behind == 0)
+		return;
+	shard->behind &= (uint8_t)~members;
+	if (shard->behind == 0)
+		core->behind--;
+}
+
+/* Writes of our own, on their way to the members. */
+
+static bool has_majority(const struct write *write)
+{
+	return bits(write->stored) >= replica_majority(write->shard);
+}
+
+/* The write is safe: members that are away get it later, by a sync. */
+static void leave_behind(struct core *core, struct write *write)
+{
+	for (int i = 0; i < write->shard->member_count; i++) {
+		if (write->calls[i] == NULL || peer_alive(core, write->shard->members[i]))
+			continue;
+		call_end(core, write->calls[i]);
+		write->calls[i] = NULL;
+		replica_behind(core, write->shard, (uint8_t)(1U << i));
+	}
+}
+
+static bool calls_left(const struct write *write)
+{
+	for (int i = 0; i < REPLICAS_MAX; i++) {
+		if (write->calls[i] != NULL)
+			return true;
+	}
+	return false;
+}
+
+void replica_send(struct core *core, struct write *write)
+{
+	struct shard *shard = write->shard;
+	const struct span entry = {write->data, write->len};
+	struct peer_message append = {
+	    .type = PEER_APPEND,
+	    .shard = shard->id,
+	    .epoch = write->kind == WRITE_CLAIMS ? write->epoch : shard->epoch,
+	    .config = shard->config,
+	    .what = write->kind == WRITE_CLAIMS ? APPEND_CLAIMS : APPEND_FACTS,
+	    .entries = &entry,
+	    .entry_count = 1,
+	};
+
+	for (int i = 0; i < shard->member_count; i++) {
+		if (shard->members[i] == core->self)
+			continue;
+		write->calls[i] = call_start(core, shard->members[i], CALL_APPEND, write, &append, false);
+		write->calls[i]->number = (uint64_t)i;
+	}
+	if (write->kind == WRITE_OUTCOMES && shard->member_count > 1)
+		core->unreplicated += write->count;
+}
+
+bool replica_stored(struct core *core, struct write *write)
+{
+	int self = replica_number(write->shard, core->self);
+
+	if (write->local && self >= 0)
+		write->stored |= (uint8_t)(1U << self);
+	if (write->safe || !write->local || !has_majority(write))
+		return false;
+	write->safe = true;
+	if (write->kind == WRITE_OUTCOMES && write->shard->member_count > 1)
+		core->unreplicated -= write->count;
+	leave_behind(core, write);
+	return true;
+}
+
+bool replica_write_over(const struct write *write)
+{
+	return write->safe && !calls_left(write);
+}
+
+void replica_end_calls(struct core *core, struct write *write)
+{
+	for (int i = 0; i < REPLICAS_MAX; i++) {
+		if (write->calls[i] != NULL)
+			call_end(core, write->calls[i]);
+		write->calls[i] = NULL;
+	}
+}
+
+static void write_stored_at(struct core *core, struct write *write)
+{
+	if (write->kind == WRITE_CLAIMS)
+		feed_claims_stored(core, write);
+	else
+		facts_stored(core, write);
+}
+
+/* A member refuses the claims: somebody else owns the shard, or the batch is held. */
+static void refused(struct core *core, struct write *write, uint32_t member, const struct peer_message *answer)
+{
+	struct shard *shard = write->shard;
+	uint64_t token = write->token;
+
+	if (answer->status == PEER_REFUSED && answer->epoch <= write->epoch &&
+	    answer->config <= shard->config) {
+		/* It promised this epoch to another candidate, which had no majority then. */
+		replica_behind(core, shard, (uint8_t)(1U << member));
+		write_stored_at(core, write);
+		return;
+	}
+	if (answer->status == PEER_REFUSED) {
+		replica_learn_config(core, shard, answer->config, answer->members, answer->member_count);
+		replica_learn(core, shard, answer->epoch, peer_of(core, &answer->node));
+	}
+	if (answer->status == PEER_BUSY)
+		feed_rest(core);
+	/* Stepping down may have ended it already. */
+	if (write_find(core, token) != NULL)
+		feed_claims_refused(core, write);
+}
+
+void replica_answered(struct core *core, struct call *call, const struct peer_message *answer)
+{
+	struct write *write = call->owner;
+	uint32_t member = (uint32_t)call->number;
+
+	write->calls[member] = NULL;
+	if (answer->status != PEER_OK && write->kind == WRITE_CLAIMS && !write->safe) {
+		refused(core, write, member, answer);
+		return;
+	}
+	if (answer->status == PEER_OK)
+		write->stored |= (uint8_t)(1U << member);
+	write_stored_at(core, write);
+}
+
+/* Who owns it. */
+
+void replica_step_down(struct core *core, struct shard *shard)
+{
+	struct write *next;
+
+	if (!shard->owning)
+		return;
+	shard->owning = false;
+	core->owned_shards -= shard->phase != SHARD_FINISHED;
+	timer_disarm(&core->boot_timers, &shard->doubt_timer);
+	timer_disarm(&core->utc_timers, &shard->retry);
+	for (struct write *write = write_first(core); write != NULL; write = next) {
+		next = write_next(core, write);
+		if (write->kind == WRITE_CLAIMS && write->shard == shard && !write->safe)
+			feed_claims_refused(core, write);
+	}
+}
+
+void replica_own(struct core *core, struct shard *shard, uint32_t epoch)
+{
+	shard->epoch = epoch;
+	shard->owner = core->self;
+	shard->owner_incarnation = peer_incarnation(core, core->self);
+	if (shard->promised < epoch) {
+		shard->promised = epoch;
+		shard->promised_to = core->self;
+	}
+	if (!shard->owning && shard->phase != SHARD_FINISHED)
+		core->owned_shards++;
+	shard->owning = true;
+	shard->synced = true;
+	replica_check_quorum(core, shard);
+	takeover_watch_doubt(core, shard);
+	shard_settle(core, shard);
+}
+
+void replica_learn(struct core *core, struct shard *shard, uint32_t epoch, struct peer *owner)
+{
+	if (epoch < shard->promised || (epoch == shard->promised && shard->promised_to == owner &&
+	                                   shard->epoch == epoch))
+		return;
+	if (epoch > shard->promised) {
+		shard->promised = epoch;
+		shard->promised_to = owner;
+	}
+	if (owner != core->self && epoch > shard->epoch)
+		replica_step_down(core, shard);
+	if (epoch > shard->epoch && !shard->owning) {
+		shard->epoch = epoch;
+		shard->owner = owner;
+		shard->owner_incarnation = peer_incarnation(core, owner);
+	}
+}
+
+void replica_learn_config(struct core *core, struct shard *shard, uint32_t config,
+    const struct opt_id *members, uint32_t count)
+{
+	if (config <= shard->config || count == 0 || count > REPLICAS_MAX)
+		return;
+	/* Sets of members of the old configuration mean nothing in the new one. */
+	replica_not_behind(core, shard, shard->behind);
+	takeover_cancel(core, shard);
+	if (shard->sync != NULL)
+		sync_end(core, shard->sync);
+	shard->config = config;
+	shard->member_count = (uint8_t)count;
+	for (uint32_t i = 0; i < count; i++)
+		shard->members[i] = peer_of(core, &members[i]);
+	shard->mine = replica_mine(core, shard);
+	if (!shard->mine)
+		replica_step_down(core, shard);
+}
+
+void replica_take_entry(struct core *core, struct shard *shard, const struct journal_entry *entry)
+{
+	switch (entry->type) {
+	case JOURNAL_CLAIMS:
+	case JOURNAL_PROMISE:
+		replica_learn(core, shard, entry->epoch, peer_of(core, &entry->node));
+		return;
+	case JOURNAL_CONFIG:
+		replica_learn_config(core, shard, entry->config, entry->members, (uint32_t)entry->count);
+		return;
+	default:
+		return;
+	}
+}
+
+/* Requests of other members. */
+
+static void reply_header(struct core *core, struct peer *peer, const struct peer_message *request,
+    enum peer_status status, const struct shard *shard)
+{
+	struct peer_message answer = {
+	    .epoch = shard->promised,
+	    .node = shard->promised_to->id,
+	    .config = shard->config,
+	    .member_count = shard->member_count,
+	};
+
+	for (int i = 0; i < shard->member_count; i++)
+		answer.members[i] = shard->members[i]->id;
+	call_reply(core, peer, request, status, &answer);
+}
+
+/* Claims, and what else only the owner may say. */
+static enum peer_status check_owner(
+    const struct core *core, const struct shard *shard, struct peer *peer, const struct peer_message *append)
+{
+	if (append->config < shard->config)
+		return PEER_REFUSED;
+	if (core->config.broken_rule != CORE_BUG_PROMISE_IGNORED &&
+	    (append->epoch < shard->promised ||
+	        (append->epoch == shard->promised && peer != shard->promised_to)))
+		return PEER_REFUSED;
+	if (append->what == APPEND_CLAIMS && !control_may_claim(shard->batch))
+		return PEER_BUSY;
+	return PEER_OK;
+}
+
+static bool entries_valid(struct core *core, const struct shard *shard, const struct peer_message *append)
+{
+	struct journal_entry entry;
+
+	for (size_t i = 0; i < append->entry_count; i++) {
+		if (journal_read(core->reader, &shard->id, append->entries[i].data, append->entries[i].len,
+		        &entry) != 0 ||
+		    entry.type == JOURNAL_PROMISE)
+			return false;
+	}
+	return append->entry_count > 0;
+}
+
+/* Copies the entries behind each other, each with its length, so that they can be taken in when stored. */
+static void keep_entries(struct write *write, const struct span *entries, size_t count)
+{
+	struct buffer bytes;
+
+	buffer_init(&bytes);
+	for (size_t i = 0; i < count; i++) {
+		const uint64_t len = entries[i].len;
+
+		buffer_add(&bytes, &len, sizeof(len));
+		buffer_add(&bytes, entries[i].data, len);
+	}
+	write->data = bytes.data;
+	write->len = bytes.len;
+	write->count = count;
+	write->pending = (uint32_t)count;
+}
+
+void replica_write_entries(
+    struct core *core, struct write *write, const struct span *entries, size_t count)
+{
+	keep_entries(write, entries, count);
+	for (size_t i = 0; i < count; i++) {
+		struct effect *effect = effects_add(core->effects, EFFECT_STORE_APPEND);
+
+		effect->token = write->token;
+		effect->id = write->shard->id;
+		effect->data = effects_copy(core->effects, entries[i].data, entries[i].len);
+		effect->len = entries[i].len;
+	}
+}
+
+void replica_take_entries(struct core *core, const struct write *write)
+{
+	struct shard *shard = write->shard;
+	const char *next = write->data;
+	struct journal_entry entry;
+
+	if (shard->phase == SHARD_FINISHED && !shard->journal_loading) {
+		batch_reload(core, shard); /* the journal has them by now */
+		return;
+	}
+	if (shard->journal_loading) {
+		shard->reload = true;
+		return;
+	}
+	for (size_t i = 0; i < write->count; i++) {
+		uint64_t len;
+
+		memcpy(&len, next, sizeof(len));
+		next += sizeof(len);
+		if (journal_read(core->reader, &shard->id, next, len, &entry) == 0)
+			recover_take_entry(core, shard, &entry);
+		next += len;
+	}
+	shard_settle(core, shard);
+}
+
+void replica_append(struct core *core, struct peer *peer, const struct peer_message *request)
+{
+	struct shard *shard = shard_find(core, &request->shard);
+	enum peer_status status = PEER_OK;
+	struct write *write;
+
+	/* "Unknown" is no vote: the record may still be on its way, and the request will be repeated. */
+	if (shard == NULL || !entries_valid(core, shard, request))
+		return;
+	if (request->what == APPEND_CLAIMS || request->what == APPEND_CONFIG)
+		status = check_owner(core, shard, peer, request);
+	else if (core->config.broken_rule == CORE_BUG_OUTCOMES_FENCED && request->epoch < shard->promised)
+		status = PEER_OK, shard = NULL; /* says yes, and drops them */
+	if (shard == NULL) {
+		struct peer_message answer = {.member_count = 0};
+
+		call_reply(core, peer, request, PEER_OK, &answer);
+		return;
+	}
+	if (status == PEER_OK && !shard->mine && request->what == APPEND_CLAIMS)
+		status = PEER_REFUSED;
+	if (status != PEER_OK) {
+		reply_header(core, peer, request, status, shard);
+		return;
+	}
+	if (request->what == APPEND_CLAIMS || request->what == APPEND_CONFIG)
+		replica_learn(core, shard, request->epoch, peer);
+	write = write_new(core, WRITE_PEER_APPEND);
+	write->shard = shard;
+	write->peer = peer;
+	write->peer_token = request->token;
+	shard->peer_writes++;
+	replica_write_entries(core, write, request->entries, request->entry_count);
+}
+
+void replica_append_stored(struct core *core, struct write *write, int status)
+{
+	struct shard *shard = write->shard;
+
+	if (status != 0)
+		write->refused = true;
+	if (--write->pending > 0)
+		return;
+	shard->peer_writes--;
+	/* A part that was refused: the sender repeats all of it. */
+	if (!write->refused) {
+		struct peer_message answer = {
+		    .epoch = shard->promised,
+		    .node = shard->promised_to->id,
+		    .config = shard->config,
+		    .member_count = shard->member_count,
+		};
+
+		for (int i = 0; i < shard->member_count; i++)
+			answer.members[i] = shard->members[i]->id;
+		call_reply_to(
+		    core, write->peer, PEER_APPEND, write->peer_token, PEER_OK, &answer);
+		replica_take_entries(core, write);
+	}
+	write_free(core, write);
+	shard_try_finish(core, shard);
+}
+
+/* Members come and go. */
+
+void replica_check_quorum(struct core *core, struct shard *shard)
+{
+	bool cut_off = replica_alive(core, shard) < replica_majority(shard);
+
+	if (cut_off == shard->cut_off)
+		return;
+	shard->cut_off = cut_off;
+	if (!cut_off && shard->owning)
+		shard_settle(core, shard);
+}
+
+static void peer_gone(struct core *core, struct peer *peer)
+{
+	struct write *next;
+
+	for (struct write *write = write_first(core); write != NULL; write = next) {
+		next = write_next(core, write);
+		if ((write->kind != WRITE_CLAIMS && write->kind != WRITE_OUTCOMES) || !write->safe)
+			continue;
+		leave_behind(core, write);
+		if (replica_write_over(write))
+			write_free(core, write);
+	}
+	(void)peer;
+}
+
+void replica_peer_changed(struct core *core, struct peer *peer)
+{
+	bool alive = peer_alive(core, peer);
+
+	if (!core->recovered)
+		return;
+	if (!alive)
+		peer_gone(core, peer);
+	for (struct shard *shard = shard_next(core, NULL); shard != NULL; shard = shard_next(core, shard)) {
+		int member = replica_number(shard, peer);
+
+		if (member < 0 || !shard->mine)
+			continue;
+		if (shard->sync != NULL)
+			sync_peer_changed(core, shard, peer);
+		if (shard->owner == peer)
+			shard->synced = false;
+		/* It may have lost what it had not written down, or come back after we gave it up. */
+		if (shard->owning && shard->phase != SHARD_FINISHED &&
+		    peer_incarnation(core, peer) > peer->seen_incarnation)
+			replica_behind(core, shard, (uint8_t)(1U << member));
+		replica_check_quorum(core, shard);
+		takeover_consider(core, shard);
+	}
+	peer->seen_incarnation = peer_incarnation(core, peer);
+}
+
+/* The members, of those that were behind, that can be brought up to date now. */
+static uint32_t catchable(const struct core *core, const struct shard *shard)
+{
+	uint32_t members = 0;
+
+	for (uint32_t i = 0; i < shard->member_count; i++) {
+		if ((shard->behind & 1U << i) != 0 && peer_linked(core, shard->members[i]))
+			members |= 1U << i;
+	}
+	return members;
+}
+
+static void caught_up(struct core *core, struct shard *shard, struct sync *sync)
+{
+	replica_not_behind(core, shard, (uint8_t)sync_complete(sync));
+	sync_end(core, sync);
+	shard_settle(core, shard);
+}
+
+/* Asks the owner to compare journals with us: we may have missed facts, or have some that nobody knows. */
+static void ask_catch_up(struct core *core, struct shard *shard)
+{
+	struct peer_message request = {.type = PEER_CATCH_UP, .shard = shard->id};
+
+	shard->synced = true;
+	if (shard->catch_up != NULL)
+		call_end(core, shard->catch_up);
+	shard->catch_up = call_start(core, shard->owner, CALL_CATCH_UP, shard, &request, false);
+}
+
+static bool wants_catch_up(const struct core *core, const struct shard *shard)
+{
+	return shard->mine && !shard->owning && !shard->synced && shard->phase != SHARD_FINISHED &&
+	       !shard->journal_loading && shard->owner != core->self && shard->takeover == NULL &&
+	       peer_linked(core, shard->owner);
+}
+
+void replica_tick(struct core *core)
+{
+	for (struct shard *shard = shard_next(core, NULL); shard != NULL && core->syncs < SYNCS_MAX;
+	     shard = shard_next(core, shard)) {
+		uint32_t members = shard->behind == 0 ? 0 : catchable(core, shard);
+
+		if (members != 0 && shard->sync == NULL && shard->takeover == NULL &&
+		    !shard->journal_loading)
+			sync_start(core, shard, members, caught_up);
+		if (wants_catch_up(core, shard))
+			ask_catch_up(core, shard);
+	}
+}
+
+void replica_catch_up_answered(struct core *core, struct call *call, const struct peer_message *answer)
+{
+	struct shard *shard = call->owner;
+
+	(void)core;
+	shard->catch_up = NULL;
+	if (answer->status != PEER_OK)
+		shard->synced = false;
+}
+
+void replica_forget(struct core *core, struct shard *shard)
+{
+	takeover_cancel(core, shard);
+	if (shard->sync != NULL)
+		sync_end(core, shard->sync);
+	if (shard->catch_up != NULL)
+		call_end(core, shard->catch_up);
+	replica_not_behind(core, shard, shard->behind);
+	timer_disarm(&core->boot_timers, &shard->takeover_timer);
+	timer_disarm(&core->boot_timers, &shard->doubt_timer);
+}

@@ -1,0 +1,372 @@
+/* SPDX-License-Identifier: MIT */
+/* See takeover.h. */
+#include "queue/takeover.h"
+
+#include <stdlib.h>
+
+#include "queue/batch.h"
+#include "queue/cluster.h"
+#include "queue/error.h"
+#include "queue/facts.h"
+#include "queue/replica.h"
+#include "queue/shard.h"
+#include "queue/sync.h"
+#include "queue/write.h"
+
+enum { TAKEOVERS_MAX = 64 /* at once */ };
+
+static const usec TURN = 2 * USEC_PER_SEC;        /* how long the next in order waits for those before it */
+static const usec RESTART_TIME = 8 * USEC_PER_SEC; /* for an owner that has restarted to take its shards itself */
+static const usec START_GRACE = 6 * USEC_PER_SEC; /* after our own start: the others have to be heard first */
+static const usec LIMIT = 10 * USEC_PER_SEC;      /* for a takeover */
+static const usec BUSY_WAIT = 50 * USEC_PER_MSEC;
+
+struct takeover {
+	uint32_t epoch;
+	uint32_t promised; /* bits of members */
+	bool united;       /* the union has begun */
+	bool consent;      /* the owner asked for it */
+	struct call *calls[REPLICAS_MAX];
+};
+
+static void arm(struct core *core, struct shard *shard, usec wait)
+{
+	timer_arm(&core->boot_timers, &shard->takeover_timer, core->now.us + wait);
+}
+
+static void end(struct core *core, struct shard *shard)
+{
+	struct takeover *takeover = shard->takeover;
+
+	for (int i = 0; i < REPLICAS_MAX; i++) {
+		if (takeover->calls[i] != NULL)
+			call_end(core, takeover->calls[i]);
+	}
+	free(takeover);
+	shard->takeover = NULL;
+	core->takeovers--;
+}
+
+void takeover_cancel(struct core *core, struct shard *shard)
+{
+	if (shard->takeover == NULL)
+		return;
+	if (shard->takeover->united && shard->sync != NULL)
+		sync_end(core, shard->sync);
+	end(core, shard);
+}
+
+/* It came to nothing: again in a while, if it is still wanted. Two that try at once must not meet for ever. */
+static void try_later(struct core *core, struct shard *shard)
+{
+	takeover_cancel(core, shard);
+	arm(core, shard, USEC_PER_SEC / 2 + core_random(core, 1500) * USEC_PER_MSEC);
+}
+
+static void owned(struct core *core, struct shard *shard)
+{
+	struct takeover *takeover = shard->takeover;
+	uint32_t epoch = takeover->epoch;
+	uint8_t promised = (uint8_t)takeover->promised;
+
+	end(core, shard);
+	timer_disarm(&core->boot_timers, &shard->takeover_timer);
+	if (shard->promised != epoch || shard->promised_to != core->self) {
+		takeover_consider(core, shard); /* another one was promised a higher epoch meanwhile */
+		return;
+	}
+	replica_own(core, shard, epoch);
+	/* Who has not promised was not compared with. */
+	replica_behind(core, shard, (uint8_t)(((1U << shard->member_count) - 1) & ~(uint32_t)promised));
+	if (shard->member_count > 1) {
+		struct effect *effect = effects_add(core->effects, EFFECT_NOTICE);
+
+		effect->text = effects_copy_text(core->effects, "shard_taken_over");
+		effect->id = shard->id;
+		effect->epoch = epoch;
+	}
+}
+
+static uint32_t count_bits(uint32_t set)
+{
+	return (uint32_t)__builtin_popcount(set);
+}
+
+static void united(struct core *core, struct shard *shard, struct sync *sync)
+{
+	uint32_t complete = sync_complete(sync) | 1U << replica_number(shard, core->self);
+	bool ours = sync_complete_here(sync);
+
+	sync_end(core, sync);
+	if (!ours || count_bits(complete) < replica_majority(shard)) {
+		try_later(core, shard);
+		return;
+	}
+	shard->takeover->promised &= complete;
+	owned(core, shard);
+}
+
+static void check_promises(struct core *core, struct shard *shard)
+{
+	struct takeover *takeover = shard->takeover;
+	uint32_t self = 1U << replica_number(shard, core->self);
+
+	if (takeover->united || (takeover->promised & self) == 0 ||
+	    count_bits(takeover->promised) < replica_majority(shard))
+		return;
+	takeover->united = true;
+	if (takeover->promised == self || core->config.broken_rule == CORE_BUG_TAKEOVER_WITHOUT_UNION) {
+		owned(core, shard);
+		return;
+	}
+	if (shard->sync != NULL)
+		sync_end(core, shard->sync);
+	sync_start(core, shard, takeover->promised & ~self, united);
+}
+
+static void write_promise(struct core *core, struct shard *shard, uint32_t epoch, struct peer *to,
+    struct peer *asker, uint64_t token)
+{
+	const struct journal_entry entry = {.type = JOURNAL_PROMISE, .epoch = epoch, .node = to->id};
+	struct write *write = write_new(core, WRITE_PROMISE);
+	struct buffer bytes;
+
+	buffer_init(&bytes);
+	journal_encode(&entry, &bytes);
+	write->shard = shard;
+	write->id = shard->id;
+	write->data = bytes.data;
+	write->len = bytes.len;
+	write->epoch = epoch;
+	write->peer = asker;
+	write->peer_token = token;
+	shard->promised = epoch;
+	shard->promised_to = to;
+	write_append(core, write);
+}
+
+void takeover_start(struct core *core, struct shard *shard)
+{
+	struct peer_message request = {
+	    .type = PEER_PROMISE,
+	    .shard = shard->id,
+	    .config = shard->config,
+	};
+
+	if (shard->takeover != NULL || shard->owning || !shard->mine || shard->phase == SHARD_FINISHED ||
+	    shard->journal_loading)
+		return;
+	if (core->takeovers >= TAKEOVERS_MAX) {
+		arm(core, shard, BUSY_WAIT);
+		return;
+	}
+	shard->takeover = calloc(1, sizeof(*shard->takeover));
+	if (shard->takeover == NULL)
+		abort();
+	core->takeovers++;
+	request.epoch = (shard->promised > shard->epoch ? shard->promised : shard->epoch) + 1;
+	shard->takeover->epoch = request.epoch;
+	write_promise(core, shard, request.epoch, core->self, NULL, 0);
+	for (uint32_t i = 0; i < shard->member_count; i++) {
+		if (shard->members[i] == core->self)
+			continue;
+		shard->takeover->calls[i] =
+		    call_start(core, shard->members[i], CALL_PROMISE, shard, &request, false);
+		shard->takeover->calls[i]->number = i;
+	}
+	arm(core, shard, LIMIT);
+}
+
+void takeover_promised(struct core *core, struct call *call, const struct peer_message *answer)
+{
+	struct shard *shard = call->owner;
+	struct takeover *takeover = shard->takeover;
+	uint32_t member = (uint32_t)call->number;
+
+	takeover->calls[member] = NULL;
+	if (answer->status == PEER_OK) {
+		takeover->promised |= 1U << member;
+		check_promises(core, shard);
+		return;
+	}
+	if (answer->status != PEER_REFUSED)
+		return;
+	if (answer->config > shard->config) {
+		try_later(core, shard);
+		replica_learn_config(core, shard, answer->config, answer->members, answer->member_count);
+		return;
+	}
+	if (answer->epoch < takeover->epoch)
+		return;
+	replica_learn(core, shard, answer->epoch, peer_of(core, &answer->node));
+	if (shard->takeover != NULL)
+		try_later(core, shard);
+}
+
+/* Which one of those who could own it this node is, in the order of the members; -1: it can't. */
+static int turn(const struct core *core, const struct shard *shard)
+{
+	int before = 0;
+
+	if (!peer_may_own(core, core->self))
+		return -1;
+	for (int i = 0; i < shard->member_count; i++) {
+		if (shard->members[i] == core->self)
+			return before;
+		before += shard->members[i] != shard->owner && peer_may_own(core, shard->members[i]);
+	}
+	return -1;
+}
+
+static bool wanted(const struct core *core, const struct shard *shard)
+{
+	return core->recovered && shard->mine && !shard->owning && shard->phase != SHARD_FINISHED &&
+	       !shard->journal_loading && shard->batch->started;
+}
+
+/* How long to wait before taking it over; UINT64_MAX: there is no reason to. */
+static usec patience(const struct core *core, const struct shard *shard)
+{
+	int place = turn(core, shard);
+	usec wait;
+
+	if (place < 0)
+		return UINT64_MAX;
+	if (shard->owner == core->self)
+		return 0;
+	wait = (usec)place * TURN;
+	if (core->now.us < core->recovered_at.us + START_GRACE)
+		wait += core->recovered_at.us + START_GRACE - core->now.us;
+	if (!peer_alive(core, shard->owner) || !peer_may_own(core, shard->owner))
+		return wait;
+	if (peer_incarnation(core, shard->owner) > shard->owner_incarnation)
+		return wait + RESTART_TIME;
+	return UINT64_MAX;
+}
+
+void takeover_consider(struct core *core, struct shard *shard)
+{
+	usec wait;
+
+	if (!wanted(core, shard) || shard->takeover != NULL)
+		return;
+	wait = patience(core, shard);
+	if (wait == 0)
+		takeover_start(core, shard);
+	else if (wait == UINT64_MAX)
+		timer_disarm(&core->boot_timers, &shard->takeover_timer);
+	else if (!shard->takeover_timer.armed)
+		arm(core, shard, wait);
+}
+
+void takeover_due(struct core *core, struct shard *shard)
+{
+	if (!wanted(core, shard))
+		return;
+	if (shard->takeover != NULL)
+		try_later(core, shard);
+	else if (patience(core, shard) != UINT64_MAX)
+		takeover_start(core, shard);
+}
+
+/* Requests of others. */
+
+static void refuse(struct core *core, struct peer *peer, const struct peer_message *request, struct shard *shard)
+{
+	struct peer_message answer = {
+	    .epoch = shard->promised,
+	    .node = shard->promised_to->id,
+	    .config = shard->config,
+	    .member_count = shard->member_count,
+	};
+
+	for (int i = 0; i < shard->member_count; i++)
+		answer.members[i] = shard->members[i]->id;
+	call_reply(core, peer, request, PEER_REFUSED, &answer);
+}
+
+void takeover_promise(struct core *core, struct peer *peer, const struct peer_message *request)
+{
+	struct shard *shard = shard_find(core, &request->shard);
+
+	/* Who does not know the shard has no vote; what is still being read may hold a higher promise. */
+	if (shard == NULL || shard->journal_loading)
+		return;
+	if (request->config < shard->config || !shard->mine || request->epoch < shard->promised ||
+	    (request->epoch == shard->promised && shard->promised_to != peer)) {
+		refuse(core, peer, request, shard);
+		return;
+	}
+	if (request->epoch > shard->promised) {
+		replica_step_down(core, shard);
+		takeover_cancel(core, shard);
+		arm(core, shard, LIMIT); /* should nothing come of it */
+	}
+	write_promise(core, shard, request->epoch, peer, peer, request->token);
+}
+
+void takeover_promise_stored(struct core *core, struct write *write, int status)
+{
+	struct shard *shard = write->shard;
+	struct peer *peer = write->peer;
+	struct peer_message answer = {.epoch = write->epoch, .config = shard->config};
+
+	if (status != 0) {
+		if (peer == NULL && shard->takeover != NULL && shard->takeover->epoch == write->epoch)
+			try_later(core, shard);
+	} else if (peer != NULL) {
+		answer.node = peer->id;
+		answer.member_count = shard->member_count;
+		for (int i = 0; i < shard->member_count; i++)
+			answer.members[i] = shard->members[i]->id;
+		call_reply_to(core, peer, PEER_PROMISE, write->peer_token, PEER_OK, &answer);
+	} else if (shard->takeover != NULL && shard->takeover->epoch == write->epoch) {
+		shard->takeover->promised |= 1U << replica_number(shard, core->self);
+		check_promises(core, shard);
+	}
+	write_free(core, write);
+}
+
+void takeover_take(struct core *core, struct peer *peer, const struct peer_message *request)
+{
+	struct shard *shard = shard_find(core, &request->shard);
+	struct peer_message answer = {.count = 0};
+
+	if (shard == NULL || !shard->mine || !peer_may_own(core, core->self)) {
+		call_reply(core, peer, request, PEER_UNKNOWN, &answer);
+		return;
+	}
+	call_reply(core, peer, request, PEER_OK, &answer);
+	takeover_start(core, shard);
+}
+
+/* Mail that another node claimed and never spoke of again. */
+
+void takeover_watch_doubt(struct core *core, struct shard *shard)
+{
+	if (shard->owning && shard->states[MAIL_CLAIMED] > 0 && !shard->doubt_timer.armed)
+		timer_arm(&core->boot_timers, &shard->doubt_timer, core->now.us + core->config.doubt_hold);
+}
+
+void takeover_doubt_due(struct core *core, struct shard *shard)
+{
+	bool left = false;
+
+	if (!shard->owning || shard->phase == SHARD_FINISHED)
+		return;
+	for (uint32_t i = 0; shard->mails != NULL && i < shard->count; i++) {
+		const struct mail *mail = &shard->mails[i];
+
+		if (mail->state != MAIL_CLAIMED || mail->node == core->self)
+			continue;
+		/* A node that lives and settles will say what became of it. */
+		if (peer_alive(core, mail->node)) {
+			left = true;
+			continue;
+		}
+		fact_add_doubt(core, shard, i, "the node that had the mail is gone", NULL);
+		shard_settle_one(core, shard, i);
+	}
+	if (left)
+		timer_arm(&core->boot_timers, &shard->doubt_timer, core->now.us + 10 * USEC_PER_SEC);
+}
