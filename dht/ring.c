@@ -413,19 +413,26 @@ bool spread_rest(struct spread *spread, const struct opt_id *node)
 	return true;
 }
 
-/* How far the node is below its share of ownership, in shards times the total weight. */
+/* The node's share of ownership, in shards, rounded up. */
+static uint64_t due(const struct spread *spread, uint32_t node)
+{
+	return (spread->shards * spread->ring->nodes[node].weight + spread->weight - 1) / spread->weight;
+}
+
+/*
+ * How many whole shards the node is below its share. Not to the fraction: of a batch with few shards the
+ * heaviest replica would own all, where ring order alone is fair already.
+ */
 static int64_t lag(const struct spread *spread, uint32_t node)
 {
-	uint64_t due = spread->shards * spread->ring->nodes[node].weight;
-
-	return (int64_t)due - (int64_t)(spread->loads[node].owned * spread->weight);
+	return (int64_t)due(spread, node) - (int64_t)spread->loads[node].owned;
 }
 
 static bool may_own(const struct spread *spread, uint32_t node)
 {
-	uint64_t due = spread->shards * spread->ring->nodes[node].weight;
-	uint64_t bound = (11 * due + 10 * spread->weight - 1) / (10 * spread->weight);
-	uint64_t near = (due + spread->weight - 1) / spread->weight + spread->shards / 50;
+	uint64_t parts = 11 * spread->shards * spread->ring->nodes[node].weight;
+	uint64_t bound = (parts + 10 * spread->weight - 1) / (10 * spread->weight);
+	uint64_t near = due(spread, node) + spread->shards / 50;
 
 	return !spread->loads[node].rests && spread->loads[node].owned < (near < bound ? near : bound);
 }
@@ -472,10 +479,10 @@ static size_t add_closest(struct spread *spread, const struct opt_id *key, size_
 	return count;
 }
 
-/* The node that is a whole shard behind, and furthest; NO_NODE when none is. */
+/* The node that is furthest behind, by more than a shard; NO_NODE when none is. */
 static uint32_t furthest_behind(const struct spread *spread)
 {
-	int64_t most = (int64_t)spread->weight - 1;
+	int64_t most = 1; /* which may be a fraction, rounded up */
 	uint32_t found = NO_NODE;
 
 	for (uint32_t i = 0; i < spread->ring->node_count; i++) {

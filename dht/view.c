@@ -26,10 +26,11 @@ struct entry {
 	struct member member; /* first: a member is found from the one that the caller has */
 	uint64_t own;         /* when we last heard it; 0 is never, as below */
 	uint64_t others;      /* when others last heard it, as far as we know */
-	uint64_t since; /* when its clocks started without evidence: it became known, or we were paused */
-	uint64_t watched_at; /* since when we listen for it ourselves */
-	uint64_t down_at;    /* when its link went down */
-	uint64_t beat;       /* the highest one known of this incarnation */
+	uint64_t since;       /* when it became known: its clock starts there while nobody has heard it */
+	uint64_t forgiven_at; /* when we were paused last: its clocks started again */
+	uint64_t watched_at;  /* since when we listen for it ourselves */
+	uint64_t down_at;     /* when its link went down */
+	uint64_t beat;        /* the highest one known of this incarnation */
 	uint64_t news_until;
 	uint64_t mark; /* the last digest that it is in, by number */
 	unsigned pending;
@@ -218,6 +219,7 @@ static void start_again(struct entry *entry, uint64_t since)
 	entry->own = 0;
 	entry->others = 0;
 	entry->since = since;
+	entry->forgiven_at = 0;
 }
 
 static void remember_again(struct view *view, struct entry *entry, struct boot_time now)
@@ -414,14 +416,16 @@ static void take_evidence(
     struct view *view, struct entry *entry, const struct digest_entry *said, struct boot_time now)
 {
 	uint64_t age = said->age * USEC_PER_MSEC;
+	/* What is older than this machine's clock is as old as can be. */
+	uint64_t evidence = age < now.us ? now.us - age : 1;
 
 	if (said->presence.incarnation != entry->member.presence.incarnation)
 		return;
 	if (said->beat > entry->beat) {
 		entry->beat = said->beat;
-		if (said->age == VIEW_AGE_NONE || age >= now.us || now.us - age <= entry->others)
+		if (said->age == VIEW_AGE_NONE)
 			return;
-		entry->others = now.us - age;
+		entry->others = later(entry->others, evidence);
 		if (entry->member.state != MEMBER_UP)
 			wake(view, now);
 	} else if (said->asks && said->beat < entry->beat) {
@@ -489,8 +493,8 @@ struct limits {
 static struct limits limits_of(const struct entry *entry, usec rotation)
 {
 	uint64_t evidence = later(entry->own, entry->others);
-	uint64_t any = later(evidence, entry->since);
-	uint64_t own = later(later(entry->own, entry->since), entry->watched_at);
+	uint64_t any = later(evidence > 0 ? evidence : entry->since, entry->forgiven_at);
+	uint64_t own = later(later(entry->own, entry->watched_at), entry->forgiven_at);
 	struct limits limits;
 
 	if (entry->member.forgotten)
@@ -521,7 +525,7 @@ static void forgive(struct view *view, struct boot_time now)
 	RB_FOREACH (entry, entry_tree, &view->tree) {
 		if (entry->member.state == MEMBER_GONE)
 			continue;
-		entry->since = now.us;
+		entry->forgiven_at = now.us;
 		if (entry->refused)
 			entry->down_at = now.us;
 	}
