@@ -13,6 +13,7 @@
 
 #include "daemon/api_batches.h"
 #include "daemon/api_nodes.h"
+#include "daemon/log.h"
 
 enum { NODE_ID_SHOWN = 12 /* digits, by `optimus nodes` */ };
 
@@ -20,10 +21,13 @@ static void answer_batch(struct api_request *request)
 {
 	struct batch_view view;
 
-	if (core_batch(node_core(request->node), request->name, &view) < 0)
+	if (core_batch(node_core(request->node), request->name, &view) < 0) {
 		api_fail_store(request);
-	else
-		api_answer(request, MHD_HTTP_OK, api_batch_json(&view));
+		return;
+	}
+	log_info("batch_command", "batch", request->name, "state", batch_state_name(view.state), "uid",
+	    log_u64(request->uid), NULL);
+	api_answer(request, MHD_HTTP_OK, api_batch_json(&view));
 }
 
 static void on_batch(void *context, const struct effect *effect)
@@ -57,12 +61,16 @@ static void on_node(void *context, const struct effect *effect)
 	struct api_request *request = context;
 
 	request->state = NULL;
-	if (effect->control == CONTROL_OK)
-		api_answer(request, MHD_HTTP_OK, api_node_json(request->node));
-	else if (effect->control == CONTROL_STARTING)
+	if (effect->control == CONTROL_STARTING) {
 		api_fail_again(request, 1, "the node is starting; try again in a second");
-	else
+	} else if (effect->control != CONTROL_OK) {
 		api_fail_store(request);
+	} else {
+		log_info("node_command", "state",
+		    core_numbers(node_core(request->node)).draining ? "draining" : "up", "uid",
+		    log_u64(request->uid), NULL);
+		api_answer(request, MHD_HTTP_OK, api_node_json(request->node));
+	}
 }
 
 /* The number under which the request waits. */
