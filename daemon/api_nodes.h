@@ -9,4 +9,7 @@
 
 void api_nodes_list(struct api_request *request);
 
+/* NODE of docs/api.md for the node that answers, a new reference. */
+json_t *api_node_json(const struct node *node);
+
 #endif

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "daemon/api_batches.h"
+#include "daemon/api_control.h"
 #include "daemon/api_nodes.h"
 #include "daemon/api_open.h"
 #include "daemon/api_report.h"
@@ -24,7 +25,13 @@ static const struct api_page pages[] = {
     {"POST", "/v1/batches/*/commit", api_commit_begin, api_commit_body, api_commit_end, api_commit_gone},
     {"DELETE", "/v1/batches/*/upload", .end = api_upload_drop},
     {"GET", "/v1/batches/*/report", .end = api_report_start, .gone = api_report_gone},
+    {"POST", "/v1/batches/*/pause", .end = api_batch_pause, .gone = api_control_gone},
+    {"POST", "/v1/batches/*/resume", .end = api_batch_resume, .gone = api_control_gone},
+    {"POST", "/v1/batches/*/cancel", .end = api_batch_cancel, .gone = api_control_gone},
     {"GET", "/v1/nodes", .end = api_nodes_list},
+    {"POST", "/v1/nodes/*/drain", .end = api_node_drain, .gone = api_control_gone},
+    {"POST", "/v1/nodes/*/undrain", .end = api_node_undrain, .gone = api_control_gone},
+    {"POST", "/v1/nodes/*/forget", .end = api_node_forget, .gone = api_control_gone},
 };
 
 enum { PAGES = sizeof pages / sizeof pages[0], NAME_SIZE = BATCH_NAME_MAX + 2 };

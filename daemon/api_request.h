@@ -34,7 +34,7 @@ struct api_request {
 	struct MHD_Connection *connection;
 	uid_t uid;
 	bool admin;                    /* root or the node's own user: may do everything */
-	char name[BATCH_NAME_MAX + 1]; /* the batch in the path; "" where the page has none */
+	char name[BATCH_NAME_MAX + 1]; /* the batch or node in the path; "" where the page has none */
 	void *state;                   /* the page's own */
 	/* The server's. */
 	struct http_listener *listener;
@@ -48,7 +48,7 @@ struct api_request {
 
 struct api_page {
 	const char *method;
-	const char *path; /* a part that is "*" is the batch's id */
+	const char *path; /* a part that is "*" is the batch's id, or the node's */
 	void (*begin)(struct api_request *request);
 	void (*body)(
 	    struct api_request *request, const char *data, size_t len); /* NULL: the body is thrown away */

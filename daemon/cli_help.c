@@ -15,7 +15,14 @@ static const char OVERVIEW[] = "Usage: optimus [--api ADDRESS] COMMAND [OPTION].
                                "  send      send a template to a file of recipients\n"
                                "  status    show batches, or one batch\n"
                                "  report    one line for each recipient of a batch\n"
+                               "  pause     stop feeding a batch for a while\n"
+                               "  resume    go on with it\n"
+                               "  cancel    end a batch: what is not sent stays unsent\n"
                                "  nodes     show the cluster's nodes\n"
+                               "  drain     let a node claim no more mails\n"
+                               "  undrain   let it take part again\n"
+                               "  forget    a node is gone for good\n"
+                               "  top       watch nodes and batches\n"
                                "  keygen    print a new cluster key\n"
                                "\n"
                                "Options:\n"
@@ -65,6 +72,42 @@ static const char NODES[] = "Usage: optimus nodes [--json]\n"
                             "\n"
                             "  --json    print what the node's API gives\n";
 
+static const char PAUSE[] =
+    "Usage: optimus pause BATCH\n"
+    "\n"
+    "Feeds no more of the batch to Postfix until it is resumed. What Postfix has goes on;\n"
+    "the time after which mails expire goes on too.\n";
+
+static const char RESUME[] = "Usage: optimus resume BATCH\n"
+                             "\n"
+                             "Goes on with a batch that was paused.\n";
+
+static const char CANCEL[] =
+    "Usage: optimus cancel BATCH\n"
+    "\n"
+    "Ends the batch for good: what is not in Postfix by now is not sent. What is there is\n"
+    "finished, and ends as it ends; nothing is tried again.\n";
+
+static const char DRAIN[] =
+    "Usage: optimus drain [NODE]\n"
+    "\n"
+    "The node claims no more mails, also after a restart, until it is undrained. What its\n"
+    "Postfix has goes on. NODE is an id, or its first 12 digits or more; without it, the\n"
+    "node that is asked.\n";
+
+static const char UNDRAIN[] = "Usage: optimus undrain [NODE]\n"
+                              "\n"
+                              "A draining node takes part again. NODE as for drain.\n";
+
+static const char FORGET[] = "Usage: optimus forget [NODE]\n"
+                             "\n"
+                             "Tells the cluster that a node is gone for good. A node can't forget itself.\n";
+
+static const char TOP[] =
+    "Usage: optimus top\n"
+    "\n"
+    "A live view of nodes and batches, for a terminal. q ends it, the arrow keys scroll.\n";
+
 static const char KEYGEN[] =
     "Usage: optimus keygen\n"
     "\n"
@@ -81,7 +124,14 @@ const char *help_text(const char *command)
 	    {"send", SEND},
 	    {"status", STATUS},
 	    {"report", REPORT},
+	    {"pause", PAUSE},
+	    {"resume", RESUME},
+	    {"cancel", CANCEL},
 	    {"nodes", NODES},
+	    {"drain", DRAIN},
+	    {"undrain", UNDRAIN},
+	    {"forget", FORGET},
+	    {"top", TOP},
 	    {"keygen", KEYGEN},
 	};
 

@@ -16,6 +16,7 @@
 #include <time.h>
 
 #include "daemon/cli_client.h"
+#include "daemon/cli_control.h"
 #include "daemon/cli_help.h"
 #include "daemon/cli_keygen.h"
 #include "daemon/cli_report.h"
@@ -23,6 +24,7 @@
 #include "daemon/cli_send.h"
 #include "daemon/cli_status.h"
 #include "daemon/cli_time.h"
+#include "daemon/cli_top.h"
 #include "queue/id.h"
 
 enum { PRIORITY_MAX = 100, REPLICAS_MAX = 255 };
@@ -104,7 +106,8 @@ static const struct option PLAIN_OPTIONS[] = {
 /* All that a command line can say. */
 struct line {
 	const char *api;
-	const char *operand; /* BATCH */
+	const char *command;
+	const char *operand; /* BATCH or NODE */
 	struct send_options send;
 	bool watch, json;
 	const char *format, *only;
@@ -115,6 +118,7 @@ struct command {
 	const struct option *options;
 	int operands_min, operands_max;
 	int (*run)(const struct line *line);
+	bool takes_node; /* its operand is a node, not a batch */
 };
 
 static int with_client(const struct line *line, int (*run)(struct client *, const struct line *))
@@ -187,6 +191,37 @@ static int run_nodes(const struct line *line)
 	return with_client(line, do_nodes);
 }
 
+static int do_control(struct client *client, const struct line *line)
+{
+	return control_batch_run(client, line->command, line->operand);
+}
+
+static int run_control(const struct line *line)
+{
+	return with_client(line, do_control);
+}
+
+static int do_node_control(struct client *client, const struct line *line)
+{
+	return control_node_run(client, line->command, line->operand);
+}
+
+static int run_node_control(const struct line *line)
+{
+	return with_client(line, do_node_control);
+}
+
+static int do_top(struct client *client, const struct line *line)
+{
+	(void)line;
+	return top_run(client);
+}
+
+static int run_top(const struct line *line)
+{
+	return with_client(line, do_top);
+}
+
 static int run_keygen(const struct line *line)
 {
 	(void)line;
@@ -197,7 +232,14 @@ static const struct command COMMANDS[] = {
     {"send", SEND_OPTIONS, 0, 0, run_send},
     {"status", STATUS_OPTIONS, 0, 1, run_status},
     {"report", REPORT_OPTIONS, 1, 1, run_report},
+    {"pause", PLAIN_OPTIONS, 1, 1, run_control},
+    {"resume", PLAIN_OPTIONS, 1, 1, run_control},
+    {"cancel", PLAIN_OPTIONS, 1, 1, run_control},
     {"nodes", NODES_OPTIONS, 0, 0, run_nodes},
+    {"drain", PLAIN_OPTIONS, 0, 1, run_node_control, .takes_node = true},
+    {"undrain", PLAIN_OPTIONS, 0, 1, run_node_control, .takes_node = true},
+    {"forget", PLAIN_OPTIONS, 0, 1, run_node_control, .takes_node = true},
+    {"top", PLAIN_OPTIONS, 0, 0, run_top},
     {"keygen", PLAIN_OPTIONS, 0, 0, run_keygen},
 };
 
@@ -327,6 +369,18 @@ static int wrong_option(int got, char **argv, const char *command)
 	return CLI_USAGE;
 }
 
+static int take_operand(const struct command *command, struct line *line, const char *operand)
+{
+	line->operand = operand;
+	if (command->takes_node && !control_node_valid(operand))
+		return wrong_value(
+		    "a node", operand, "12 to 40 digits of its id, as \"optimus nodes\" shows it");
+	if (!command->takes_node && !batch_name_valid(operand))
+		return wrong_value(
+		    "a batch id", operand, "1 to 64 of A-Z a-z 0-9 . _ - and does not begin with . or -");
+	return CLI_OK;
+}
+
 static int run_command(const struct command *command, int argc, char **argv, struct line *line)
 {
 	int got, rc;
@@ -352,12 +406,10 @@ static int run_command(const struct command *command, int argc, char **argv, str
 		    say_clean(argv[optind + command->operands_max], clean, sizeof clean), command->name);
 		return CLI_USAGE;
 	}
-	if (optind < argc) {
-		line->operand = argv[optind];
-		if (!batch_name_valid(line->operand))
-			return wrong_value("a batch id", line->operand,
-			    "1 to 64 of A-Z a-z 0-9 . _ - and does not begin with . or -");
-	}
+	rc = optind < argc ? take_operand(command, line, argv[optind]) : CLI_OK;
+	if (rc != CLI_OK)
+		return rc;
+	line->command = command->name;
 	return command->run(line);
 }
 

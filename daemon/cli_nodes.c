@@ -57,7 +57,7 @@ static void add_node(struct table *table, const json_t *node)
 	table_add(table, member(node, "version"));
 }
 
-static int print_nodes(const json_t *nodes)
+void nodes_draw(FILE *out, const json_t *nodes, bool bold)
 {
 	static const char *const heads[] = {"NODE", "ADDRESS", "STATE", ">WEIGHT", ">OWNED", ">REPLICAS",
 	    ">IN FLIGHT", ">SENT", ">RATE", "POSTFIX", "VERSION"};
@@ -68,9 +68,8 @@ static int print_nodes(const json_t *nodes)
 	json_array_foreach (nodes, i, node) {
 		add_node(table, node);
 	}
-	table_print(table, stdout, say_colour(stdout));
+	table_print(table, out, bold);
 	table_free(table);
-	return say_flush(NULL);
 }
 
 int nodes_run(struct client *client, bool json)
@@ -89,7 +88,8 @@ int nodes_run(struct client *client, bool json)
 		putchar('\n');
 		rc = say_flush(NULL);
 	} else {
-		rc = print_nodes(json_object_get(answer.json, "nodes"));
+		nodes_draw(stdout, json_object_get(answer.json, "nodes"), say_colour(stdout));
+		rc = say_flush(NULL);
 	}
 	client_answer_done(&answer);
 	return rc;

@@ -80,7 +80,9 @@ static bool ended(const json_t *batch)
 {
 	const char *state = json_string_value(json_object_get(batch, "state"));
 
-	return state != NULL && (strcmp(state, "done") == 0 || strcmp(state, "cancelled") == 0);
+	/* A cancelled batch may still have mails in Postfix. */
+	return state != NULL && (strcmp(state, "done") == 0 || (strcmp(state, "cancelled") == 0 &&
+	                                                           settled(batch) == count(batch, "total")));
 }
 
 static void draw_progress(FILE *out, const json_t *batch, double rate)
@@ -147,7 +149,7 @@ static void draw_line(FILE *out, const json_t *batch, double rate)
 	fputc('\n', out);
 }
 
-static void draw_list(FILE *out, const json_t *batches, bool colour)
+void status_draw_list(FILE *out, const json_t *batches, bool bold)
 {
 	static const char *const heads[] = {
 	    "BATCH", "STATE", ">MAILS", ">SENT", ">BOUNCED", ">OPEN", ">DONE", "CREATED"};
@@ -168,7 +170,7 @@ static void draw_list(FILE *out, const json_t *batches, bool colour)
 		table_addf(table, "%d %%", percent(settled(batch), total));
 		table_add(table, text(batch, "created", copy, sizeof copy));
 	}
-	table_print(table, out, colour);
+	table_print(table, out, bold);
 	table_free(table);
 }
 
@@ -185,7 +187,7 @@ static char *draw(struct view *view, const json_t *json, double rate)
 		json_dumpf(json, out, JSON_COMPACT);
 		fputc('\n', out);
 	} else if (options->batch == NULL) {
-		draw_list(out, json_object_get(json, "batches"), view->colour);
+		status_draw_list(out, json_object_get(json, "batches"), view->colour);
 	} else if (options->watch && !view->redraw) {
 		draw_line(out, json, rate);
 	} else {

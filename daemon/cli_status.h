@@ -18,6 +18,10 @@ struct status_options {
 /* Returns an exit code; CLI_ENDED_OTHERWISE when a watched batch ended and was not "done". */
 int status_run(struct client *client, const struct status_options *options);
 
+/* The tables of both, for top too; heads in bold when `bold`. */
+void status_draw_list(FILE *out, const json_t *batches, bool bold);
+void nodes_draw(FILE *out, const json_t *nodes, bool bold);
+
 int nodes_run(struct client *client, bool json);
 
 #endif

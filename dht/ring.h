@@ -83,8 +83,9 @@ bool spread_rest(struct spread *spread, const struct opt_id *node);
  * own:
  * - no node owns more than ceil(1.1 x share x m), nor much more than share x m + m/50;
  * - the replicas are the closest ones that hold less than 1.1 times their share of replicas;
- * - of these, the owner is the one that is furthest below its share of ownership, in ring order where equal;
- * - a node elsewhere that has fallen a whole shard behind, and further than these, takes the shard from the
+ * - of these, the owner is the one that is furthest below its share of ownership, in whole shards, and then
+ * the closest;
+ * - a node elsewhere that is more than a shard behind, and further than these, takes the shard from the
  * furthest replica; so does the closest node that may own, where none of the replicas may.
  */
 size_t spread_next(struct spread *spread, const struct opt_id *shard, struct opt_id *ret_nodes);

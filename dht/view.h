@@ -14,7 +14,8 @@
  * - it is gone VIEW_REFUSED after its link went down when the redial was refused and nobody heard it since,
  * and at once when it said that it leaves and its link is down;
  * - a member that we only hear of has the time that digests take to come round (view_rotation()) on top;
- * - a record is no evidence: a member that nobody has heard yet is suspect, then gone;
+ * - a record is no evidence: a member that nobody has heard yet, as far as we know, is suspect, then gone;
+ * one of which we are told at once how long it is silent is judged by that;
  * - evidence brings a member back; nothing else does;
  * - after a pause of ours (VIEW_PAUSE between two calls of view_judge()) the clocks of all that were not gone
  * start again.

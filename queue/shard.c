@@ -316,7 +316,7 @@ static void settle_mail(struct core *core, struct shard *shard, uint32_t index)
 	if (!shard->owning)
 		return; /* its owner decides */
 	if (mail->state == MAIL_IN_DOUBT) {
-		if (!core->config.resend_in_doubt || control_cancelled(shard->batch)) {
+		if (!core->config.resend_in_doubt) {
 			fact_add_own(core, shard, index, OUTCOME_UNKNOWN, "4.0.0",
 			    "delivery was interrupted; it is not known whether the mail was sent");
 			return;

@@ -109,6 +109,14 @@ static bool was_refused(const struct attempt *attempt)
 	return attempt->mail->refused && attempt->fed > 0;
 }
 
+/* The last durable word on the attempt is that nobody knows. */
+static bool in_doubt(const struct attempt *attempt)
+{
+	const uint32_t settled = 1U << OUTCOME_DEFERRED | 1U << OUTCOME_RETURNED;
+
+	return (attempt->facts & 1U << OUTCOME_IN_DOUBT) != 0 && (attempt->facts & settled) == 0;
+}
+
 /* NULL when the fact is true. */
 static const char *untrue(const struct node *node, const struct attempt *attempt, enum outcome_kind kind)
 {
@@ -143,7 +151,9 @@ static const char *untrue(const struct node *node, const struct attempt *attempt
 		           ? NULL
 		           : "I1: a mail is called expired before its time";
 	case OUTCOME_CANCELLED:
-		return batch->control.cancel_asked ? NULL : "I6: a mail is called cancelled that nobody did";
+		if (!batch->control.cancel_asked)
+			return "I6: a mail is called cancelled that nobody did";
+		return in_doubt(attempt) ? "I6: a mail in doubt is called cancelled" : NULL;
 	case OUTCOME_SUPPRESSED:
 	case OUTCOME_KINDS:
 		break;

@@ -95,14 +95,13 @@ has "$dir/out" 'Usage: optimus'
 same "$dir/err" ''
 run 0 'version' "$optimus" --version
 has "$dir/out" 'optimus '
-for command in send status report nodes keygen; do
+for command in send status report pause resume cancel nodes drain undrain forget top keygen; do
 	run 0 "help of $command" "$optimus" "$command" --help
 	has "$dir/out" "Usage: optimus $command"
 	has "$source/docs/man/optimus.1" ".SS optimus $command"
 	run 0 'help' "$optimus" --help
 	has "$dir/out" "  $command "
 done
-lacks "$dir/out" pause
 for option in from template recipients id at expire invalid duplicates replicas priority watch json; do
 	run 0 "help of send" "$optimus" send --help
 	has "$dir/out" "--$option"
@@ -280,8 +279,54 @@ run 0 'closed pipe' closed_pipe
 same "$dir/err" ''
 same "$dir/code" '0\n'
 
+# --- commands ---
+run 0 'pause' "$optimus" pause x
+same "$dir/out" ''
+same "$dir/err" 'x is paused\n'
+has "$dir/log" 'POST /v1/batches/x/pause'
+run 0 'resume' "$optimus" resume x
+same "$dir/err" 'x is sending\n'
+run 0 'cancel with mails in Postfix' "$optimus" cancel busy-1
+same "$dir/err" 'busy-1 is cancelled; 7 of its mails are in Postfix and go on\n'
+run 65 'a batch that is over' "$optimus" resume conflict-1
+has "$dir/err" 'the fake says conflict'
+run 66 'pause what is not there' "$optimus" pause not_found-1
+run 77 'cancel denied' "$optimus" cancel denied-1
+run 64 'pause nothing' "$optimus" pause
+run 64 'pause two' "$optimus" pause a b
+run 64 'pause no batch id' "$optimus" pause ../etc
+run 0 'drain' "$optimus" drain
+same "$dir/err" 'the node is draining\n'
+has "$dir/log" 'POST /v1/nodes/self/drain'
+run 0 'undrain' "$optimus" undrain aaaaaaaaaaaa
+same "$dir/err" 'aaaaaaaaaaaa is up\n'
+run 66 'forget' "$optimus" forget bbbbbbbbbbbb
+run 65 'forget oneself' "$optimus" forget
+run 64 'drain no node id' "$optimus" drain n1
+run 64 'top without a terminal' "$optimus" top
+has "$dir/err" 'top needs a terminal'
+
 # --- a terminal ---
 if command -v script >/dev/null; then
+	# script gives what comes on its standard input to the terminal: the view is left once it stands there.
+	top_until_seen() {
+		rm -f "$dir/screen"
+		{
+			tries=0
+			until grep -q older-one "$dir/screen" 2>/dev/null || [ "$tries" -gt 100 ]; do
+				tries=$((tries + 1))
+				sleep 0.1
+			done
+			printf q
+		} | TERM=xterm timeout 60 script -qefc "stty rows 24 cols 100; $optimus top" "$dir/screen"
+	}
+	run 0 'top' top_until_seen
+	has "$dir/screen" 'münchen:4000'
+	has "$dir/screen" older-one
+	no_terminfo() {
+		TERM=nonsense script -qec "$optimus top" /dev/null
+	}
+	run 64 'top on a terminal that it does not know' no_terminfo
 	on_terminal() {
 		TERM=xterm script -qec "$optimus send --from n@x.org --template $dir/t.eml --recipients $dir/large.csv --id tty" \
 			/dev/null

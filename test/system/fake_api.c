@@ -17,6 +17,7 @@
  *   moving        its counts grow with every look, until it is done
  *   stopped       like moving, but it ends cancelled
  *   cutreport     its report breaks off
+ *   busy          has mails in Postfix when it is commanded
  *   endless       its report never ends
  *
  * One thread, so no locks. Ends with its standard input.
@@ -194,6 +195,30 @@ static enum MHD_Result report(struct MHD_Connection *connection, const char *wor
 	return rc;
 }
 
+/* pause, resume, cancel; drain, undrain, forget. */
+static enum MHD_Result command(
+    struct MHD_Connection *connection, const char *word, const char *id, const char *verb)
+{
+	const char *state = strcmp(verb, "pause") == 0    ? "paused"
+	                    : strcmp(verb, "cancel") == 0 ? "cancelled"
+	                                                  : "sending";
+	char body[256];
+
+	if (is_error(word))
+		return refuse(connection, word);
+	snprintf(body, sizeof body, "{\"id\":\"%s\",\"state\":\"%s\",\"claimed\":%d}", id, state,
+	    strcmp(word, "busy") == 0 ? 7 : 0);
+	return answer_with(connection, 200, body, NULL);
+}
+
+static enum MHD_Result command_node(struct MHD_Connection *connection, const char *id, const char *verb)
+{
+	if (strcmp(verb, "forget") == 0)
+		return refuse(connection, strcmp(id, "self") == 0 ? "conflict" : "not_found");
+	return answer_with(connection, 200,
+	    strcmp(verb, "drain") == 0 ? "{\"state\":\"draining\"}" : "{\"state\":\"up\"}", NULL);
+}
+
 static enum MHD_Result dispatch(
     struct MHD_Connection *connection, const char *method, const char *url, const struct call *call)
 {
@@ -215,6 +240,8 @@ static enum MHD_Result dispatch(
 		strcat(body, "]}");
 		return answer_with(connection, 200, body, NULL);
 	}
+	if (strcmp(method, "POST") == 0 && sscanf(url, "/v1/nodes/%64[a-z0-9]/%32[a-z]", id, page) == 2)
+		return command_node(connection, id, page);
 	if (sscanf(url, "/v1/batches/%64[A-Za-z0-9._-]/%32[a-z]", id, page) < 1)
 		return answer_with(connection, 404, "no such page", NULL);
 	snprintf(word, sizeof word, "%s", id);
@@ -225,6 +252,9 @@ static enum MHD_Result dispatch(
 		return rows(connection, word, call);
 	if (strcmp(method, "POST") == 0 && strcmp(page, "commit") == 0)
 		return commit(connection, word, id);
+	if (strcmp(method, "POST") == 0 &&
+	    (strcmp(page, "pause") == 0 || strcmp(page, "resume") == 0 || strcmp(page, "cancel") == 0))
+		return command(connection, word, id, page);
 	if (strcmp(method, "GET") == 0 && page[0] == '\0')
 		return look(connection, word, id);
 	if (strcmp(method, "GET") == 0 && strcmp(page, "report") == 0)

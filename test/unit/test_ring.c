@@ -324,6 +324,36 @@ static void any_cluster_owns_by_weight(void **state)
 	}
 }
 
+/* One shard a batch: what one batch can't balance, many do. */
+static void small_batches_go_by_weight_too(void **state)
+{
+	uint32_t owned[4] = {0};
+
+	(void)state;
+	seed = 11;
+	for (size_t round = 0; round < 100; round++) {
+		struct ring_node nodes[4];
+		struct ring *ring;
+
+		draw_nodes(nodes, 4, true);
+		nodes[0].weight = 2 * WEIGHT_ONE;
+		ring = ring_new(nodes, 4, NULL);
+		for (size_t i = 0; i < 100; i++) {
+			struct spread *spread = spread_new(ring, 3);
+			struct opt_id out[RING_REPLICAS_MAX];
+			struct opt_id shard = draw_id();
+
+			assert_int_equal(spread_next(spread, &shard, out), 3);
+			owned[index_of(nodes, 4, &out[0])]++;
+			spread_free(spread);
+		}
+		ring_free(ring);
+	}
+	assert_in_range(owned[0], 3700, 4300);
+	for (size_t i = 1; i < 4; i++)
+		assert_in_range(owned[i], 1800, 2200);
+}
+
 /* Equal nodes hold at most 1.1 times their share of replicas, rounded up, and one more that ownership
  * brought. */
 static void replicas_are_bounded_too(void **state)
@@ -471,6 +501,7 @@ int main(void)
 	    cmocka_unit_test(a_node_that_joins_moves_only_what_it_takes),
 	    cmocka_unit_test(four_equal_nodes_own_a_quarter_each),
 	    cmocka_unit_test(any_cluster_owns_by_weight),
+	    cmocka_unit_test(small_batches_go_by_weight_too),
 	    cmocka_unit_test(replicas_are_bounded_too),
 	    cmocka_unit_test(most_replicas_are_the_closest_nodes),
 	    cmocka_unit_test(a_resting_node_replicates_and_does_not_own),

@@ -216,6 +216,22 @@ static void a_record_alone_is_suspect_then_gone(void **state)
 	assert_int_equal(view_members(view), 2);
 }
 
+static void a_newcomer_learns_who_is_dead_at_once(void **state)
+{
+	struct presence anne = record(ANNE, 1, 1);
+	struct presence carl = record(CARL, 1, 1);
+
+	(void)state;
+	learn(BOB, 1);
+	link_event(BOB, LINK_UP);
+	take(BOB, &anne, 9, 600000);
+	/* Silent for longer than our clock runs. */
+	take(BOB, &carl, 9, UINT32_MAX - 1);
+	assert_int_equal(state_of(ANNE), MEMBER_GONE);
+	assert_int_equal(state_of(CARL), MEMBER_GONE);
+	assert_int_equal(view_live(view), 2);
+}
+
 static void silence_suspects_after_3_s_and_ends_after_5(void **state)
 {
 	(void)state;
@@ -934,6 +950,7 @@ int main(void)
 	    view_test(a_record_without_end_is_cut),
 	    view_test(what_changed_is_reported_once),
 	    view_test(a_record_alone_is_suspect_then_gone),
+	    view_test(a_newcomer_learns_who_is_dead_at_once),
 	    view_test(silence_suspects_after_3_s_and_ends_after_5),
 	    view_test(the_deadline_names_each_change),
 	    view_test(a_refused_redial_ends_after_1_s),
