@@ -283,7 +283,7 @@ static void answer_held(struct core *core)
 {
 	struct write *write = write_first(core);
 
-	for (; write != NULL && core->held_writes > 0; write = write_next(core, write)) {
+	for (; write != NULL && core->held_writes > 0; write = write_next(write)) {
 		if (write->held && core->unreplicated <= core->config.unreplicated_max)
 			answer_all(core, write);
 	}

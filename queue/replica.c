@@ -229,7 +229,7 @@ void replica_step_down(struct core *core, struct shard *shard)
 	timer_disarm(&core->boot_timers, &shard->doubt_timer);
 	timer_disarm(&core->utc_timers, &shard->retry);
 	for (struct write *write = write_first(core); write != NULL; write = next) {
-		next = write_next(core, write);
+		next = write_next(write);
 		if (write->kind == WRITE_CLAIMS && write->shard == shard && !write->safe)
 			feed_claims_refused(core, write);
 	}
@@ -489,7 +489,7 @@ static void peer_gone(struct core *core, struct peer *peer)
 	struct write *next;
 
 	for (struct write *write = write_first(core); write != NULL; write = next) {
-		next = write_next(core, write);
+		next = write_next(write);
 		if ((write->kind != WRITE_CLAIMS && write->kind != WRITE_OUTCOMES) || !write->safe)
 			continue;
 		leave_behind(core, write);
@@ -565,6 +565,11 @@ static bool wants_catch_up(const struct core *core, const struct shard *shard)
 
 void replica_tick(struct core *core)
 {
+	/* Claims that found no majority in time cut a shard off although its members seem alive. */
+	for (struct shard *shard = shard_next(core, NULL); shard != NULL; shard = shard_next(core, shard)) {
+		if (shard->cut_off && shard->phase != SHARD_FINISHED)
+			replica_check_quorum(core, shard);
+	}
 	for (struct shard *shard = shard_next(core, NULL); shard != NULL && core->syncs < SYNCS_MAX;
 	     shard = shard_next(core, shard)) {
 		uint32_t members = shard->behind == 0 ? 0 : catchable(core, shard);

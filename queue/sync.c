@@ -226,8 +226,7 @@ static void check_read(struct core *core, struct sync *sync)
 
 void sync_stored(struct core *core, struct write *write, int status)
 {
-	struct sync *sync = write->owner;
-	struct shard *shard = write->shard;
+	struct sync *sync;
 
 	if (status != 0)
 		write->refused = true;
@@ -235,6 +234,7 @@ void sync_stored(struct core *core, struct write *write, int status)
 		return;
 	if (!write->refused)
 		replica_take_entries(core, write);
+	sync = write->owner; /* NULL when it has ended, maybe by what was just taken in */
 	if (sync != NULL) {
 		sync->own = NULL;
 		if (!write->refused)
@@ -243,7 +243,7 @@ void sync_stored(struct core *core, struct write *write, int status)
 			sync->failed = true;
 	}
 	write_free(core, write);
-	if (sync != NULL && shard->sync == sync)
+	if (sync != NULL)
 		check_done(core, sync);
 }
 

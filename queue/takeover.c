@@ -156,6 +156,11 @@ void takeover_start(struct core *core, struct shard *shard)
 	if (shard->takeover != NULL || shard->owning || !shard->mine || shard->phase == SHARD_FINISHED ||
 	    shard->journal_loading)
 		return;
+	if (shard->member_count == 1) {
+		/* Nobody else can have been promised anything. */
+		replica_own(core, shard, shard->promised);
+		return;
+	}
 	if (core->takeovers >= TAKEOVERS_MAX) {
 		arm(core, shard, BUSY_WAIT);
 		return;
@@ -230,10 +235,11 @@ static usec patience(const struct core *core, const struct shard *shard)
 	int place = turn(core, shard);
 	usec wait;
 
-	if (place < 0)
-		return UINT64_MAX;
+	/* Its own shards a node takes again at once; where its Postfix does not run, the others will know. */
 	if (shard->owner == core->self)
 		return 0;
+	if (place < 0)
+		return UINT64_MAX;
 	wait = (usec)place * TURN;
 	if (core->now.us < core->recovered_at.us + START_GRACE)
 		wait += core->recovered_at.us + START_GRACE - core->now.us;

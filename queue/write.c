@@ -38,7 +38,7 @@ struct write *write_first(struct core *core)
 	return RB_MIN(write_tree, &core->writes);
 }
 
-struct write *write_next(struct core *core, struct write *write)
+struct write *write_next(struct write *write)
 {
 	return RB_NEXT(write_tree, &core->writes, write);
 }

@@ -12,7 +12,7 @@ struct write *write_new(struct core *core, enum write_kind kind);
 struct write *write_find(struct core *core, uint64_t token);
 /* In the order of their tokens; NULL at the end. */
 struct write *write_first(struct core *core);
-struct write *write_next(struct core *core, struct write *write);
+struct write *write_next(struct write *write);
 /* Ends its calls, too. */
 void write_free(struct core *core, struct write *write);
 
