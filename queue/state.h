@@ -65,9 +65,11 @@ struct call {
 	uint64_t token;
 	struct peer *peer;
 	enum call_kind kind;
+	enum peer_type type;
 	void *owner;
 	uint64_t number; /* for the owner */
 	bool bulk;
+	bool answered; /* its answer is being taken */
 	void *data;
 	size_t len;
 	usec wait;
@@ -368,6 +370,7 @@ struct core {
 	struct ring *ring;       /* of the live members; NULL: to be made again */
 	struct ring *homes_ring; /* of the members that are not forgotten */
 	struct call_tree calls;
+	uint64_t next_call; /* token */
 	struct timer heartbeat;
 	uint32_t digest_cursor;
 	bool self_changed;
