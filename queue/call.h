@@ -5,7 +5,8 @@
  * A call lives from call_start() until its answer has been taken or call_end(). It is sent when there is a
  * link, again after CALL_REPEAT without an answer (twice as long each time, up to CALL_REPEAT_MAX), and again
  * when the link comes back. It never gives up by itself: whoever started it ends it when nobody needs it any
- * more. The answer goes to the part of the core that its kind names.
+ * more. The answer goes to the part of the core that its kind names, and after that the call is gone, unless
+ * its handler said call_again().
  */
 #ifndef OPTIMUS_QUEUE_CALL_H
 #define OPTIMUS_QUEUE_CALL_H
@@ -13,13 +14,22 @@
 #include "queue/peer.h"
 #include "queue/state.h"
 
+#define CALL_REPEAT      (1 * USEC_PER_SEC)
+#define CALL_REPEAT_MAX  (8 * USEC_PER_SEC)
+#define CALL_REPEAT_BULK (4 * USEC_PER_SEC) /* the first time, of what may have to wait in the link */
+
+enum { CALL_SMALL = 32 * 1024 /* an answer longer than this is bulk */ };
+
 /*
  * Sends the request to `peer`, never this node itself. Sets its token. `owner` is what the kind's handler
  * gets back; it ends the call before it is freed. `bulk`: large, may wait behind others.
  */
 struct call *call_start(struct core *core, struct peer *peer, enum call_kind kind, void *owner,
     struct peer_message *request, bool bulk);
+/* Ends a call; nobody hears of its answer. From the handler of its own answer it does nothing. */
 void call_end(struct core *core, struct call *call);
+/* For the handler of an answer, PEER_BUSY mostly: the call goes on as if nothing had come. */
+void call_again(struct call *call);
 
 /* An answer has come in. One whose call is over is dropped. */
 void call_answered(struct core *core, struct peer *peer, const struct peer_message *answer);
@@ -35,5 +45,10 @@ void call_reply(struct core *core, struct peer *peer, const struct peer_message 
 /* The same when the answer comes in a later step and only the token was kept. */
 void call_reply_to(struct core *core, struct peer *peer, enum peer_type type, uint64_t token,
     enum peer_status status, struct peer_message *answer);
+/* A message that has no answer: PEER_HEARTBEAT. */
+void call_notice(struct core *core, struct peer *peer, const struct peer_message *message);
+
+/* At core_free(), after all owners. */
+void calls_free(struct core *core);
 
 #endif

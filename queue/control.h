@@ -25,7 +25,8 @@ void control_take(struct core *core, struct control_register *reg, const struct 
 
 /* Whether mails of the batch may be claimed and handed to Postfix now. */
 bool control_may_feed(const struct core *core, const struct batch *batch);
-/* Whether a replica may take claims for the batch: it is neither paused nor cancelled as far as this node knows. */
+/* Whether a replica may take claims for the batch: it is neither paused nor cancelled as far as this node
+ * knows. */
 bool control_may_claim(const struct batch *batch);
 bool control_cancelled(const struct batch *batch);
 bool control_draining(const struct core *core);

@@ -21,6 +21,7 @@
 #include <string.h>
 
 #include "queue/batch.h"
+#include "queue/call.h"
 #include "queue/control.h"
 #include "queue/error.h"
 #include "queue/facts.h"
@@ -97,6 +98,7 @@ void core_free(struct core *core)
 	while ((batch = batch_after(core, NULL)) != NULL)
 		batch_free(core, batch);
 	domains_free(core);
+	calls_free(core);
 	cluster_free(core);
 	journal_reader_free(core->reader);
 	free(core);
@@ -234,6 +236,9 @@ static void timer_fired(struct core *core, struct timer *timer)
 		return;
 	case TIMER_DOUBT:
 		takeover_doubt_due(core, timer->owner);
+		return;
+	case TIMER_CALL:
+		call_due(core, timer->owner);
 		return;
 	case TIMER_SPOOL_CHECK:
 		if (core->uncertain > 0 && core->engine == ENGINE_UP)

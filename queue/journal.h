@@ -43,7 +43,8 @@ enum claim_flag {
 struct claim {
 	uint32_t index;
 	uint32_t attempt;
-	uint32_t flags; /* enum claim_flag; from bit CLAIM_RESENT on, how often the mail was sent again in doubt */
+	uint32_t
+	    flags; /* enum claim_flag; from bit CLAIM_RESENT on, how often the mail was sent again in doubt */
 };
 
 enum { CLAIM_RESENT = 8 };

@@ -17,7 +17,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "dht/presence.h"
+#include "dht/view.h"
 #include "queue/clock.h"
 #include "queue/id.h"
 #include "queue/journal.h"
@@ -26,9 +26,9 @@
 
 enum {
 	PEER_MESSAGE_MAX = 1024 * 1024,
-	PEER_PART_MAX = 256 * 1024, /* entries of a journal that go into one message */
-	PEER_ENTRIES_MAX = 4096,    /* journal entries in one message */
-	PEER_DIGEST_MAX = 64,       /* members in one heartbeat */
+	PEER_PART_MAX = 256 * 1024,  /* entries of a journal that go into one message */
+	PEER_ENTRIES_MAX = 4096,     /* journal entries in one message */
+	PEER_NUMBER_MAX = INT32_MAX, /* of an epoch or a configuration: one can always be added */
 	PEER_ANSWER = 128,
 };
 
@@ -83,6 +83,9 @@ enum append_kind {
 	APPEND_KINDS,
 };
 
+/* What PEER_DECISION answers: the upload in the answer is the one that was committed or aborted. */
+enum decision { DECISION_NONE, DECISION_COMMIT, DECISION_ABORT };
+
 enum fetch_what { FETCH_SHARD, FETCH_TEMPLATE, FETCH_RECORD, FETCH_WHATS };
 
 /* What a node has to do and how fast it does it: PEER_HEARTBEAT. */
@@ -95,13 +98,6 @@ struct peer_load {
 	uint64_t sent;    /* since its start */
 	uint32_t rate;    /* mails settled in a second, in hundredths */
 	uint32_t postfix; /* 1: runs */
-};
-
-/* A member as another one sees it: PEER_HEARTBEAT. */
-struct peer_digest {
-	struct presence presence;
-	uint64_t age_ms; /* of the latest sign of life */
-	bool forgotten;
 };
 
 struct peer_message {
@@ -119,7 +115,8 @@ struct peer_message {
 	uint32_t epoch;
 	uint32_t config;
 	uint32_t count;
-	uint32_t what;
+	uint32_t what; /* APPEND, FETCH: as above; DECISION's answer: enum decision; CONTROL: enum
+	                  control_what; STATUS: 1 asks for the record */
 	uint64_t from; /* entries of the journal to leave out */
 	uint64_t next; /* 0: that was all */
 	uint64_t version;
@@ -132,14 +129,14 @@ struct peer_message {
 	size_t len;
 	const struct span *entries; /* borrowed: journal entries, or ids of shards */
 	size_t entry_count;
-	const struct shard_counts *shards; /* borrowed */
+	const struct shard_counts *shards; /* borrowed; by rising index */
 	size_t shard_count;
 	struct peer_load load;
-	const struct peer_digest *digest; /* borrowed */
+	const struct digest_entry *digest; /* borrowed */
 	size_t digest_count;
 };
 
-/* Appends the message's bytes to `out`. */
+/* Appends the message's bytes to `out`. The caller keeps them below PEER_MESSAGE_MAX. */
 void peer_encode(const struct peer_message *message, struct buffer *out);
 
 /*
@@ -151,6 +148,7 @@ struct peer_reader *peer_reader_new(void);
 void peer_reader_free(struct peer_reader *reader);
 int peer_read(struct peer_reader *reader, const void *data, size_t len, struct peer_message *ret_message);
 
+/* "stage_open", "append", ...; "unknown" for what is none. Static memory. */
 const char *peer_type_name(enum peer_type type);
 
 #endif

@@ -96,8 +96,8 @@ void recover_take_entry(struct core *core, struct shard *shard, const struct jou
 	shard_need_mails(core, shard);
 	for (size_t i = 0; i < entry->count && entry->type == JOURNAL_CLAIMS; i++) {
 		if (entry->claims[i].index < shard->count)
-			shard_take_claim(core, shard, &entry->claims[i], entry->epoch, node,
-			    entry->generation, entry->at);
+			shard_take_claim(
+			    core, shard, &entry->claims[i], entry->epoch, node, entry->generation, entry->at);
 	}
 	for (size_t i = 0; i < entry->count && entry->type == JOURNAL_OUTCOMES; i++) {
 		if (entry->outcomes[i].key.index < shard->count)

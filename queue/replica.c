@@ -32,9 +32,9 @@ void replica_init(struct core *core, struct shard *shard)
 	shard->owner = shard->promised_to = shard->members[0];
 	shard->owner_incarnation = peer_incarnation(core, shard->owner);
 	shard->mine = replica_mine(core, shard);
-	shard->synced = core->recovered;
 	/* What was recovered is owned only after it was taken over again. */
-	shard->owning = core->recovered && shard->owner == core->self;
+	shard->synced = core->recover_done;
+	shard->owning = core->recover_done && shard->owner == core->self;
 	timer_init(&shard->takeover_timer, TIMER_TAKEOVER, shard);
 	timer_init(&shard->doubt_timer, TIMER_DOUBT, shard);
 }
@@ -178,7 +178,8 @@ static void write_stored_at(struct core *core, struct write *write)
 }
 
 /* A member refuses the claims: somebody else owns the shard, or the batch is held. */
-static void refused(struct core *core, struct write *write, uint32_t member, const struct peer_message *answer)
+static void refused(
+    struct core *core, struct write *write, uint32_t member, const struct peer_message *answer)
 {
 	struct shard *shard = write->shard;
 	uint64_t token = write->token;
@@ -250,13 +251,16 @@ void replica_own(struct core *core, struct shard *shard, uint32_t epoch)
 	shard->synced = true;
 	replica_check_quorum(core, shard);
 	takeover_watch_doubt(core, shard);
-	shard_settle(core, shard);
+	if (control_cancelled(shard->batch))
+		shard_cancel(core, shard);
+	else
+		shard_settle(core, shard);
 }
 
 void replica_learn(struct core *core, struct shard *shard, uint32_t epoch, struct peer *owner)
 {
-	if (epoch < shard->promised || (epoch == shard->promised && shard->promised_to == owner &&
-	                                   shard->epoch == epoch))
+	if (epoch < shard->promised ||
+	    (epoch == shard->promised && shard->promised_to == owner && shard->epoch == epoch))
 		return;
 	if (epoch > shard->promised) {
 		shard->promised = epoch;
@@ -271,8 +275,8 @@ void replica_learn(struct core *core, struct shard *shard, uint32_t epoch, struc
 	}
 }
 
-void replica_learn_config(struct core *core, struct shard *shard, uint32_t config,
-    const struct opt_id *members, uint32_t count)
+void replica_learn_config(
+    struct core *core, struct shard *shard, uint32_t config, const struct opt_id *members, uint32_t count)
 {
 	if (config <= shard->config || count == 0 || count > REPLICAS_MAX)
 		return;
@@ -368,8 +372,7 @@ static void keep_entries(struct write *write, const struct span *entries, size_t
 	write->pending = (uint32_t)count;
 }
 
-void replica_write_entries(
-    struct core *core, struct write *write, const struct span *entries, size_t count)
+void replica_write_entries(struct core *core, struct write *write, const struct span *entries, size_t count)
 {
 	keep_entries(write, entries, count);
 	for (size_t i = 0; i < count; i++) {
@@ -463,8 +466,7 @@ void replica_append_stored(struct core *core, struct write *write, int status)
 
 		for (int i = 0; i < shard->member_count; i++)
 			answer.members[i] = shard->members[i]->id;
-		call_reply_to(
-		    core, write->peer, PEER_APPEND, write->peer_token, PEER_OK, &answer);
+		call_reply_to(core, write->peer, PEER_APPEND, write->peer_token, PEER_OK, &answer);
 		replica_take_entries(core, write);
 	}
 	write_free(core, write);
@@ -574,8 +576,7 @@ void replica_tick(struct core *core)
 	     shard = shard_next(core, shard)) {
 		uint32_t members = shard->behind == 0 ? 0 : catchable(core, shard);
 
-		if (members != 0 && shard->sync == NULL && shard->takeover == NULL &&
-		    !shard->journal_loading)
+		if (members != 0 && shard->sync == NULL && shard->takeover == NULL && !shard->journal_loading)
 			sync_start(core, shard, members, caught_up);
 		if (wants_catch_up(core, shard))
 			ask_catch_up(core, shard);

@@ -36,8 +36,7 @@ bool replica_stored(struct core *core, struct write *write);
 bool replica_write_over(const struct write *write);
 void replica_end_calls(struct core *core, struct write *write);
 /* For writes of entries that came from others: copies them into the write and appends them to the store. */
-void replica_write_entries(
-    struct core *core, struct write *write, const struct span *entries, size_t count);
+void replica_write_entries(struct core *core, struct write *write, const struct span *entries, size_t count);
 /* They are in the store: takes them into the shard's state. */
 void replica_take_entries(struct core *core, const struct write *write);
 

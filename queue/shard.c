@@ -173,7 +173,8 @@ static void set_resent(struct shard *shard, struct mail *mail, uint32_t resent)
 	mail->resent = (uint16_t)resent;
 }
 
-/* Claims are ordered by their epoch, then by their attempt: what an owner knew when it took over goes before. */
+/* Claims are ordered by their epoch, then by their attempt: what an owner knew when it took over goes before.
+ */
 static bool claim_newer(const struct mail *mail, uint32_t epoch, uint32_t attempt)
 {
 	return epoch != mail->epoch ? epoch > mail->epoch : attempt > mail->attempt;
@@ -386,9 +387,8 @@ static void finish(struct core *core, struct shard *shard)
 void shard_try_finish(struct core *core, struct shard *shard)
 {
 	if (shard->mine && !shard->journal_loading && shard->phase != SHARD_FINISHED &&
-	    shard->phase != SHARD_LOADING &&
-	    !shard_open_mails_left(shard) && TAILQ_EMPTY(&shard->facts) && TAILQ_EMPTY(&shard->early) &&
-	    shard->writes == 0)
+	    shard->phase != SHARD_LOADING && !shard_open_mails_left(shard) && TAILQ_EMPTY(&shard->facts) &&
+	    TAILQ_EMPTY(&shard->early) && shard->writes == 0)
 		finish(core, shard);
 }
 

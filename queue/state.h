@@ -65,9 +65,11 @@ struct call {
 	uint64_t token;
 	struct peer *peer;
 	enum call_kind kind;
+	enum peer_type type;
 	void *owner;
 	uint64_t number; /* for the owner */
 	bool bulk;
+	bool answered; /* its answer is being taken */
 	void *data;
 	size_t len;
 	usec wait;
@@ -83,9 +85,9 @@ struct peer {
 	bool linked;
 	bool wanted; /* EFFECT_PEER_WANT was said, for `address` */
 	char address[PRESENCE_ADDRESS_MAX + 1];
-	struct peer_load load;    /* of its latest heartbeat */
-	struct boot_time load_at; /* 0: none yet */
-	struct utc_time utc;      /* its clock then */
+	struct peer_load load;     /* of its latest heartbeat */
+	struct boot_time load_at;  /* 0: none yet */
+	struct utc_time utc;       /* its clock then */
 	uint64_t seen_incarnation; /* the one that shards know of */
 	struct call_list calls;
 };
@@ -190,9 +192,9 @@ struct shard {
 	/* Replication (queue/replica.h). A shard of which this node is no member has no facts here. */
 	struct peer *members[REPLICAS_MAX];
 	uint8_t member_count;
-	uint8_t behind;    /* bits of members that lack facts which others have */
-	bool mine;         /* this node is a member */
-	bool owning;       /* this node feeds it, in `epoch` */
+	uint8_t behind;       /* bits of members that lack facts which others have */
+	bool mine;            /* this node is a member */
+	bool owning;          /* this node feeds it, in `epoch` */
 	bool synced;          /* its journal was compared with its owner's since one of them was away */
 	bool cut_off;         /* too few members are alive: nothing of it can be claimed */
 	bool reload;          /* more came while the journal was being read */
@@ -303,13 +305,13 @@ struct write {
 	struct opt_id id; /* the journal */
 	/* Replication: CLAIMS, OUTCOMES. */
 	uint32_t epoch;
-	uint8_t stored; /* bits of members that have it; without one, `local` */
-	bool local;     /* this node's store has it */
-	bool safe;      /* a majority has it */
-	bool refused;     /* part of it */
-	bool done;        /* CLAIMS: fed or taken back. OUTCOMES: written here */
-	bool held;        /* OUTCOMES: Postfix is not answered yet, as too few facts are safe */
-	uint32_t pending; /* entries that the store has not answered */
+	uint8_t stored;     /* bits of members that have it; without one, `local` */
+	bool local;         /* this node's store has it */
+	bool safe;          /* a majority has it */
+	bool refused;       /* part of it */
+	bool done;          /* CLAIMS: fed or taken back. OUTCOMES: written here */
+	bool held;          /* OUTCOMES: Postfix is not answered yet, as too few facts are safe */
+	uint32_t pending;   /* entries that the store has not answered */
 	struct timer timer; /* CLAIMS: boot time; when it is too late for them */
 	struct call *calls[REPLICAS_MAX]; /* by member; NULL: none, or answered */
 	/* What came from a peer. */
@@ -380,6 +382,7 @@ struct core {
 	struct ring *ring;       /* of the live members; NULL: to be made again */
 	struct ring *homes_ring; /* of the members that are not forgotten */
 	struct call_tree calls;
+	uint64_t next_call; /* token */
 	struct timer heartbeat;
 	uint32_t digest_cursor;
 	bool self_changed;
@@ -388,18 +391,17 @@ struct core {
 	TAILQ_HEAD(, proposal) proposals;
 	TAILQ_HEAD(, query) queries;
 	struct registers *registers;
-	uint64_t unreplicated; /* outcomes that no majority has yet */
-	uint32_t held_writes;  /* with `held` */
-	uint32_t behind;       /* shards with members that are behind */
+	uint64_t unreplicated;     /* outcomes that no majority has yet */
+	uint32_t held_writes;      /* with `held` */
+	uint32_t behind;           /* shards with members that are behind */
 	uint32_t syncs, takeovers; /* under way */
-	uint32_t owned_shards; /* not finished */
+	uint32_t owned_shards;     /* not finished */
 	struct boot_time recovered_at;
 	uint64_t random; /* state of core_random() */
 };
 
 /* A number below `bound`, from the core's own generator. */
 uint64_t core_random(struct core *core, uint64_t bound);
-
 
 static inline uint32_t utc_seconds(struct utc_time t)
 {

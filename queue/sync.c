@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * See sync.h. The entries are held in memory for the time of the sync, once each, in the order of their hashes, with
- * a bit for each member that has it. Promises are a node's own and are left out.
+ * See sync.h. The entries are held in memory for the time of the sync, once each, in the order of their
+ * hashes, with a bit for each member that has it. Promises are a node's own and are left out.
  */
 #include "queue/sync.h"
 
@@ -163,7 +163,8 @@ static void push(struct core *core, struct sync *sync, uint32_t member)
 
 	if (part == NULL)
 		abort();
-	entry = entry == NULL ? RB_MIN(entry_tree, &sync->entries) : RB_NEXT(entry_tree, &sync->entries, entry);
+	entry =
+	    entry == NULL ? RB_MIN(entry_tree, &sync->entries) : RB_NEXT(entry_tree, &sync->entries, entry);
 	for (; entry != NULL && append.entry_count < PEER_ENTRIES_MAX && len < PEER_PART_MAX;
 	     entry = RB_NEXT(entry_tree, &sync->entries, entry)) {
 		sync->pushed[member] = entry;

@@ -15,8 +15,9 @@
 
 enum { TAKEOVERS_MAX = 64 /* at once */ };
 
-static const usec TURN = 2 * USEC_PER_SEC;        /* how long the next in order waits for those before it */
-static const usec RESTART_TIME = 8 * USEC_PER_SEC; /* for an owner that has restarted to take its shards itself */
+static const usec TURN = 2 * USEC_PER_SEC; /* how long the next in order waits for those before it */
+static const usec RESTART_TIME =
+    8 * USEC_PER_SEC; /* for an owner that has restarted to take its shards itself */
 static const usec START_GRACE = 6 * USEC_PER_SEC; /* after our own start: the others have to be heard first */
 static const usec LIMIT = 10 * USEC_PER_SEC;      /* for a takeover */
 static const usec BUSY_WAIT = 50 * USEC_PER_MSEC;
@@ -56,7 +57,8 @@ void takeover_cancel(struct core *core, struct shard *shard)
 	end(core, shard);
 }
 
-/* It came to nothing: again in a while, if it is still wanted. Two that try at once must not meet for ever. */
+/* It came to nothing: again in a while, if it is still wanted. Two that try at once must not meet for ever.
+ */
 static void try_later(struct core *core, struct shard *shard)
 {
 	takeover_cancel(core, shard);
@@ -277,7 +279,8 @@ void takeover_due(struct core *core, struct shard *shard)
 
 /* Requests of others. */
 
-static void refuse(struct core *core, struct peer *peer, const struct peer_message *request, struct shard *shard)
+static void refuse(
+    struct core *core, struct peer *peer, const struct peer_message *request, struct shard *shard)
 {
 	struct peer_message answer = {
 	    .epoch = shard->promised,
