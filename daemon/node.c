@@ -139,10 +139,14 @@ static void carry_out(struct node *node, const struct effect *effect)
 	case EFFECT_STORE_DROP_UPLOAD:
 	case EFFECT_STORE_APPEND:
 	case EFFECT_STORE_SQUASH:
+	case EFFECT_STORE_REGISTER:
 		store_apply(node->store, effect);
 		return;
 	case EFFECT_LOAD_JOURNAL:
-		node_load_journal(node, &effect->id);
+		node_load_journal(node, &effect->id, effect->token);
+		return;
+	case EFFECT_LOAD_VALUE:
+		node_load_value(node, effect);
 		return;
 	case EFFECT_LOAD_SHARD:
 		node_load_shard(node, &effect->id, &effect->upload);
@@ -364,21 +368,57 @@ int node_room(const struct node *node)
 	return disk_room(node->config->data, node->config->reserve);
 }
 
+static void span_text(const struct span *span, char *text, size_t size)
+{
+	size_t len = span->len < size - 1 ? span->len : size - 1;
+
+	memcpy(text, span->data, len);
+	text[len] = '\0';
+}
+
+static int span_id(const struct span *span, struct opt_id *ret_id)
+{
+	char hex[OPT_ID_HEX];
+
+	span_text(span, hex, sizeof(hex));
+	return id_from_hex(hex, ret_id);
+}
+
 static void uploads_read(void *context, int status, const struct span *values, size_t count)
 {
 	struct node *node = context;
 	struct event done = {.type = EVENT_RECOVER_DONE};
 
-	for (size_t i = 0; status == 0 && i < count; i++) {
+	for (size_t i = 0; status == 0 && i + 1 < count; i += 2) {
 		struct event event = {.type = EVENT_RECOVER_UPLOAD};
-		char hex[OPT_ID_HEX] = "";
+		char about[2 * OPT_ID_HEX] = "";
 
-		memcpy(hex, values[i].data, values[i].len < OPT_ID_HEX - 1 ? values[i].len : OPT_ID_HEX - 1);
-		if (id_from_hex(hex, &event.recover_upload.upload) == 0)
+		span_text(&values[i + 1], about, sizeof(about));
+		if (span_id(&values[i], &event.recover_upload.upload) != 0 ||
+		    id_from_hex(about, &event.recover_upload.batch) != 0 ||
+		    strlen(about) != 2 * OPT_ID_HEX - 1 ||
+		    id_from_hex(about + OPT_ID_HEX, &event.recover_upload.coordinator) != 0)
+			log_warning("store_strange_upload", NULL);
+		else
 			node_event(node, &event);
 	}
 	node_event(node, &done);
 	node->recovered(node->recovered_context);
+}
+
+static void registers_read(void *context, int status, const struct span *values, size_t count)
+{
+	struct node *node = context;
+
+	for (size_t i = 0; status == 0 && i + 1 < count; i += 2) {
+		struct event event = {.type = EVENT_RECOVER_REGISTER};
+
+		event.recover_register.data = values[i + 1].data;
+		event.recover_register.len = values[i + 1].len;
+		if (span_id(&values[i], &event.recover_register.batch) == 0)
+			node_event(node, &event);
+	}
+	store_read_uploads(node->store, uploads_read, node);
 }
 
 /* A record that can't be read is mail that would be forgotten: stop, and let a person look. */
@@ -411,7 +451,7 @@ static void batches_read(void *context, int status, const struct span *values, s
 		node_event(node, &event);
 	}
 	log_info("batches_recovered", "batches", log_u64(count), NULL);
-	store_read_uploads(node->store, uploads_read, node);
+	store_read_registers(node->store, registers_read, node);
 }
 
 void node_recover(struct node *node, void (*fn)(void *context), void *context)

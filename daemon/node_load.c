@@ -16,9 +16,10 @@
 struct load {
 	struct node *node;
 	struct opt_id id;
+	uint64_t token;
 };
 
-static struct load *load_new(struct node *node, const struct opt_id *id)
+static struct load *load_new(struct node *node, const struct opt_id *id, uint64_t token)
 {
 	struct load *load = calloc(1, sizeof(*load));
 
@@ -26,6 +27,7 @@ static struct load *load_new(struct node *node, const struct opt_id *id)
 		abort();
 	load->node = node;
 	load->id = *id;
+	load->token = token;
 	return load;
 }
 
@@ -71,6 +73,7 @@ static void journal_read_done(void *context, int status, const struct span *valu
 	}
 	if (status == 0)
 		check_entries(&load->id, values, count);
+	event.journal_loaded.token = load->token;
 	event.journal_loaded.id = load->id;
 	event.journal_loaded.status = 0;
 	event.journal_loaded.entries = values;
@@ -117,12 +120,37 @@ static void shard_read_done(void *context, int status, const struct span *values
 	free(load);
 }
 
-void node_load_journal(struct node *node, const struct opt_id *id)
+static void value_read_done(void *context, int status, const struct span *values, size_t count)
 {
-	store_read_journal(node_store(node), id, journal_read_done, load_new(node, id));
+	struct load *load = context;
+	struct event event = {.type = EVENT_VALUE_LOADED};
+
+	event.value_loaded.token = load->token;
+	event.value_loaded.status = status == 0 && count != 1 ? OPT_E_NOT_FOUND : status;
+	if (event.value_loaded.status == 0) {
+		event.value_loaded.data = values[0].data;
+		event.value_loaded.len = values[0].len;
+	}
+	node_event(load->node, &event);
+	free(load);
+}
+
+void node_load_journal(struct node *node, const struct opt_id *id, uint64_t token)
+{
+	store_read_journal(node_store(node), id, journal_read_done, load_new(node, id, token));
+}
+
+void node_load_value(struct node *node, const struct effect *effect)
+{
+	struct load *load = load_new(node, &effect->id, effect->token);
+
+	if (id_is_zero(&effect->id))
+		store_read_template(node_store(node), &effect->upload, value_read_done, load);
+	else
+		store_read_shard(node_store(node), &effect->id, &effect->upload, value_read_done, load);
 }
 
 void node_load_shard(struct node *node, const struct opt_id *shard, const struct opt_id *upload)
 {
-	store_read_shard(node_store(node), shard, upload, shard_read_done, load_new(node, shard));
+	store_read_shard(node_store(node), shard, upload, shard_read_done, load_new(node, shard, 0));
 }

@@ -36,6 +36,11 @@ void store_read_uploads(struct store *store, store_read_fn *fn, void *context)
 	store->table->read_uploads(store, fn, context);
 }
 
+void store_read_registers(struct store *store, store_read_fn *fn, void *context)
+{
+	store->table->read_registers(store, fn, context);
+}
+
 void store_free(struct store *store)
 {
 	if (store != NULL)

@@ -34,6 +34,7 @@ struct store_table {
 	    struct store *store, const struct opt_id *upload, store_read_fn *fn, void *context);
 	void (*read_batches)(struct store *store, store_read_fn *fn, void *context);
 	void (*read_uploads)(struct store *store, store_read_fn *fn, void *context);
+	void (*read_registers)(struct store *store, store_read_fn *fn, void *context);
 	void (*free)(struct store *store);
 };
 
@@ -57,8 +58,10 @@ void store_read_shard(struct store *store, const struct opt_id *shard, const str
 void store_read_template(struct store *store, const struct opt_id *upload, store_read_fn *fn, void *context);
 /* One span a batch record. */
 void store_read_batches(struct store *store, store_read_fn *fn, void *context);
-/* One span of 40 hex digits an open upload. */
+/* Two spans for each open upload: its id as 40 hex digits, then "<batch key> <coordinator>". */
 void store_read_uploads(struct store *store, store_read_fn *fn, void *context);
+/* Two spans for each register: the batch's key as 40 hex digits, then its value. */
+void store_read_registers(struct store *store, store_read_fn *fn, void *context);
 void store_free(struct store *store);
 
 #endif

@@ -211,7 +211,32 @@ static int commit(struct store_memory *memory, const struct effect *effect)
 	key_set(memory, key, effect->text, strlen(effect->text));
 	key_write(key, "uploads", &effect->upload, NULL);
 	key_remove(memory, key);
+	key_write(key, "registers", &effect->id, NULL);
+	key_remove(memory, key);
 	return 0;
+}
+
+static void set_upload(struct store_memory *memory, const struct effect *effect)
+{
+	char key[KEY_SIZE], batch[OPT_ID_HEX], node[OPT_ID_HEX], about[2 * OPT_ID_HEX];
+
+	snprintf(
+	    about, sizeof(about), "%s %s", id_to_hex(&effect->id, batch), id_to_hex(&effect->node, node));
+	key_write(key, "uploads", &effect->upload, NULL);
+	key_set(memory, key, about, strlen(about));
+	key_write(key, "template", &effect->upload, NULL);
+	key_set(memory, key, effect->data, effect->len);
+}
+
+static void set_register(struct store_memory *memory, const struct effect *effect)
+{
+	char key[KEY_SIZE];
+
+	key_write(key, "registers", &effect->id, NULL);
+	if (effect->len > 0)
+		key_set(memory, key, effect->data, effect->len);
+	else
+		key_remove(memory, key);
 }
 
 /* Every key that starts or ends like this; nobody measures the speed of this store. */
@@ -260,10 +285,10 @@ static int write_effect(struct store_memory *memory, const struct effect *effect
 
 	switch (effect->type) {
 	case EFFECT_STORE_UPLOAD:
-		key_write(key, "uploads", &effect->upload, NULL);
-		key_set(memory, key, "", 0);
-		key_write(key, "template", &effect->upload, NULL);
-		key_set(memory, key, effect->data, effect->len);
+		set_upload(memory, effect);
+		return 0;
+	case EFFECT_STORE_REGISTER:
+		set_register(memory, effect);
 		return 0;
 	case EFFECT_STORE_SHARD:
 		key_write(key, "shard", &effect->id, &effect->upload);
@@ -358,7 +383,7 @@ static void memory_read_template(
 	read_key(store, key, fn, context);
 }
 
-/* All rows whose key starts with `prefix`: their values, or the rest of their keys. */
+/* All rows whose key starts with `prefix`: their values, with `keys` the rest of their keys before each. */
 static void read_prefix(struct store *store, const char *prefix, bool keys, store_read_fn *fn, void *context)
 {
 	struct answer *answer = read_add(store, 0, fn, context);
@@ -370,8 +395,7 @@ static void read_prefix(struct store *store, const char *prefix, bool keys, stor
 		if (keys)
 			row_add(
 			    &answer->values, row->key + strlen(prefix), strlen(row->key) - strlen(prefix));
-		else
-			row_add(&answer->values, row->values[0].data, row->values[0].len);
+		row_add(&answer->values, row->values[0].data, row->values[0].len);
 	}
 }
 
@@ -383,6 +407,11 @@ static void memory_read_batches(struct store *store, store_read_fn *fn, void *co
 static void memory_read_uploads(struct store *store, store_read_fn *fn, void *context)
 {
 	read_prefix(store, "uploads:", true, fn, context);
+}
+
+static void memory_read_registers(struct store *store, store_read_fn *fn, void *context)
+{
+	read_prefix(store, "registers:", true, fn, context);
 }
 
 static void on_close(uv_handle_t *handle)
@@ -413,6 +442,7 @@ static const struct store_table memory_table = {
     .read_template = memory_read_template,
     .read_batches = memory_read_batches,
     .read_uploads = memory_read_uploads,
+    .read_registers = memory_read_registers,
     .free = memory_free,
 };
 

@@ -449,6 +449,7 @@ static const struct store_table redis_table = {
     .read_template = redis_read_template,
     .read_batches = redis_read_batches,
     .read_uploads = redis_read_uploads,
+    .read_registers = redis_read_registers,
     .free = redis_free,
 };
 

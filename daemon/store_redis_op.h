@@ -38,6 +38,7 @@ struct redis_op {
 	uint64_t token;
 	struct opt_id id;
 	struct opt_id upload;
+	struct opt_id node;
 	uint32_t shards;
 	bool adds_batch; /* part of a batch that isn't accepted yet: refused when the disk is full */
 	bool decides;    /* a commit: not refused once Redis may have seen it */
@@ -84,5 +85,6 @@ void redis_read_shard(struct store *store, const struct opt_id *shard, const str
 void redis_read_template(struct store *store, const struct opt_id *upload, store_read_fn *fn, void *context);
 void redis_read_batches(struct store *store, store_read_fn *fn, void *context);
 void redis_read_uploads(struct store *store, store_read_fn *fn, void *context);
+void redis_read_registers(struct store *store, store_read_fn *fn, void *context);
 
 #endif

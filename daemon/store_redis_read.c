@@ -118,13 +118,30 @@ static void send_members(struct redis_op *op, const char *key)
 	redis_op_send(op, 2, values, lens);
 }
 
+/* Fields and values of a hash in turn. */
+static void send_all(struct redis_op *op, const char *key)
+{
+	const char *values[] = {"HGETALL", key};
+	const size_t lens[] = {7, strlen(key)};
+
+	redis_op_send(op, 2, values, lens);
+}
+
 static void uploads_start(struct redis_op *op)
 {
-	send_members(op, "uploads");
+	send_all(op, "uploads");
 }
 
 static const struct redis_op_class uploads_class = {
     .start = uploads_start, .reply = list_reply, .end = read_end};
+
+static void registers_start(struct redis_op *op)
+{
+	send_all(op, "registers");
+}
+
+static const struct redis_op_class registers_class = {
+    .start = registers_start, .reply = list_reply, .end = read_end};
 
 /* ---- batches: their names, then their records in groups ---- */
 
@@ -230,4 +247,9 @@ void redis_read_batches(struct store *store, store_read_fn *fn, void *context)
 void redis_read_uploads(struct store *store, store_read_fn *fn, void *context)
 {
 	redis_op_add(read_op(store, &uploads_class, fn, context));
+}
+
+void redis_read_registers(struct store *store, store_read_fn *fn, void *context)
+{
+	redis_op_add(read_op(store, &registers_class, fn, context));
 }

@@ -18,13 +18,14 @@
 #include "daemon/squash.h"
 #include "queue/error.h"
 
-enum { UNLINK_GROUP = 1000, STORE_FORMAT = 1, ARGS_MAX = 9 };
+enum { UNLINK_GROUP = 1000, STORE_FORMAT = 2, ARGS_MAX = 12 };
 
 static const char commit_script[] = "local old = redis.call('GET', KEYS[1]) "
                                     "if old and old ~= ARGV[1] then return 'CONFLICT' end "
                                     "if not old then redis.call('SET', KEYS[1], ARGV[1]) end "
                                     "redis.call('SADD', KEYS[2], ARGV[2]) "
-                                    "redis.call('SREM', KEYS[3], ARGV[3]) "
+                                    "redis.call('HDEL', KEYS[3], ARGV[3]) "
+                                    "redis.call('HDEL', KEYS[4], ARGV[4]) "
                                     "return 'OK'";
 
 static const char squash_script[] = "local n = tonumber(ARGV[1]) "
@@ -97,10 +98,17 @@ static bool reply_is(const redisReply *reply, const char *text)
 
 static void upload_start(struct redis_op *op)
 {
-	char key[KEY_SIZE], hex[OPT_ID_HEX];
+	char key[KEY_SIZE], hex[OPT_ID_HEX], batch[OPT_ID_HEX], node[OPT_ID_HEX];
+	char about[2 * OPT_ID_HEX];
+	struct args args = {.count = 0};
 
 	send_texts(op, "MULTI", NULL, NULL);
-	send_texts(op, "SADD", "uploads", id_to_hex(&op->upload, hex));
+	snprintf(about, sizeof(about), "%s %s", id_to_hex(&op->id, batch), id_to_hex(&op->node, node));
+	add_text(&args, "HSET");
+	add_text(&args, "uploads");
+	add_text(&args, id_to_hex(&op->upload, hex));
+	add_text(&args, about);
+	send_args(op, &args);
 	send_data(op, "SET", redis_key(key, "template", &op->upload, NULL));
 	send_texts(op, "EXEC", NULL, NULL);
 }
@@ -118,18 +126,20 @@ static const struct redis_op_class shard_class = {.start = shard_start, .end = r
 
 static void commit_start(struct redis_op *op)
 {
-	char key[KEY_SIZE], hex[OPT_ID_HEX];
+	char key[KEY_SIZE], hex[OPT_ID_HEX], batch[OPT_ID_HEX];
 	struct args args = {.count = 0};
 
 	add_text(&args, "EVAL");
 	add(&args, commit_script, sizeof(commit_script) - 1);
-	add_text(&args, "3");
+	add_text(&args, "4");
 	add_text(&args, redis_key(key, "batch", &op->id, NULL));
 	add_text(&args, "batches");
 	add_text(&args, "uploads");
+	add_text(&args, "registers");
 	add(&args, op->data, op->len);
 	add_text(&args, op->name);
 	add_text(&args, id_to_hex(&op->upload, hex));
+	add_text(&args, id_to_hex(&op->id, batch));
 	send_args(op, &args);
 }
 
@@ -144,6 +154,24 @@ static void commit_reply(struct redis_op *op, const redisReply *reply)
 static const struct redis_op_class commit_class = {
     .start = commit_start, .reply = commit_reply, .end = redis_store_answer_write};
 
+/* ---- registers ---- */
+
+static void register_start(struct redis_op *op)
+{
+	char batch[OPT_ID_HEX];
+	struct args args = {.count = 0};
+
+	add_text(&args, op->len > 0 ? "HSET" : "HDEL");
+	add_text(&args, "registers");
+	add_text(&args, id_to_hex(&op->id, batch));
+	if (op->len > 0)
+		add(&args, op->data, op->len);
+	send_args(op, &args);
+}
+
+static const struct redis_op_class register_class = {
+    .start = register_start, .end = redis_store_answer_write};
+
 /* ---- dropping an upload ---- */
 
 static void close_upload(struct redis_op *op)
@@ -152,7 +180,7 @@ static void close_upload(struct redis_op *op)
 
 	send_texts(op, "UNLINK", redis_key(key, "template", &op->upload, NULL), NULL);
 	/* Last: as long as something may be left, the upload is known. */
-	send_texts(op, "SREM", "uploads", id_to_hex(&op->upload, hex));
+	send_texts(op, "HDEL", "uploads", id_to_hex(&op->upload, hex));
 }
 
 static void drop_start(struct redis_op *op)
@@ -225,7 +253,7 @@ static void unlink_found(struct redis_op *op, const redisReply *keys)
 static void scan_reply(struct redis_op *op, const redisReply *reply)
 {
 	if (reply->type != REDIS_REPLY_ARRAY)
-		return; /* the count of an UNLINK or SREM */
+		return; /* the count of an UNLINK or HDEL */
 	if (reply->elements != 2 || reply->element[0]->type != REDIS_REPLY_STRING ||
 	    reply->element[1]->type != REDIS_REPLY_ARRAY) {
 		op->status = OPT_E_STORE;
@@ -347,6 +375,10 @@ static void claim_reply(struct redis_op *op, const redisReply *reply)
 		op->message = "the Redis database holds data of something else: its key 'node' can't be read";
 	else if (format > STORE_FORMAT)
 		op->message = "the Redis database was written by a newer version of optimusd";
+	else if (format < STORE_FORMAT)
+		op->message =
+		    "the Redis database was written by an older version of optimusd: let that one finish its "
+		    "batches, then start with an empty data folder";
 	else if (id_from_hex(reply->str + at, &node) != 0 || !id_equal(&node, &op->id))
 		op->message =
 		    "the Redis database belongs to another node: the identity in the data folder and the "
@@ -388,6 +420,8 @@ static const struct redis_op_class *effect_class(const struct effect *effect)
 		return &commit_class;
 	case EFFECT_STORE_DROP_UPLOAD:
 		return effect->shards == UINT32_MAX ? &scan_class : &drop_class;
+	case EFFECT_STORE_REGISTER:
+		return &register_class;
 	case EFFECT_STORE_APPEND:
 		return &append_class;
 	case EFFECT_STORE_SQUASH:
@@ -404,6 +438,7 @@ void redis_apply(struct store *store, const struct effect *effect)
 	op->token = effect->token;
 	op->id = effect->id;
 	op->upload = effect->upload;
+	op->node = effect->node;
 	op->shards = effect->shards;
 	op->adds_batch = effect->type == EFFECT_STORE_UPLOAD || effect->type == EFFECT_STORE_SHARD ||
 	                 effect->type == EFFECT_STORE_COMMIT;

@@ -98,7 +98,7 @@ static void an_upload_becomes_a_batch(void **state)
 	assert_int_equal(fixture_write_now(&fixture, effect_upload(7, "template", 8)), 0);
 	assert_int_equal(fixture_write_now(&fixture, effect_shard(1, 0, 7, "zero", 4)), 0);
 	assert_int_equal(fixture_write_now(&fixture, effect_shard(1, 1, 7, "one", 3)), 0);
-	assert_int_equal(read_uploads(), 1);
+	assert_int_equal(read_uploads(), 2);
 	assert_value(0, id_to_hex(&id, hex), 40);
 	assert_int_equal(read_batches(), 0);
 	assert_int_equal(fixture_write_now(&fixture, effect_commit("news-1", 7, "record")), 0);
@@ -120,10 +120,44 @@ static void a_batch_record_is_written_once(void **state)
 	assert_int_equal(fixture_write_now(&fixture, effect_upload(2, "t", 1)), 0);
 	assert_int_equal(fixture_write_now(&fixture, effect_commit("news", 1, "first")), 0);
 	assert_int_equal(fixture_write_now(&fixture, effect_commit("news", 2, "second")), OPT_E_CONFLICT);
-	assert_int_equal(read_uploads(), 1); /* the loser is still there to be dropped */
+	assert_int_equal(read_uploads(), 2); /* the loser is still there to be dropped */
 	assert_int_equal(fixture_write_now(&fixture, effect_commit("news", 1, "first")), 0);
 	assert_int_equal(read_batches(), 1);
 	assert_value(0, "first", 5);
+}
+
+static size_t read_registers(void)
+{
+	fixture.read = false;
+	store_read_registers(fixture.store, fixture_read_fn, &fixture);
+	fixture_until(&fixture, fixture_has_read);
+	assert_int_equal(fixture.read_status, 0);
+	return fixture.count;
+}
+
+static struct effect effect_register(const char *batch, const char *value)
+{
+	return (struct effect){
+	    .type = EFFECT_STORE_REGISTER, .id = batch_key(batch), .data = value, .len = strlen(value)};
+}
+
+static void a_register_lives_until_the_batch_is_decided(void **state)
+{
+	struct opt_id key = batch_key("news");
+	char hex[OPT_ID_HEX];
+
+	(void)state;
+	assert_int_equal(read_registers(), 0);
+	assert_int_equal(fixture_write_now(&fixture, effect_register("news", "promise 1")), 0);
+	assert_int_equal(fixture_write_now(&fixture, effect_register("news", "promise 2")), 0);
+	assert_int_equal(fixture_write_now(&fixture, effect_register("other", "promise")), 0);
+	assert_int_equal(read_registers(), 4);
+	assert_int_equal(fixture_write_now(&fixture, effect_register("other", "")), 0);
+	assert_int_equal(read_registers(), 2);
+	assert_value(0, id_to_hex(&key, hex), 40);
+	assert_value(1, "promise 2", 9);
+	assert_int_equal(fixture_write_now(&fixture, effect_commit("news", 1, "first")), 0);
+	assert_int_equal(read_registers(), 0);
 }
 
 static void a_dropped_upload_leaves_nothing(void **state)
@@ -161,9 +195,9 @@ static void a_dropped_upload_leaves_nothing(void **state)
 	assert_int_equal(read_template(1), OPT_E_NOT_FOUND);
 	assert_int_equal(read_template(2), OPT_E_NOT_FOUND);
 	assert_int_equal(read_template(3), 0);
-	assert_int_equal(read_uploads(), 1);
+	assert_int_equal(read_uploads(), 2);
 	assert_int_equal(fixture_write_now(&fixture, drop), 0); /* again: nothing changes */
-	assert_int_equal(read_uploads(), 1);
+	assert_int_equal(read_uploads(), 2);
 }
 
 static void any_bytes_come_back_as_they_were(void **state)
@@ -299,6 +333,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    FOR_BOTH(an_upload_becomes_a_batch),
 	    FOR_BOTH(a_batch_record_is_written_once),
+	    FOR_BOTH(a_register_lives_until_the_batch_is_decided),
 	    FOR_BOTH(a_dropped_upload_leaves_nothing),
 	    FOR_BOTH(any_bytes_come_back_as_they_were),
 	    FOR_BOTH(a_journal_survives_its_squash),
