@@ -205,3 +205,15 @@ struct found fixture_get(int number, const struct opt_id *batch)
 	fixture_until(is_answered, &found);
 	return found;
 }
+
+struct found fixture_until_homes(int number, const struct opt_id *batch, size_t count)
+{
+	uint64_t begin = uv_hrtime();
+	struct found found;
+
+	do {
+		found = fixture_get(number, batch);
+		assert_true(uv_hrtime() - begin < LIMIT_MS * UINT64_C(1000000));
+	} while (found.status != 0 || found.count != count);
+	return found;
+}

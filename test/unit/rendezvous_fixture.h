@@ -52,5 +52,7 @@ void fixture_until_all_see_all(int first, int last);
 /* Whether the node has the present state of the other one. */
 bool fixture_sees(int number, int other);
 struct found fixture_get(int number, const struct opt_id *batch);
+/* Asks again and again until the batch has so many homes; fails after 60 s. */
+struct found fixture_until_homes(int number, const struct opt_id *batch, size_t count);
 
 #endif

@@ -47,17 +47,26 @@ static void start_group(int first, int last)
 	fixture_until_all_see_all(first, last);
 }
 
-static uint16_t free_port(void)
+/* A UDP socket on a free port of IPv4 alone. */
+static int take_port(uint16_t *ret_port)
 {
 	struct sockaddr_in address = {.sin_family = AF_INET};
 	socklen_t len = sizeof(address);
-	int fd = socket(AF_INET, SOCK_DGRAM, 0);
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 
 	assert_true(fd >= 0);
 	assert_int_equal(bind(fd, (struct sockaddr *)&address, len), 0);
 	assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &len), 0);
-	close(fd);
-	return ntohs(address.sin_port);
+	*ret_port = ntohs(address.sin_port);
+	return fd;
+}
+
+static uint16_t free_port(void)
+{
+	uint16_t port;
+
+	close(take_port(&port));
+	return port;
 }
 
 static void three_nodes_see_each_other_and_every_change(void **state)
@@ -183,10 +192,7 @@ static void a_batch_is_found_after_who_put_it_there_is_gone(void **state)
 	(void)state;
 	start_group(0, 3);
 	assert_int_equal(rendezvous_put_batch(nodes[0].rendezvous, &batch, homes, 3), 0);
-	do {
-		found = fixture_get(1, &batch);
-	} while (found.status != 0);
-	assert_int_equal(found.count, 3);
+	found = fixture_until_homes(1, &batch, 3);
 	assert_memory_equal(found.homes, homes, sizeof(homes));
 	fixture_close(0);
 	fixture_start(4, 0);
@@ -202,20 +208,15 @@ static void the_newest_homes_of_a_batch_count(void **state)
 {
 	struct opt_id batch = batch_key("news");
 	struct opt_id homes[] = {nodes[0].identity.node, nodes[1].identity.node, nodes[2].identity.node};
-	struct found found;
 
 	(void)state;
 	start_group(0, 2);
 	assert_int_equal(rendezvous_put_batch(nodes[0].rendezvous, &batch, homes, 2), 0);
 	assert_int_equal(rendezvous_put_batch(nodes[0].rendezvous, &batch, homes, 0), OPT_E_INVALID);
-	do {
-		found = fixture_get(2, &batch);
-	} while (found.count != 2);
+	fixture_until_homes(2, &batch, 2);
 	assert_int_equal(rendezvous_put_batch(nodes[1].rendezvous, &batch, homes + 1, 2), 0);
 	assert_int_equal(rendezvous_put_batch(nodes[0].rendezvous, &batch, homes, 3), 0);
-	do {
-		found = fixture_get(2, &batch);
-	} while (found.count != 3);
+	fixture_until_homes(2, &batch, 3);
 	rendezvous_drop_batch(nodes[0].rendezvous, &batch);
 	rendezvous_drop_batch(nodes[0].rendezvous, &batch);
 }
@@ -289,19 +290,29 @@ static void another_cluster_stays_apart(void **state)
 	assert_false(fixture_sees(1, 0));
 }
 
-static void a_port_that_is_taken_is_refused(void **state)
+static void assert_refused(uint16_t port)
 {
 	const struct rendezvous_callbacks callbacks = {NULL, NULL, NULL};
-	struct rendezvous *second = NULL;
+	struct rendezvous *rendezvous = NULL;
 	char error[200] = "";
 
-	(void)state;
-	fixture_start(0, 0);
-	assert_int_equal(rendezvous_new(&fixture_loop, &nodes[1].identity, &fixture_key,
-	                     rendezvous_port(nodes[0].rendezvous), &callbacks, &second, error, sizeof(error)),
+	assert_int_equal(rendezvous_new(&fixture_loop, &nodes[1].identity, &fixture_key, port, &callbacks,
+	                     &rendezvous, error, sizeof(error)),
 	    OPT_E_IO);
-	assert_null(second);
+	assert_null(rendezvous);
 	assert_non_null(strstr(error, "UDP port"));
+}
+
+static void a_port_that_is_taken_is_refused(void **state)
+{
+	uint16_t port;
+	int fd = take_port(&port);
+
+	(void)state;
+	assert_refused(port); /* OpenDHT itself would go on with IPv6 alone */
+	close(fd);
+	fixture_start(0, 0);
+	assert_refused(rendezvous_port(nodes[0].rendezvous));
 }
 
 static void children_do_not_inherit_the_port(void **state)
@@ -342,6 +353,54 @@ static void only_its_own_presence_is_published(void **state)
 	assert_int_equal(rendezvous_publish(nodes[0].rendezvous, &presence), OPT_E_INVALID);
 }
 
+static bool third_change_is_seen(void *context)
+{
+	(void)context;
+	return nodes[0].seen[1].sequence >= 4;
+}
+
+static void one_that_changes_all_the_time_does_not_flood_its_key(void **state)
+{
+	uint64_t later;
+
+	(void)state;
+	start_group(0, 1);
+	for (uint32_t i = 0; i < 50; i++)
+		fixture_change(1, WEIGHT_ONE + i, 0);
+	fixture_until(third_change_is_seen, NULL);
+	later = uv_hrtime() + UINT64_C(2000000000); /* ticks pass, and no minute */
+	fixture_until(is_late, &later);
+	assert_int_equal(nodes[0].seen[1].sequence, 4);
+}
+
+/* Nodes 0 to 2 know of so many members that they leave level 0 to some of them. Node 3 knows nobody. */
+static void members_on_other_levels_are_heard_of_on_level_0(void **state)
+{
+	const struct opt_id crowd = {{42}};
+	bool sampled = false, moved = false;
+
+	(void)state;
+	for (int i = 0; i < 3; i++) {
+		bool stays = spread_publishes(&nodes[i].identity.node, 1, 0);
+
+		sampled = sampled || stays;
+		moved = moved || !stays;
+		fixture_start(i, 0);
+		for (uint32_t member = 0; member < SPREAD_PER_KEY; member++) {
+			struct opt_id node = shard_id(&crowd, member);
+
+			rendezvous_known(nodes[i].rendezvous, &node, "127.0.0.1:9");
+		}
+		if (i > 0)
+			fixture_bootstrap(i, 0);
+		fixture_change(i, 200, 0); /* this one only on the new levels */
+	}
+	assert_true(sampled && moved); /* or these identities prove nothing */
+	fixture_start(3, 0);
+	fixture_bootstrap(3, 1);
+	fixture_until_all_see_all(0, 3);
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, begin, end)
 
 int main(void)
@@ -361,6 +420,8 @@ int main(void)
 	    CASE(a_port_that_is_taken_is_refused),
 	    CASE(children_do_not_inherit_the_port),
 	    CASE(only_its_own_presence_is_published),
+	    CASE(one_that_changes_all_the_time_does_not_flood_its_key),
+	    CASE(members_on_other_levels_are_heard_of_on_level_0),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
