@@ -33,6 +33,7 @@ struct presence {
 	uint32_t weight;      /* WEIGHT_ONE is an ordinary node */
 	uint32_t flags;       /* enum presence_flag */
 	char version[PRESENCE_VERSION_MAX + 1];
+	uint32_t level; /* of the DHT keys it publishes on (dht/spread.h): the rendezvous fills it in */
 };
 
 #endif

@@ -1,0 +1,499 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the records mean, above dht/opendht.c, which moves bytes. Presences lie at the keys of dht/spread.h,
+ * directory entries at the batch's own key.
+ *
+ * OpenDHT can't change a value: each publication is a new one, the one before is cancelled but stays with
+ * others for 10 minutes. So publications are rationed, or a node that changes its mind every second would
+ * fill its key with hundreds of values. The tombstone is not.
+ *
+ * A get collects entries until OpenDHT says that it is done, or for a second when it has some, for at most 6
+ * s without any, and then answers with the newest. After that it only waits for OpenDHT to let go of it.
+ *
+ * One timer ticks each second: pings, publications that wait, the limits of gets and of leaving.
+ */
+#include "dht/rendezvous.h"
+
+#include <sodium.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "dht/opendht.h"
+#include "dht/presence_record.h"
+#include "dht/rendezvous_peers.h"
+#include "dht/spread.h"
+#include "queue/error.h"
+#include "queue/tree.h"
+
+enum {
+	TICK_MS = 1000,
+	PUBLISH_BURST = 4,
+	PUBLISH_EVERY_MS = 60000,
+	LEAVE_MS = 2000,     /* looked at each TICK_MS */
+	GET_FOUND_MS = 1000, /* likewise */
+	GET_NONE_MS = 6000,
+};
+
+struct batch {
+	RB_ENTRY(batch) link;
+	struct directory_entry entry;
+	struct opendht_put *put;
+};
+
+RB_HEAD(batch_tree, batch);
+
+struct get {
+	TAILQ_ENTRY(get) link;
+	struct rendezvous *rendezvous;
+	struct opt_id batch;
+	rendezvous_homes_fn *fn; /* NULL: answered */
+	void *context;
+	uint64_t started;
+	struct directory_entry best; /* home_count 0: none yet */
+};
+
+struct rendezvous {
+	uv_loop_t *loop;
+	uv_timer_t timer;
+	struct opendht *dht;
+	struct peers *peers;
+	struct identity identity;
+	struct cluster_key key;
+	struct rendezvous_callbacks callbacks;
+	struct rendezvous_counts counts;
+	unsigned int home_level;   /* where we publish */
+	unsigned int listen_level; /* all up to this one are listened to */
+	struct presence presence;
+	bool has_presence, unpublished;
+	unsigned int tokens;
+	uint64_t next_token;
+	struct opendht_put *puts[SPREAD_LEVEL_MAX + 1];
+	struct batch_tree batches;
+	TAILQ_HEAD(, get) gets;
+	bool leaving;
+	unsigned int leaving_puts;
+	uint64_t leave_until;
+	void (*left_fn)(void *);
+	void *left_context;
+	bool closing;
+	int open_parts; /* that have yet to say that they are closed */
+	void (*closed_fn)(void *);
+	void *closed_context;
+};
+
+static int compare_batches(const struct batch *a, const struct batch *b)
+{
+	return id_compare(&a->entry.batch, &b->entry.batch);
+}
+
+RB_GENERATE_STATIC(batch_tree, batch, link, compare_batches)
+
+static void *allocate(size_t size)
+{
+	void *memory = calloc(1, size);
+
+	if (memory == NULL)
+		opt_abort("out of memory");
+	return memory;
+}
+
+static int encode_presence(
+    struct rendezvous *r, const struct presence *presence, struct sealed_record *ret_record)
+{
+	uint8_t nonce[SEAL_NONCE_SIZE];
+
+	randombytes_buf(nonce, sizeof(nonce));
+	return presence_encode(presence, &r->identity, &r->key, nonce, ret_record);
+}
+
+static struct opt_id own_key(struct rendezvous *r, unsigned int level)
+{
+	return spread_key(&r->key, level, spread_index(&r->identity.node, level));
+}
+
+static void cancel_puts(struct rendezvous *r)
+{
+	for (unsigned int level = 0; level <= SPREAD_LEVEL_MAX; level++) {
+		if (r->puts[level] != NULL)
+			opendht_cancel(r->puts[level]);
+		r->puts[level] = NULL;
+	}
+}
+
+static void publish_now(struct rendezvous *r)
+{
+	struct sealed_record record;
+
+	r->presence.level = r->home_level;
+	if (encode_presence(r, &r->presence, &record) != 0)
+		opt_abort("rendezvous: a presence that was valid is not");
+	cancel_puts(r);
+	for (unsigned int level = 0; level <= r->home_level; level++) {
+		struct opt_id key = own_key(r, level);
+
+		if (spread_publishes(&r->identity.node, r->home_level, level))
+			r->puts[level] =
+			    opendht_put(r->dht, &key, record.bytes, record.len, true, NULL, NULL);
+	}
+	r->unpublished = false;
+}
+
+static void publish_if_allowed(struct rendezvous *r)
+{
+	uint64_t now = uv_now(r->loop);
+
+	if (r->tokens < PUBLISH_BURST && now >= r->next_token) {
+		r->tokens++;
+		r->next_token = now + PUBLISH_EVERY_MS;
+	}
+	if (!r->has_presence || !r->unpublished || r->leaving || r->tokens == 0)
+		return;
+	if (r->tokens-- == PUBLISH_BURST)
+		r->next_token = now + PUBLISH_EVERY_MS;
+	publish_now(r);
+}
+
+static void on_presence(void *context, const uint8_t *data, size_t len);
+
+static void listen_to_level(struct rendezvous *r, unsigned int level)
+{
+	for (uint32_t index = 0; index < UINT32_C(1) << level; index++) {
+		struct opt_id key = spread_key(&r->key, level, index);
+
+		opendht_listen(r->dht, &key, on_presence, r);
+	}
+}
+
+/* `level`: of which we have heard. What is listened to once is listened to until the end. */
+static void adapt_levels(struct rendezvous *r, unsigned int level)
+{
+	unsigned int home = spread_home_level(peers_count(r->peers));
+
+	while (r->listen_level < level || r->listen_level < home)
+		listen_to_level(r, ++r->listen_level);
+	/* Back only by two, so as not to go to and fro. */
+	if (home > r->home_level || home + 1 < r->home_level) {
+		r->home_level = home;
+		r->unpublished = true;
+		publish_if_allowed(r);
+	}
+}
+
+static void on_presence(void *context, const uint8_t *data, size_t len)
+{
+	struct rendezvous *r = context;
+	struct presence presence;
+
+	if (r->closing)
+		return;
+	r->counts.records++;
+	if (presence_decode(&r->key, data, len, &presence) != 0) {
+		r->counts.rejected++;
+		return;
+	}
+	peers_add_presence(r->peers, &presence);
+	adapt_levels(r, presence.level);
+	r->callbacks.presence(r->callbacks.context, &presence);
+}
+
+static void on_joined(void *context, bool joined)
+{
+	struct rendezvous *r = context;
+
+	if (!r->closing)
+		r->callbacks.joined(r->callbacks.context, joined);
+}
+
+static void end_leave(struct rendezvous *r)
+{
+	void (*fn)(void *) = r->left_fn;
+
+	r->left_fn = NULL;
+	if (fn != NULL && !r->closing)
+		fn(r->left_context);
+}
+
+static void answer_get(struct get *get, int status)
+{
+	rendezvous_homes_fn *fn = get->fn;
+
+	get->fn = NULL;
+	if (fn == NULL || get->rendezvous->closing)
+		return;
+	if (get->best.home_count > 0)
+		fn(get->context, 0, get->best.homes, get->best.home_count);
+	else
+		fn(get->context, status, NULL, 0);
+}
+
+/* A callback may add gets, and close us, but not remove one: only on_get_done() does that. */
+static void check_gets(struct rendezvous *r)
+{
+	uint64_t now = uv_now(r->loop);
+	struct get *get;
+
+	TAILQ_FOREACH (get, &r->gets, link) {
+		uint64_t limit = get->best.home_count > 0 ? GET_FOUND_MS : GET_NONE_MS;
+
+		if (now - get->started >= limit)
+			answer_get(get, OPT_E_AGAIN);
+	}
+}
+
+static void on_tick(uv_timer_t *timer)
+{
+	struct rendezvous *r = timer->data;
+
+	peers_tick(r->peers);
+	publish_if_allowed(r);
+	check_gets(r);
+	if (r->left_fn != NULL && uv_now(r->loop) >= r->leave_until)
+		end_leave(r);
+}
+
+int rendezvous_new(uv_loop_t *loop, const struct identity *identity, const struct cluster_key *key,
+    uint16_t port, const struct rendezvous_callbacks *callbacks, struct rendezvous **ret_rendezvous,
+    char *error, size_t size)
+{
+	struct rendezvous *r = allocate(sizeof(*r));
+	int status = opendht_new(
+	    loop, &identity->node, seal_network(key), port, SEAL_RECORD_MAX, &r->dht, error, size);
+
+	if (status != 0) {
+		free(r);
+		return status;
+	}
+	r->loop = loop;
+	r->identity = *identity;
+	r->key = *key;
+	r->callbacks = *callbacks;
+	r->tokens = PUBLISH_BURST;
+	RB_INIT(&r->batches);
+	TAILQ_INIT(&r->gets);
+	r->peers = peers_new(loop, r->dht, &identity->node, on_joined, r);
+	listen_to_level(r, 0);
+	uv_timer_init(loop, &r->timer);
+	r->timer.data = r;
+	uv_timer_start(&r->timer, on_tick, TICK_MS, TICK_MS);
+	*ret_rendezvous = r;
+	return 0;
+}
+
+uint16_t rendezvous_port(const struct rendezvous *rendezvous)
+{
+	return opendht_port(rendezvous->dht);
+}
+
+void rendezvous_bootstrap(struct rendezvous *rendezvous, const char *address)
+{
+	peers_add_seed(rendezvous->peers, address);
+}
+
+void rendezvous_known(struct rendezvous *rendezvous, const struct opt_id *node, const char *address)
+{
+	peers_add(rendezvous->peers, node, address);
+	adapt_levels(rendezvous, 0);
+}
+
+void rendezvous_forget(struct rendezvous *rendezvous, const struct opt_id *node)
+{
+	peers_forget(rendezvous->peers, node);
+	adapt_levels(rendezvous, 0);
+}
+
+int rendezvous_publish(struct rendezvous *rendezvous, const struct presence *presence)
+{
+	struct presence checked = *presence;
+	struct sealed_record record;
+	int status;
+
+	checked.level = rendezvous->home_level;
+	status = encode_presence(rendezvous, &checked, &record);
+	if (status != 0)
+		return status;
+	rendezvous->presence = checked;
+	rendezvous->has_presence = true;
+	rendezvous->unpublished = true;
+	publish_if_allowed(rendezvous);
+	return 0;
+}
+
+static void on_tombstone_put(void *context, bool ok)
+{
+	struct rendezvous *r = context;
+
+	(void)ok;
+	if (--r->leaving_puts == 0)
+		end_leave(r);
+}
+
+int rendezvous_leave(
+    struct rendezvous *rendezvous, const struct presence *tombstone, void (*done)(void *), void *context)
+{
+	struct rendezvous *r = rendezvous;
+	struct presence last = *tombstone;
+	struct sealed_record record;
+	int status;
+
+	last.level = r->home_level;
+	status = encode_presence(r, &last, &record);
+	if (status != 0)
+		return status;
+	r->leaving = true;
+	r->left_fn = done;
+	r->left_context = context;
+	r->leave_until = uv_now(r->loop) + LEAVE_MS;
+	cancel_puts(r);
+	for (unsigned int level = 0; level <= r->home_level; level++) {
+		struct opt_id key = own_key(r, level);
+
+		if (!spread_publishes(&r->identity.node, r->home_level, level))
+			continue;
+		opendht_put(r->dht, &key, record.bytes, record.len, false, on_tombstone_put, r);
+		r->leaving_puts++;
+	}
+	return 0;
+}
+
+static struct batch *find_batch(struct rendezvous *r, const struct opt_id *key)
+{
+	struct batch wanted;
+
+	wanted.entry.batch = *key;
+	return RB_FIND(batch_tree, &r->batches, &wanted);
+}
+
+static void free_batch(struct rendezvous *r, struct batch *batch)
+{
+	RB_REMOVE(batch_tree, &r->batches, batch);
+	free(batch);
+}
+
+int rendezvous_put_batch(
+    struct rendezvous *rendezvous, const struct opt_id *batch, const struct opt_id *homes, size_t count)
+{
+	struct rendezvous *r = rendezvous;
+	struct directory_entry entry = {.batch = *batch, .home_count = count};
+	struct batch *known = find_batch(r, batch);
+	uint8_t nonce[SEAL_NONCE_SIZE];
+	struct sealed_record record;
+	struct timespec now;
+	int status;
+
+	if (count > DIRECTORY_HOMES_MAX)
+		return OPT_E_INVALID;
+	memcpy(entry.homes, homes, count * sizeof(*homes));
+	if (known != NULL && known->entry.home_count == count &&
+	    memcmp(known->entry.homes, homes, count * sizeof(*homes)) == 0)
+		return 0;
+	clock_gettime(CLOCK_REALTIME, &now);
+	entry.written.us = (uint64_t)now.tv_sec * USEC_PER_SEC + (uint64_t)now.tv_nsec / 1000;
+	randombytes_buf(nonce, sizeof(nonce));
+	status = directory_encode(&entry, &r->identity, &r->key, nonce, &record);
+	if (status != 0)
+		return status;
+	if (known == NULL) {
+		known = allocate(sizeof(*known));
+		known->entry = entry;
+		RB_INSERT(batch_tree, &r->batches, known);
+	} else {
+		known->entry = entry;
+		opendht_cancel(known->put);
+	}
+	known->put = opendht_put(r->dht, batch, record.bytes, record.len, true, NULL, NULL);
+	return 0;
+}
+
+void rendezvous_drop_batch(struct rendezvous *rendezvous, const struct opt_id *batch)
+{
+	struct batch *known = find_batch(rendezvous, batch);
+
+	if (known == NULL)
+		return;
+	opendht_cancel(known->put);
+	free_batch(rendezvous, known);
+}
+
+static void on_entry(void *context, const uint8_t *data, size_t len)
+{
+	struct get *get = context;
+	struct rendezvous *r = get->rendezvous;
+	struct directory_entry entry;
+
+	r->counts.records++;
+	if (directory_decode(&r->key, &get->batch, data, len, &entry) != 0)
+		r->counts.rejected++;
+	else if (get->best.home_count == 0 || entry.written.us > get->best.written.us)
+		get->best = entry;
+}
+
+static void on_get_done(void *context, bool ok)
+{
+	struct get *get = context;
+
+	TAILQ_REMOVE(&get->rendezvous->gets, get, link);
+	answer_get(get, ok ? OPT_E_NOT_FOUND : OPT_E_AGAIN);
+	free(get);
+}
+
+void rendezvous_get_batch(
+    struct rendezvous *rendezvous, const struct opt_id *batch, rendezvous_homes_fn *fn, void *context)
+{
+	struct get *get = allocate(sizeof(*get));
+
+	get->rendezvous = rendezvous;
+	get->batch = *batch;
+	get->fn = fn;
+	get->context = context;
+	get->started = uv_now(rendezvous->loop);
+	TAILQ_INSERT_TAIL(&rendezvous->gets, get, link);
+	opendht_get(rendezvous->dht, batch, on_entry, on_get_done, get);
+}
+
+struct rendezvous_counts rendezvous_counts(struct rendezvous *rendezvous)
+{
+	struct rendezvous_counts counts = rendezvous->counts;
+
+	counts.dropped = opendht_dropped(rendezvous->dht);
+	return counts;
+}
+
+static void on_part_closed(void *context)
+{
+	struct rendezvous *r = context;
+	struct batch *batch;
+	struct get *get;
+
+	if (--r->open_parts > 0)
+		return;
+	while ((batch = RB_ROOT(&r->batches)) != NULL)
+		free_batch(r, batch);
+	while ((get = TAILQ_FIRST(&r->gets)) != NULL) {
+		TAILQ_REMOVE(&r->gets, get, link);
+		free(get);
+	}
+	identity_wipe(&r->identity);
+	cluster_key_wipe(&r->key);
+	if (r->closed_fn != NULL)
+		r->closed_fn(r->closed_context);
+	free(r);
+}
+
+/* Not before: rendezvous_close() may have been called by one of the parts. */
+static void on_timer_closed(uv_handle_t *handle)
+{
+	struct rendezvous *r = handle->data;
+
+	r->open_parts = 2;
+	peers_close(r->peers, on_part_closed, r);
+	opendht_close(r->dht, on_part_closed, r);
+}
+
+void rendezvous_close(struct rendezvous *rendezvous, void (*fn)(void *), void *context)
+{
+	rendezvous->closing = true;
+	rendezvous->closed_fn = fn;
+	rendezvous->closed_context = context;
+	uv_close((uv_handle_t *)&rendezvous->timer, on_timer_closed);
+}
