@@ -282,6 +282,7 @@ static const char usage[] =
     "\n"
     "  --data DIR             where the node keeps everything: its store, its identity, its Postfix\n"
     "  --listen HOST:PORT     where other nodes of the cluster reach this one\n"
+    "  --advertise HOST:PORT  where the others reach this node, if --listen does not say it\n"
     "  --bootstrap HOST:PORT  a member of the cluster to join; may be repeated; none: the first node\n"
     "  --key FILE             the cluster key (optimus keygen > FILE; chmod 600 FILE)\n"
     "  --api ADDR             unix:PATH or http://HOST:PORT; may be repeated (default unix:DIR/api.sock)\n"
@@ -296,6 +297,7 @@ static const char usage[] =
 enum option_id {
 	OPT_DATA = 1,
 	OPT_LISTEN,
+	OPT_ADVERTISE,
 	OPT_BOOTSTRAP,
 	OPT_KEY,
 	OPT_API,
@@ -308,11 +310,12 @@ enum option_id {
 };
 
 static const struct option options[] = {{"data", required_argument, NULL, OPT_DATA},
-    {"listen", required_argument, NULL, OPT_LISTEN}, {"bootstrap", required_argument, NULL, OPT_BOOTSTRAP},
-    {"key", required_argument, NULL, OPT_KEY}, {"api", required_argument, NULL, OPT_API},
-    {"postfix", required_argument, NULL, OPT_POSTFIX}, {"redis", required_argument, NULL, OPT_REDIS},
-    {"weight", required_argument, NULL, OPT_WEIGHT}, {"config", required_argument, NULL, OPT_CONFIG},
-    {"help", no_argument, NULL, OPT_HELP}, {"version", no_argument, NULL, OPT_VERSION}, {NULL, 0, NULL, 0}};
+    {"listen", required_argument, NULL, OPT_LISTEN}, {"advertise", required_argument, NULL, OPT_ADVERTISE},
+    {"bootstrap", required_argument, NULL, OPT_BOOTSTRAP}, {"key", required_argument, NULL, OPT_KEY},
+    {"api", required_argument, NULL, OPT_API}, {"postfix", required_argument, NULL, OPT_POSTFIX},
+    {"redis", required_argument, NULL, OPT_REDIS}, {"weight", required_argument, NULL, OPT_WEIGHT},
+    {"config", required_argument, NULL, OPT_CONFIG}, {"help", no_argument, NULL, OPT_HELP},
+    {"version", no_argument, NULL, OPT_VERSION}, {NULL, 0, NULL, 0}};
 
 static int set_option(struct config *config, int option, const char *value)
 {
@@ -321,6 +324,9 @@ static int set_option(struct config *config, int option, const char *value)
 		return set_absolute(&config->data, value);
 	case OPT_LISTEN:
 		set_text(&config->listen, value);
+		return check_address(value);
+	case OPT_ADVERTISE:
+		set_text(&config->advertise, value);
 		return check_address(value);
 	case OPT_BOOTSTRAP:
 		return check_address(value) == 0 ? list_add(&config->bootstrap, value) : OPT_E_INVALID;
@@ -476,6 +482,7 @@ void config_done(struct config *config)
 	list_done(&config->postfix);
 	free(config->data);
 	free(config->listen);
+	free(config->advertise);
 	free(config->key_file);
 	free(config->postfix_dir);
 	free(config->redis);

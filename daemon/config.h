@@ -21,8 +21,9 @@ struct config_list {
 };
 
 struct config {
-	char *data;   /* --data: absolute path */
-	char *listen; /* --listen HOST:PORT: links of other nodes */
+	char *data;      /* --data: absolute path */
+	char *listen;    /* --listen HOST:PORT: links of other nodes */
+	char *advertise; /* --advertise HOST:PORT: where others reach us; NULL: as --listen says */
 	struct config_list bootstrap;
 	char *key_file;         /* --key */
 	struct config_list api; /* --api unix:PATH or http://HOST:PORT; default unix:DATA/api.sock */

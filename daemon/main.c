@@ -34,6 +34,8 @@
 #include "daemon/http_server.h"
 #include "daemon/keeper.h"
 #include "daemon/log.h"
+#include "daemon/node_cluster.h"
+#include "daemon/node_incarnation.h"
 #include "daemon/node_start.h"
 #include "daemon/outcome_server.h"
 #include "daemon/privileges.h"
@@ -67,6 +69,8 @@ struct daemon {
 	struct redis_server *redis;
 	struct store *store;
 	struct node *node;
+	struct node_cluster *cluster;
+	bool cluster_closing;
 	struct driver *driver;
 	struct engine *engine;
 	struct outcome_server *outcomes;
@@ -76,6 +80,20 @@ struct daemon {
 };
 
 static void stop(struct daemon *daemon, int exit_code);
+
+static void cluster_left(void *context)
+{
+	struct daemon *daemon = context;
+
+	daemon->cluster = NULL;
+}
+
+static void leave_cluster(struct daemon *daemon)
+{
+	if (daemon->cluster != NULL && !daemon->cluster_closing)
+		node_cluster_close(daemon->cluster, cluster_left, daemon);
+	daemon->cluster_closing = true;
+}
 
 /* Redis tells how it is, the first time and later. */
 static void redis_state(void *context, enum redis_server_state state, bool full)
@@ -107,6 +125,7 @@ static void recovered(void *context)
 	}
 	free(path);
 	engine_begin(daemon->engine);
+	node_cluster_begin(daemon->cluster);
 	log_info("node_up", "api", daemon->config.api.items[0], "postfix", engine_state_name(daemon->engine),
 	    NULL);
 }
@@ -197,6 +216,7 @@ static void postfix_stopped(void *context)
 {
 	struct daemon *daemon = context;
 
+	leave_cluster(daemon);
 	uv_timer_start(&daemon->drain, drain_store, 0, DRAIN_CHECK_MS);
 }
 
@@ -257,18 +277,47 @@ static void allow_files(void)
 		log_warning("file_limit", "reason", "it can't be raised", NULL);
 }
 
+/* Opens the ports, and makes the node with the address that came of it. */
+static int join_cluster(struct daemon *daemon)
+{
+	char error[ERROR_SIZE] = "";
+	uint64_t incarnation = 0;
+	char *path;
+	int status;
+
+	if (asprintf(&path, "%s/incarnation", daemon->config.data) < 0)
+		abort();
+	status = node_incarnation(path, &incarnation);
+	if (status != 0)
+		log_error("incarnation_not_written", "file", path, "error", strerror(errno), NULL);
+	free(path);
+	if (status == 0) {
+		status = node_cluster_new(&daemon->loop, &daemon->config, &daemon->identity, &daemon->key,
+		    &daemon->cluster, error, sizeof(error));
+		if (status != 0)
+			log_error("listen_failed", "address", daemon->config.listen, "reason", error, NULL);
+	}
+	daemon->node = node_new(&daemon->loop, &daemon->config, &daemon->identity.node, daemon->cluster,
+	    daemon->cluster == NULL ? "" : node_cluster_address(daemon->cluster), incarnation);
+	if (daemon->cluster != NULL)
+		node_cluster_attach(daemon->cluster, daemon->node);
+	return status;
+}
+
 static int run(struct daemon *daemon)
 {
+	int joined;
+
 	allow_files();
 	uv_loop_init(&daemon->loop);
 	watch_signals(daemon);
 	if (daemon->keeper_fd >= 0)
 		daemon->keeper = keeper_new(&daemon->loop, daemon->keeper_fd, keeper_lost, daemon);
-	daemon->node = node_new(&daemon->loop, &daemon->config, &daemon->identity.node);
+	joined = join_cluster(daemon);
 	daemon->driver = driver_new(&daemon->loop, daemon->node);
 	daemon->engine = engine_new(&daemon->loop, daemon->node, daemon->driver, daemon->keeper);
 	daemon->http = http_server_new(daemon->node, &daemon->loop);
-	if (check_external_redis(&daemon->config) != 0 || open_store(daemon) != 0) {
+	if (joined != 0 || check_external_redis(&daemon->config) != 0 || open_store(daemon) != 0) {
 		daemon->exit_code = EX_UNAVAILABLE;
 		return daemon->exit_code;
 	}
@@ -283,6 +332,7 @@ static void clean_up(struct daemon *daemon)
 {
 	http_server_free(daemon->http);
 	outcome_server_free(daemon->outcomes);
+	leave_cluster(daemon);
 	engine_free(daemon->engine);
 	driver_free(daemon->driver);
 	keeper_free(daemon->keeper);

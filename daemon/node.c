@@ -11,6 +11,8 @@
  */
 #include "daemon/node.h"
 
+#include <sodium.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -20,9 +22,11 @@
 #include "daemon/driver.h"
 #include "daemon/engine.h"
 #include "daemon/log.h"
+#include "daemon/node_cluster.h"
 #include "daemon/node_load.h"
 #include "daemon/node_start.h"
 #include "daemon/rate.h"
+#include "daemon/version.h"
 #include "queue/error.h"
 #include "queue/tree.h"
 
@@ -56,6 +60,7 @@ struct node {
 	struct store *store;
 	struct engine *engine;
 	struct driver *driver;
+	struct node_cluster *cluster; /* NULL: this node is alone */
 	struct asker_tree askers;
 	uint64_t next_reply;
 	TAILQ_HEAD(, round) rounds;
@@ -132,6 +137,8 @@ static void set_timer(struct node *node, struct boot_time deadline)
 
 static void carry_out(struct node *node, const struct effect *effect)
 {
+	char hex[OPT_ID_HEX];
+
 	switch (effect->type) {
 	case EFFECT_STORE_UPLOAD:
 	case EFFECT_STORE_SHARD:
@@ -165,13 +172,26 @@ static void carry_out(struct node *node, const struct effect *effect)
 		return;
 	case EFFECT_OUTCOME_ANSWER:
 	case EFFECT_UPLOAD_ANSWER:
+	case EFFECT_QUERY_ANSWER:
+	case EFFECT_FETCH_ANSWER:
+	case EFFECT_COMMAND_ANSWER:
 	case EFFECT_CONTROL_ANSWER:
 		answer(node, effect);
 		return;
 	case EFFECT_TIMER:
 		set_timer(node, effect->deadline);
 		return;
-	default: /* the cluster's */
+	case EFFECT_SEND:
+	case EFFECT_PEER_WANT:
+	case EFFECT_PEER_UNWANT:
+	case EFFECT_PUBLISH:
+	case EFFECT_DIRECTORY_PUT:
+	case EFFECT_DIRECTORY_GET:
+		node_cluster_effect(node->cluster, effect);
+		return;
+	case EFFECT_NOTICE:
+		log_info(
+		    effect->text, "id", id_to_hex(&effect->id, hex), "epoch", log_u64(effect->epoch), NULL);
 		return;
 	case EFFECT_BATCH_ACCEPTED:
 		log_info("batch_accepted", "batch", effect->text, NULL);
@@ -288,7 +308,22 @@ void node_store_done(void *context, uint64_t token, int status)
 	wake_waiters(node);
 }
 
-struct node *node_new(uv_loop_t *loop, const struct config *config, const struct opt_id *id)
+static struct presence own_presence(
+    const struct config *config, const struct opt_id *id, const char *address, uint64_t incarnation)
+{
+	struct presence presence = {
+	    .node = *id,
+	    .incarnation = incarnation,
+	    .weight = config->weight,
+	};
+
+	snprintf(presence.address, sizeof(presence.address), "%s", address);
+	snprintf(presence.version, sizeof(presence.version), "%s", OPTIMUS_VERSION);
+	return presence;
+}
+
+struct node *node_new(uv_loop_t *loop, const struct config *config, const struct opt_id *id,
+    struct node_cluster *cluster, const char *address, uint64_t incarnation)
 {
 	struct node *node = calloc(1, sizeof(*node));
 	struct core_config core_config = config->core;
@@ -302,7 +337,10 @@ struct node *node_new(uv_loop_t *loop, const struct config *config, const struct
 	RB_INIT(&node->askers);
 	TAILQ_INIT(&node->rounds);
 	TAILQ_INIT(&node->waiters);
+	node->cluster = cluster;
 	core_config.node = *id;
+	core_config.presence = own_presence(config, id, address, incarnation);
+	randombytes_buf(&core_config.seed, sizeof(core_config.seed));
 	node->core = core_new(&core_config);
 	uv_timer_init(loop, &node->timer);
 	node->timer.data = node;

@@ -10,9 +10,14 @@
 #include "daemon/node.h"
 
 struct engine;
+struct node_cluster;
 
-/* Borrows config until node_free(). */
-struct node *node_new(uv_loop_t *loop, const struct config *config, const struct opt_id *id);
+/*
+ * Borrows config until node_free(). `cluster` carries the effects about other nodes and may be NULL;
+ * `incarnation` is that of this start, and `address` where the others reach this node, "" for nowhere.
+ */
+struct node *node_new(uv_loop_t *loop, const struct config *config, const struct opt_id *id,
+    struct node_cluster *cluster, const char *address, uint64_t incarnation);
 /* Gives it its hands: borrowed, freed by the caller after node_stop(). */
 void node_attach(struct node *node, struct store *store, struct engine *engine, struct driver *driver);
 /* Reads the store; what was going on goes on. fn(context) is called once every batch record is known to the
