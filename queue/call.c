@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "queue/error.h"
+#include "queue/gather.h"
 
 static int compare(const struct call *a, const struct call *b)
 {
@@ -141,9 +142,13 @@ void call_again(struct call *call)
 static void dispatch(struct core *core, struct call *call, const struct peer_message *answer)
 {
 	switch (call->kind) {
+	case CALL_STATUS:
+	case CALL_RECORD:
+	case CALL_FETCH:
+	case CALL_FETCH_JOURNAL:
+		gather_answered(core, call, answer);
+		return;
 	default:
-		(void)core;
-		(void)answer;
 		return;
 	}
 }

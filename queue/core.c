@@ -14,6 +14,8 @@
  *   feed.c     claims, and mails into Postfix
  *   settle.c   what became of claimed mails when something died
  *   recover.c  the start
+ *   gather.c   what the cluster knows of a batch
+ *   fetch.c    a shard's value and journal, wherever they are
  */
 #include "queue/core.h"
 
@@ -26,6 +28,8 @@
 #include "queue/error.h"
 #include "queue/facts.h"
 #include "queue/feed.h"
+#include "queue/fetch.h"
+#include "queue/gather.h"
 #include "queue/lane.h"
 #include "queue/cluster.h"
 #include "queue/recover.h"
@@ -82,6 +86,7 @@ struct core *core_new(const struct core_config *config)
 	timer_init(&core->spool_check, TIMER_SPOOL_CHECK, core);
 	core->reader = journal_reader_new();
 	cluster_init(core);
+	gather_init(core);
 	return core;
 }
 
@@ -92,6 +97,7 @@ void core_free(struct core *core)
 
 	if (core == NULL)
 		return;
+	gather_free(core);
 	while ((write = write_first(core)) != NULL)
 		write_free(core, write);
 	uploads_free(core);
@@ -158,7 +164,20 @@ static void dispatch(struct core *core, const struct event *event)
 		recover_records_done(core);
 		return;
 	case EVENT_JOURNAL_LOADED:
-		recover_journal(core, event);
+		if (!fetch_journal_loaded(core, event))
+			recover_journal(core, event);
+		return;
+	case EVENT_VALUE_LOADED:
+		fetch_value_loaded(core, event);
+		return;
+	case EVENT_QUERY:
+		gather_query(core, event->query.reply, event->query.batch);
+		return;
+	case EVENT_FETCH:
+		fetch_shard(core, event->fetch.reply, &event->fetch.batch, event->fetch.index);
+		return;
+	case EVENT_DIRECTORY:
+		gather_directory(core, event);
 		return;
 	case EVENT_SHARD_LOADED:
 		feed_shard_loaded(core, event);
@@ -243,6 +262,9 @@ static void timer_fired(struct core *core, struct timer *timer)
 	case TIMER_SPOOL_CHECK:
 		if (core->uncertain > 0 && core->engine == ENGINE_UP)
 			settle_ask(core);
+		return;
+	case TIMER_QUERY:
+		gather_due(core, timer->owner);
 		return;
 	default:
 		return;

@@ -71,12 +71,13 @@ static const struct layout layouts[PEER_TYPES] = {
         .count_max = UINT32_MAX},
     [PEER_JOURNAL] = {"journal", {SHARD, FROM}, {ENTRIES, NEXT}},
     [PEER_CATCH_UP] = {"catch_up", {SHARD}},
-    [PEER_FETCH] = {"fetch", {BATCH, UPLOAD, SHARD, WHAT}, {DATA}, .what_max = FETCH_WHATS - 1},
+    [PEER_FETCH] = {"fetch", {BATCH, UPLOAD, SHARD, WHAT, FROM}, {DATA, NEXT}, .what_max = FETCH_WHATS - 1},
     [PEER_TAKE] = {"take", {SHARD, EPOCH}},
     [PEER_GIVE] = {"give", {COUNT}, {IDS}, .count_max = PEER_ENTRIES_MAX},
     [PEER_JOIN] = {"join", {BATCH, SHARD, EPOCH, CONFIG, MEMBERS, DATA}},
     [PEER_CONTROL] = {"control", {BATCH, VERSION, WHAT, AT}, .what_max = CONTROL_CANCELLED},
-    [PEER_STATUS] = {"status", {BATCH, WHAT}, {DATA, SHARDS}, .what_max = 1},
+    [PEER_STATUS] = {"status", {BATCH, FROM, COUNT}, {VERSION, WHAT, AT, NEXT, SHARDS, IDS},
+        .what_max = CONTROL_CANCELLED, .count_max = BATCH_SHARDS_MAX},
 };
 
 struct peer_reader {

@@ -115,10 +115,10 @@ struct peer_message {
 	uint32_t epoch;
 	uint32_t config;
 	uint32_t count;
-	uint32_t what; /* APPEND, FETCH: as above; DECISION's answer: enum decision; CONTROL: enum
-	                  control_what; STATUS: 1 asks for the record */
-	uint64_t from; /* entries of the journal to leave out */
-	uint64_t next; /* 0: that was all */
+	uint32_t what; /* APPEND, FETCH: as above; DECISION's answer: enum decision; CONTROL, and
+	                  STATUS's answer: enum control_what */
+	uint64_t from; /* JOURNAL: entries to leave out; STATUS: shards; FETCH: bytes */
+	uint64_t next; /* where to go on; 0: that was all */
 	uint64_t version;
 	struct utc_time at;
 	struct ballot ballot;

@@ -33,7 +33,9 @@ struct takeover;  /* queue/takeover.c */
 struct stage;     /* queue/stage.c */
 struct proposal;  /* queue/home.c */
 struct registers; /* queue/home.c */
-struct query;     /* queue/gather.c */
+struct query;     /* queue/query.h */
+struct foreign;   /* queue/query.h */
+struct serve;     /* queue/fetch.c */
 struct spread;    /* dht/ring.c */
 struct view;      /* dht/view.c */
 struct ring;      /* dht/ring.c */
@@ -390,6 +392,8 @@ struct core {
 	TAILQ_HEAD(, stage) stages;
 	TAILQ_HEAD(, proposal) proposals;
 	TAILQ_HEAD(, query) queries;
+	TAILQ_HEAD(foreign_list, foreign) foreign; /* queue/query.c */
+	TAILQ_HEAD(, serve) serves;                /* queue/fetch.c */
 	struct registers *registers;
 	uint64_t unreplicated;     /* outcomes that no majority has yet */
 	uint32_t held_writes;      /* with `held` */

@@ -67,6 +67,7 @@ static void take_effect(struct shell *shell, const struct effect *effect)
 		return;
 	case EFFECT_LOAD_JOURNAL:
 		assert_true(shell->journal_load_count < SHELL_MAX);
+		shell->journal_tokens[shell->journal_load_count] = effect->token;
 		shell->journal_loads[shell->journal_load_count++] = effect->id;
 		return;
 	case EFFECT_LOAD_SHARD:
@@ -110,10 +111,11 @@ static void take_effect(struct shell *shell, const struct effect *effect)
 	case EFFECT_BATCH_DONE:
 		shell->done++;
 		return;
-	default: /* the cluster's */
+	default:
+		if (shell->other != NULL)
+			shell->other(shell, effect);
 		return;
 	}
-	fail_msg("an effect of unknown type %d", effect->type);
 }
 
 void shell_step(struct shell *shell, struct event *event)
@@ -228,6 +230,9 @@ void shell_answer_journal(struct shell *shell)
 
 	assert_non_null(spans);
 	event.journal_loaded.id = shell->journal_loads[0];
+	event.journal_loaded.token = shell->journal_tokens[0];
+	memmove(shell->journal_tokens, shell->journal_tokens + 1,
+	    (shell->journal_load_count - 1) * sizeof(shell->journal_tokens[0]));
 	memmove(shell->journal_loads, shell->journal_loads + 1,
 	    --shell->journal_load_count * sizeof(shell->journal_loads[0]));
 	for (size_t i = 0; i < shell->entry_count; i++) {

@@ -57,6 +57,7 @@ struct shell {
 	struct opt_id loads[SHELL_MAX]; /* shards whose value is asked for */
 	size_t load_count;
 	struct opt_id journal_loads[SHELL_MAX];
+	uint64_t journal_tokens[SHELL_MAX];
 	size_t journal_load_count;
 	bool settle, restart; /* asked for */
 
@@ -96,6 +97,9 @@ struct shell {
 	size_t timers;         /* EFFECT_TIMERs so far */
 
 	const char *(*domain)(uint32_t index); /* of the mail; NULL: all "example.com" */
+	/* Takes the effects that concern other nodes (core_net.h); NULL: they are dropped. */
+	void (*other)(struct shell *shell, const struct effect *effect);
+	void *net;
 };
 
 /* A small window, one domain may hold all of it. */

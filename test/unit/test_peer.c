@@ -247,12 +247,12 @@ static const uint32_t fields[PEER_TYPES][2] = {
     [PEER_PROMISE] = {3, 5},
     [PEER_JOURNAL] = {2, 2},
     [PEER_CATCH_UP] = {1, 0},
-    [PEER_FETCH] = {4, 1},
+    [PEER_FETCH] = {5, 2},
     [PEER_TAKE] = {2, 0},
     [PEER_GIVE] = {1, 1},
     [PEER_JOIN] = {6, 0},
     [PEER_CONTROL] = {4, 0},
-    [PEER_STATUS] = {2, 2},
+    [PEER_STATUS] = {3, 6},
 };
 
 static bool exists(enum peer_type type, bool answer)
@@ -323,7 +323,7 @@ static void numbers_out_of_their_bounds_are_refused(void **state)
 	REFUSED(PEER_CONTROL, false, what = CONTROL_CANCELLED + 1);
 	REFUSED(PEER_CONTROL, false, version = (uint64_t)INT64_MAX + 1);
 	REFUSED(PEER_CONTROL, false, at.us = UINT64_MAX);
-	REFUSED(PEER_STATUS, false, what = 2);
+	REFUSED(PEER_STATUS, true, what = CONTROL_CANCELLED + 1);
 	REFUSED(PEER_JOURNAL, false, from = UINT64_MAX);
 	REFUSED(PEER_JOURNAL, true, next = UINT64_MAX);
 	REFUSED(PEER_HEARTBEAT, false, load.postfix = 2);

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Several cores in one test: shells in memory (core_shell.h) whose messages are delivered in their order, as
+ * long as the link between the two is not cut. All clocks are one.
+ *
+ * Values of shards are in every shell's store that the test put them in.
+ */
+#ifndef OPTIMUS_TEST_UNIT_CORE_NET_H
+#define OPTIMUS_TEST_UNIT_CORE_NET_H
+
+#include "core_shell.h"
+
+enum { NET_MAX = 8 };
+
+struct net_frame {
+	uint32_t from, to;
+	void *data;
+	size_t len;
+};
+
+/* The latest answer to a question, in memory of its own. */
+struct net_answer {
+	size_t count; /* answers so far */
+	int status;
+	struct batch_view view;
+	char name[BATCH_NAME_MAX + 1];
+	char sender[BATCH_SENDER_MAX + 1];
+	char data[4096];
+	size_t len;
+	size_t entries;
+};
+
+struct net {
+	uint32_t count;
+	struct shell *shells[NET_MAX];
+	bool down[NET_MAX];         /* its process is not there */
+	bool cut[NET_MAX][NET_MAX]; /* no link between the two */
+	struct net_frame frames[SHELL_MAX];
+	size_t frame_count;
+	size_t sent[NET_MAX]; /* messages, heartbeats not counted */
+	size_t sent_to[NET_MAX];
+	struct net_answer answers[NET_MAX];
+	struct opt_id directory[NET_MAX]; /* what EFFECT_DIRECTORY_GET finds */
+	size_t directory_count;
+	size_t directory_gets;
+	struct {
+		struct opt_id id, upload;
+		char data[4096];
+		size_t len;
+		uint32_t shells; /* bits */
+	} values[64];
+	size_t value_count;
+};
+
+/* Not started yet: the test may put records into the shells. R is `replicas`. */
+struct net *net_new(uint32_t count, uint32_t replicas);
+void net_free(struct net *net);
+/* Starts all, lets them know each other and links them. */
+void net_start(struct net *net);
+struct opt_id net_node(uint32_t number);
+
+/*
+ * The record of a batch with one shard for each line of `members`, which ends with NULL: the numbers
+ * of its members, the owner first ("012"). Each shard has `mails` mails. The homes are the members of
+ * `homes`.
+ */
+struct buffer net_record(const char *name, const char *homes, const char *const *members, uint32_t mails);
+/* Puts the record into the stores of these shells ("013"), before net_start(). */
+void net_put_record(struct net *net, const char *shells, const struct buffer *record);
+/* A value of a shard in these shells' stores. */
+void net_put_value(struct net *net, const char *shells, const struct opt_id *id, const struct opt_id *upload,
+    const char *data);
+
+/* Delivers and answers until nothing is left to do. */
+void net_run(struct net *net);
+/* All clocks go on. */
+void net_advance(struct net *net, usec duration);
+/* Breaks or makes a link; both sides hear of it. */
+void net_cut(struct net *net, uint32_t a, uint32_t b);
+void net_link(struct net *net, uint32_t a, uint32_t b);
+/* kill -9: its links break, and dials of its port are refused. */
+void net_kill(struct net *net, uint32_t number);
+
+/* EVENT_QUERY to that node. The answer may come later. */
+void net_query(struct net *net, uint32_t number, const char *batch);
+/* EVENT_FETCH */
+void net_fetch(struct net *net, uint32_t number, const char *batch, uint32_t index);
+
+#endif
