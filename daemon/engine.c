@@ -112,6 +112,22 @@ static void part_died(void *context, const char *who)
 	node_event(engine->node, &event);
 }
 
+void engine_stand_down(struct engine *engine)
+{
+	struct event event = {.type = EVENT_ENGINE_DOWN};
+
+	if (engine->phase != PHASE_UP || engine->stopping)
+		return;
+	log_warning("postfix_rests", "reason",
+	    "too few nodes can be reached to make outcomes safe; it is started again when they are back",
+	    NULL);
+	stop_watching(engine);
+	engine->distrusted = true;
+	engine->phase = PHASE_DOWN;
+	driver_stop(engine->driver);
+	node_event(engine->node, &event);
+}
+
 static void put_aside(void *context, const char *file)
 {
 	struct engine *engine = context;

@@ -21,6 +21,8 @@ void engine_begin(struct engine *engine);
 /* EFFECT_ENGINE_SETTLE, EFFECT_ENGINE_RESTART, EFFECT_SPOOL_REMOVE */
 void engine_settle(struct engine *engine);
 void engine_restart(struct engine *engine);
+/* EFFECT_ENGINE_STOP: EVENT_ENGINE_DOWN at once, and the next settling waits until Postfix has ended. */
+void engine_stand_down(struct engine *engine);
 void engine_remove_file(struct engine *engine, const char *file);
 /* "up", "starting", "settling", "down" or "none". */
 const char *engine_state_name(const struct engine *engine);

@@ -164,6 +164,9 @@ static void carry_out(struct node *node, const struct effect *effect)
 	case EFFECT_ENGINE_RESTART:
 		engine_restart(node->engine);
 		return;
+	case EFFECT_ENGINE_STOP:
+		engine_stand_down(node->engine);
+		return;
 	case EFFECT_SPOOL_REMOVE:
 		engine_remove_file(node->engine, effect->text);
 		return;

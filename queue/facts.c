@@ -289,6 +289,14 @@ static void answer_held(struct core *core)
 	}
 }
 
+void facts_answer_held(struct core *core)
+{
+	for (struct write *write = write_first(core); write != NULL; write = write_next(write)) {
+		if (write->held)
+			answer_all(core, write);
+	}
+}
+
 void facts_stored(struct core *core, struct write *write)
 {
 	struct shard *shard = write->shard;
@@ -318,7 +326,7 @@ void facts_written(struct core *core, struct write *write, int status)
 	}
 	core->outcome_writes--;
 	write->local = true;
-	if (core->unreplicated <= core->config.unreplicated_max) {
+	if (core->unreplicated <= core->config.unreplicated_max || core->isolated) {
 		answer_all(core, write);
 	} else {
 		write->held = true;

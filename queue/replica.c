@@ -18,6 +18,8 @@
 #include "queue/takeover.h"
 #include "queue/write.h"
 
+static const usec ISOLATED_MAX = 5 * USEC_PER_SEC;
+
 void replica_init(struct core *core, struct shard *shard)
 {
 	const struct batch_record *record = &shard->batch->record;
@@ -565,8 +567,36 @@ static bool wants_catch_up(const struct core *core, const struct shard *shard)
 	       peer_linked(core, shard->owner);
 }
 
+/*
+ * An owner without a majority can't make its outcomes safe, and the others may send its mails again: it stops
+ * sending, and settles before it goes on. With two replicas it is the other one that waits (rule 7).
+ */
+static void check_isolation(struct core *core)
+{
+	bool alone = false;
+
+	for (struct shard *shard = shard_next(core, NULL); shard != NULL && !alone;
+	     shard = shard_next(core, shard))
+		alone = shard->owning && shard->cut_off && shard->member_count > 2 &&
+		        shard->phase != SHARD_FINISHED;
+	if (!alone) {
+		core->isolated_since.us = 0;
+		core->isolated = false;
+		return;
+	}
+	if (core->isolated_since.us == 0)
+		core->isolated_since = core->now;
+	if (core->isolated || core->now.us - core->isolated_since.us < ISOLATED_MAX)
+		return;
+	core->isolated = true;
+	facts_answer_held(core);
+	if (core->engine == ENGINE_UP)
+		effects_add(core->effects, EFFECT_ENGINE_STOP);
+}
+
 void replica_tick(struct core *core)
 {
+	check_isolation(core);
 	/* Claims that found no majority in time cut a shard off although its members seem alive. */
 	for (struct shard *shard = shard_next(core, NULL); shard != NULL; shard = shard_next(core, shard)) {
 		if (shard->cut_off && shard->phase != SHARD_FINISHED)

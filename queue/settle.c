@@ -220,7 +220,8 @@ void settle_spool(struct core *core, const struct event *event)
 
 void settle_run(struct core *core)
 {
-	if (core->engine != ENGINE_RESOLVING || core->outcome_writes > 0 || !TAILQ_EMPTY(&core->dirty))
+	if (core->engine != ENGINE_RESOLVING || core->outcome_writes > 0 || !TAILQ_EMPTY(&core->dirty) ||
+	    core->isolated)
 		return;
 	core->engine = ENGINE_STARTING;
 	effects_add(core->effects, EFFECT_ENGINE_RESTART);

@@ -401,7 +401,9 @@ struct core {
 	uint32_t syncs, takeovers; /* under way */
 	uint32_t owned_shards;     /* not finished */
 	struct boot_time recovered_at;
-	uint64_t random; /* state of core_random() */
+	struct boot_time isolated_since; /* owned shards have no majority; 0: they have */
+	bool isolated;                   /* for so long that Postfix has to rest (rule 4) */
+	uint64_t random;                 /* state of core_random() */
 };
 
 /* A number below `bound`, from the core's own generator. */
