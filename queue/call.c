@@ -16,6 +16,9 @@
 
 #include "queue/error.h"
 #include "queue/gather.h"
+#include "queue/replica.h"
+#include "queue/sync.h"
+#include "queue/takeover.h"
 
 static int compare(const struct call *a, const struct call *b)
 {
@@ -75,8 +78,10 @@ static usec jitter(const struct core *core, const struct call *call)
 
 static void send_call(struct core *core, struct call *call)
 {
-	if (!call->peer->linked)
+	if (!call->peer->linked) {
+		core->mesh_stale = core->mesh_stale || !call->peer->wanted;
 		return;
+	}
 	send_bytes(core, call->peer, call->data, call->len, call->bulk);
 	timer_arm(&core->boot_timers, &call->timer, core->now.us + call->wait + jitter(core, call));
 }
@@ -147,6 +152,19 @@ static void dispatch(struct core *core, struct call *call, const struct peer_mes
 	case CALL_FETCH:
 	case CALL_FETCH_JOURNAL:
 		gather_answered(core, call, answer);
+		return;
+	case CALL_APPEND:
+		replica_answered(core, call, answer);
+		return;
+	case CALL_PROMISE:
+		takeover_promised(core, call, answer);
+		return;
+	case CALL_JOURNAL:
+	case CALL_UNION:
+		sync_answered(core, call, answer);
+		return;
+	case CALL_CATCH_UP:
+		replica_catch_up_answered(core, call, answer);
 		return;
 	default:
 		return;

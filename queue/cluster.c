@@ -1,64 +1,480 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Peers by id, what the view (dht/view.h) says of them, and the two rings that follow from it.
+ *
+ * Whatever comes from outside is noted in the view at once; what follows is done by cluster_run() at the end
+ * of the step: the view judges, and who changed is told to the rest of the core. So nothing that handles an
+ * event has the members change under its hands.
+ *
+ * The ring of homes counts every member the same, whatever its weight: who sees the same members must compute
+ * the same homes, and cluster_hash() covers nothing but ids.
+ *
+ * Requests are not taken before all journals are known, as nothing could be said about shards; they are
+ * repeated until then. A link's handshake proves ids but carries no record: a member that is not known yet
+ * becomes one with its first heartbeat.
+ */
 #include "queue/cluster.h"
-#include "queue/call.h"
+
 #include <stdlib.h>
+#include <string.h>
+
+#include "dht/ring.h"
+#include "queue/call.h"
+#include "queue/control.h"
+#include "queue/error.h"
+#include "queue/fetch.h"
+#include "queue/gather.h"
+#include "queue/heartbeat.h"
+#include "queue/mesh.h"
+#include "queue/replica.h"
+#include "queue/sync.h"
+#include "queue/takeover.h"
+
 static int compare(const struct peer *a, const struct peer *b)
 {
 	return id_compare(&a->id, &b->id);
 }
+
 RB_GENERATE_STATIC(peer_tree, peer, node, compare)
-struct peer *peer_of(struct core *core, const struct opt_id *id)
-{
-	struct peer key = {.id = *id}, *p = RB_FIND(peer_tree, &core->peers, &key);
-	if (p)
-		return p;
-	p = calloc(1, sizeof *p);
-	if (!p)
-		abort();
-	p->id = *id;
-	TAILQ_INIT(&p->calls);
-	RB_INSERT(peer_tree, &core->peers, p);
-	return p;
-}
+
 void cluster_init(struct core *core)
 {
-	RB_INIT(&core->peers);
+	struct presence self = core->config.presence;
+
+	self.node = core->config.node;
+	core->view = view_new(&self);
 	core->self = peer_of(core, &core->config.node);
+	core->peer_reader = peer_reader_new();
+	core->ring_stale = true;
+	core->homes_stale = true;
+	timer_init(&core->heartbeat, TIMER_HEARTBEAT, core);
 }
+
 void cluster_free(struct core *core)
 {
-	struct peer *p;
-	while ((p = RB_MIN(peer_tree, &core->peers))) {
-		RB_REMOVE(peer_tree, &core->peers, p);
-		free(p);
+	struct peer *peer;
+
+	while ((peer = RB_MIN(peer_tree, &core->peers)) != NULL) {
+		RB_REMOVE(peer_tree, &core->peers, peer);
+		free(peer);
 	}
 	peer_reader_free(core->peer_reader);
+	ring_free(core->ring);
+	ring_free(core->homes_ring);
+	view_free(core->view);
 }
-bool peer_alive(const struct core *core, const struct peer *p)
+
+static struct peer *peer_find(struct core *core, const struct opt_id *id)
 {
-	return p == core->self;
+	struct peer key = {.id = *id};
+
+	return RB_FIND(peer_tree, &core->peers, &key);
 }
-bool peer_linked(const struct core *core, const struct peer *p)
+
+struct peer *peer_of(struct core *core, const struct opt_id *id)
 {
-	return p == core->self;
+	struct peer *peer = peer_find(core, id);
+
+	if (peer != NULL)
+		return peer;
+	peer = calloc(1, sizeof(*peer));
+	if (peer == NULL)
+		opt_abort("out of memory");
+	peer->id = *id;
+	TAILQ_INIT(&peer->calls);
+	RB_INSERT(peer_tree, &core->peers, peer);
+	return peer;
 }
-bool peer_may_own(const struct core *core, const struct peer *p)
+
+struct peer *peer_next(struct core *core, struct peer *peer)
 {
-	return p == core->self;
+	return peer == NULL ? RB_MIN(peer_tree, &core->peers) : RB_NEXT(peer_tree, &core->peers, peer);
 }
-uint64_t peer_incarnation(const struct core *core, const struct peer *p)
+
+bool peer_linked(const struct core *core, const struct peer *peer)
 {
-	(void)core;
-	(void)p;
-	return 1;
+	return peer == core->self || peer->linked;
 }
+
+static bool member_alive(const struct member *member)
+{
+	return member != NULL && !member->forgotten && member->state != MEMBER_GONE;
+}
+
+bool peer_alive(const struct core *core, const struct peer *peer)
+{
+	return peer == core->self || member_alive(view_find(core->view, &peer->id));
+}
+
+static uint32_t self_flags(const struct core *core)
+{
+	return (control_draining(core) ? PRESENCE_DRAINING : 0U) | (core->leaving ? PRESENCE_LEFT : 0U) |
+	       (core->engine != ENGINE_UP ? PRESENCE_NO_ENGINE : 0U);
+}
+
+bool peer_may_own(const struct core *core, const struct peer *peer)
+{
+	const struct member *member = view_find(core->view, &peer->id);
+
+	if (peer == core->self)
+		return self_flags(core) == 0;
+	return member_alive(member) &&
+	       (member->presence.flags & (PRESENCE_DRAINING | PRESENCE_LEFT | PRESENCE_NO_ENGINE)) == 0;
+}
+
+uint64_t peer_incarnation(const struct core *core, const struct peer *peer)
+{
+	const struct member *member = view_find(core->view, &peer->id);
+
+	return member == NULL ? 0 : member->presence.incarnation;
+}
+
+uint32_t cluster_alive(const struct core *core)
+{
+	uint32_t count = 0;
+
+	for (const struct member *member = view_first(core->view); member != NULL;
+	     member = view_next(core->view, member))
+		count += member_alive(member);
+	return count;
+}
+
 uint32_t cluster_members(const struct core *core)
 {
-	(void)core;
-	return 1;
+	return (uint32_t)view_members(core->view);
 }
+
+struct opt_id cluster_hash(const struct core *core)
+{
+	return view_hash(core->view);
+}
+
+static bool on_ring(const struct member *member, bool homes)
+{
+	if (homes)
+		return !member->forgotten;
+	return member_alive(member) && (member->presence.flags & PRESENCE_LEFT) == 0;
+}
+
+static void make_ring(const struct core *core, bool homes, struct ring **ring)
+{
+	struct ring_node *nodes = calloc(view_members(core->view) + 1, sizeof(*nodes));
+	struct ring *before = *ring;
+	size_t count = 0;
+
+	if (nodes == NULL)
+		opt_abort("out of memory");
+	for (const struct member *member = view_first(core->view); member != NULL;
+	     member = view_next(core->view, member)) {
+		if (on_ring(member, homes))
+			nodes[count++] = (struct ring_node){.node = member->presence.node,
+			    .weight = homes ? WEIGHT_ONE : member->presence.weight};
+	}
+	*ring = ring_new(nodes, count, before);
+	if (*ring == NULL)
+		opt_abort("more members than a ring takes");
+	ring_free(before);
+	free(nodes);
+}
+
+static struct ring *live_ring(struct core *core)
+{
+	if (core->ring_stale)
+		make_ring(core, false, &core->ring);
+	core->ring_stale = false;
+	return core->ring;
+}
+
+static uint32_t at_most(uint32_t number, size_t most)
+{
+	return number < most ? number : (uint32_t)most;
+}
+
 uint32_t cluster_homes(struct core *core, const struct opt_id *batch, struct peer *ret_homes[REPLICAS_MAX])
 {
-	(void)batch;
-	ret_homes[0] = core->self;
-	return 1;
+	uint32_t count = at_most(core->config.replicas, REPLICAS_MAX);
+	struct opt_id ids[REPLICAS_MAX];
+
+	if (core->homes_stale)
+		make_ring(core, true, &core->homes_ring);
+	core->homes_stale = false;
+	count = (uint32_t)ring_closest(core->homes_ring, batch, count > 0 ? count : 1, ids);
+	for (uint32_t i = 0; i < count; i++)
+		ret_homes[i] = peer_of(core, &ids[i]);
+	return count;
+}
+
+/* Those that may own nothing only replicate; where that is so of all, the mail waits with its owner. */
+static void rest(struct core *core, struct spread *spread)
+{
+	uint32_t owners = 0;
+
+	for (struct peer *peer = peer_next(core, NULL); peer != NULL; peer = peer_next(core, peer))
+		owners += peer_may_own(core, peer);
+	for (struct peer *peer = peer_next(core, NULL); peer != NULL && owners > 0;
+	     peer = peer_next(core, peer)) {
+		if (!peer_may_own(core, peer))
+			spread_rest(spread, &peer->id);
+	}
+}
+
+int cluster_spread(struct core *core, uint32_t replicas, struct spread **ret_spread, uint32_t *ret_replicas)
+{
+	const uint32_t least = at_most(2, view_members(core->view));
+	struct ring *ring = live_ring(core);
+	uint32_t number = at_most(replicas > 0 ? replicas : core->config.replicas, REPLICAS_MAX);
+
+	if (ring_count(ring) < least)
+		return OPT_E_AGAIN;
+	number = at_most(number > least ? number : least, ring_count(ring));
+	*ret_spread = spread_new(ring, number);
+	*ret_replicas = number;
+	rest(core, *ret_spread);
+	return 0;
+}
+
+/* From now on there is somebody to listen to. */
+static void begin(struct core *core)
+{
+	if (core->beating)
+		return;
+	core->beating = true;
+	core->beat_at.us = core->now.us + HEARTBEAT_EVERY;
+	heartbeat_measure(core);
+}
+
+/* A peer with a link may be unknown to the view until its record comes. */
+static void meet(struct core *core, struct peer *peer)
+{
+	const struct member *member = view_find(core->view, &peer->id);
+
+	if (peer->linked && member != NULL && !member->linked)
+		view_link(core->view, &peer->id, LINK_UP, core->now);
+}
+
+void cluster_presence(struct core *core, const struct presence *presence)
+{
+	if (id_is_zero(&presence->node) || !view_presence(core->view, presence, core->now))
+		return;
+	begin(core);
+	meet(core, peer_of(core, &presence->node));
+}
+
+void cluster_peer_up(struct core *core, const struct opt_id *id)
+{
+	struct peer *peer = peer_of(core, id);
+
+	if (peer == core->self)
+		return;
+	begin(core);
+	peer->linked = true;
+	view_link(core->view, id, LINK_UP, core->now);
+	heartbeat_send(core, peer);
+	calls_peer_up(core, peer);
+}
+
+void cluster_peer_down(struct core *core, const struct opt_id *id)
+{
+	struct peer *peer = peer_of(core, id);
+
+	if (!peer->linked)
+		return;
+	peer->linked = false;
+	view_link(core->view, id, peer->wanted ? LINK_DOWN : LINK_UNWATCHED, core->now);
+}
+
+void cluster_peer_refused(struct core *core, const struct opt_id *id)
+{
+	const struct peer *peer = peer_of(core, id);
+
+	if (peer != core->self && peer->wanted)
+		view_link(core->view, id, LINK_REFUSED, core->now);
+}
+
+/* Requests; every part of the core that takes some has its lines here. */
+static void dispatch(struct core *core, struct peer *peer, const struct peer_message *message)
+{
+	switch (message->type) {
+	case PEER_HEARTBEAT:
+		heartbeat_take(core, peer, message);
+		meet(core, peer);
+		return;
+	case PEER_APPEND:
+		replica_append(core, peer, message);
+		return;
+	case PEER_PROMISE:
+		takeover_promise(core, peer, message);
+		return;
+	case PEER_TAKE:
+		takeover_take(core, peer, message);
+		return;
+	case PEER_JOURNAL:
+		sync_journal(core, peer, message);
+		return;
+	case PEER_CATCH_UP:
+		sync_catch_up(core, peer, message);
+		return;
+	case PEER_STATUS:
+		gather_status(core, peer, message);
+		return;
+	case PEER_FETCH:
+		fetch_serve(core, peer, message);
+		return;
+	default:
+		return;
+	}
+}
+
+static void notice(struct core *core, const struct opt_id *id, const char *text)
+{
+	struct effect *effect = effects_add(core->effects, EFFECT_NOTICE);
+
+	effect->id = *id;
+	effect->text = effects_copy_text(core->effects, text);
+}
+
+void cluster_frame(struct core *core, const struct opt_id *from, const void *data, size_t len)
+{
+	struct peer *peer = peer_of(core, from);
+	struct peer_message message;
+
+	if (peer == core->self)
+		return;
+	view_heard(core->view, from, core->now);
+	if (peer_read(core->peer_reader, data, len, &message) != 0)
+		notice(core, from, "bad_message");
+	else if (message.answer)
+		call_answered(core, peer, &message);
+	else if (core->recovered || message.type == PEER_HEARTBEAT)
+		dispatch(core, peer, &message);
+}
+
+/* A node that is known from records alone, as after a restart of all others, can be forgotten, too. */
+static int forget(struct core *core, const struct opt_id *node)
+{
+	const struct peer *peer = peer_find(core, node);
+	const struct presence nothing = {.node = *node, .weight = WEIGHT_ONE};
+
+	if (peer == NULL)
+		return OPT_E_NOT_FOUND;
+	if (peer == core->self || peer->linked)
+		return OPT_E_CONFLICT;
+	if (view_find(core->view, node) == NULL)
+		view_presence(core->view, &nothing, core->now);
+	else if (peer_alive(core, peer))
+		return OPT_E_CONFLICT;
+	view_forget(core->view, node, core->now);
+	begin(core);
+	return 0;
+}
+
+void cluster_forget(struct core *core, uint64_t reply, const struct opt_id *node)
+{
+	const int status = forget(core, node);
+	struct effect *effect = effects_add(core->effects, EFFECT_COMMAND_ANSWER);
+
+	effect->reply = reply;
+	effect->status = status;
+	if (status == 0)
+		heartbeat_send_all(core);
+}
+
+void cluster_leave(struct core *core)
+{
+	core->leaving = true;
+}
+
+void cluster_tick(struct core *core)
+{
+	if (core->now.us < core->beat_at.us)
+		return; /* the view wants to judge, no more */
+	core->beat_at.us = core->now.us + HEARTBEAT_EVERY;
+	heartbeat_measure(core);
+	heartbeat_send_all(core);
+	replica_tick(core);
+	core->mesh_stale = core->mesh_stale || mesh_partial(core);
+}
+
+/* For everybody whose shards, batches or questions depend on that peer. */
+static void peer_changed(struct core *core, struct peer *peer, const struct member *member)
+{
+	const bool first = (member->changes & CHANGE_NEW) != 0;
+
+	if (member->forgotten)
+		notice(core, &peer->id, "node_forgotten");
+	else if (member->state != member->before || first)
+		notice(core, &peer->id,
+		    member->state == MEMBER_UP        ? "node_up"
+		    : member->state == MEMBER_SUSPECT ? "node_suspect"
+		                                      : "node_gone");
+	replica_peer_changed(core, peer);
+}
+
+static void judge(struct core *core)
+{
+	const struct member *const *members;
+	const size_t count = view_judge(core->view, core->now, &members);
+	const struct member **changed = calloc(count + 1, sizeof(const struct member *));
+
+	if (changed == NULL)
+		opt_abort("out of memory");
+	for (size_t i = 0; i < count; i++) {
+		changed[i] = members[i];
+		core->ring_stale = true;
+		core->mesh_stale = true;
+		core->homes_stale =
+		    core->homes_stale || (members[i]->changes & (CHANGE_NEW | CHANGE_FORGOTTEN));
+	}
+	for (size_t i = 0; i < count; i++) {
+		struct peer *peer = peer_of(core, &changed[i]->presence.node);
+
+		if (peer != core->self)
+			peer_changed(core, peer, changed[i]);
+	}
+	free(changed);
+}
+
+/* Our own record: said to the DHT, and at once to the peers. */
+static void publish(struct core *core)
+{
+	const struct presence *self = view_self(core->view);
+	struct effect *effect;
+
+	if (core->published.incarnation == self->incarnation && core->published.sequence == self->sequence &&
+	    id_equal(&core->published.node, &self->node))
+		return;
+	core->published = *self;
+	heartbeat_send_all(core);
+	if (self->address[0] == '\0')
+		return;
+	effect = effects_add(core->effects, EFFECT_PUBLISH);
+	effect->presence = effects_copy(core->effects, self, sizeof(*self));
+}
+
+static void arm(struct core *core)
+{
+	const uint64_t view = view_deadline(core->view).us;
+	const uint64_t due = view < core->beat_at.us ? view : core->beat_at.us;
+
+	if (core->beating && (!core->heartbeat.armed || core->heartbeat.due != due))
+		timer_arm(&core->boot_timers, &core->heartbeat, due);
+}
+
+void cluster_run(struct core *core)
+{
+	const struct presence *self = view_self(core->view);
+
+	if (view_self_forgotten(core->view)) {
+		/* We were cut off for so long that we were given up. */
+		notice(core, &self->node, "node_forgotten");
+		view_self_rejoin(core->view, core->utc.us);
+	}
+	view_self_changed(core->view, self_flags(core), self->weight, core->config.presence.address);
+	if (core->recover_done)
+		publish(core);
+	if (core->beating && view_deadline(core->view).us <= core->now.us)
+		judge(core);
+	if (core->beating && core->mesh_stale)
+		mesh_update(core);
+	arm(core);
 }

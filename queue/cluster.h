@@ -4,8 +4,10 @@
  * have to do (their heartbeats), and the dispatch of what they say.
  *
  * A peer exists from the first time that its id is seen, in a record, a journal or the view, and is never
- * freed: shards point to it. A heartbeat goes to every linked peer each HEARTBEAT_EVERY; it carries our load
- * and a part of the view's digest, so the view converges without a full mesh.
+ * freed: shards point to it. Heartbeats are queue/heartbeat.h, who gets a link is queue/mesh.h.
+ *
+ * A node that never met another one has no timer here, sends nothing and says nothing but its presence record
+ * when it has an address.
  */
 #ifndef OPTIMUS_QUEUE_CLUSTER_H
 #define OPTIMUS_QUEUE_CLUSTER_H
@@ -36,12 +38,22 @@ uint32_t cluster_members(const struct core *core);
 /* The homes of a batch: the members that are not forgotten whose virtual ids are closest to its key. */
 uint32_t cluster_homes(struct core *core, const struct opt_id *batch, struct peer *ret_homes[REPLICAS_MAX]);
 
+/* A hash over the members that are not forgotten: who sees the same members has the same. */
+struct opt_id cluster_hash(const struct core *core);
+
 /*
- * The placement of a batch's shards (dht/ring.h, struct spread) over the members that are alive. `replicas`
- * is what the submitter wants, 0 the default; the number used is the smaller of it and the live members, and
- * never below min(2, members): then OPT_E_AGAIN. Free with cluster_spread_free().
+ * The placement of a batch's shards (dht/ring.h, struct spread) over the members that are alive and stay. The
+ * number of replicas is what the submitter wants (0: the default), at most as many as there are such members,
+ * and at least min(2, members): where there are fewer, OPT_E_AGAIN. Free with spread_free().
  */
 int cluster_spread(struct core *core, uint32_t replicas, struct spread **ret_spread, uint32_t *ret_replicas);
+
+/*
+ * Whether this node's UTC is further than CLUSTER_CLOCK_OFF from the median of its own and its peers', of
+ * which it must hear two or more (rule 9): it neither expires mail nor starts any then.
+ */
+#define CLUSTER_CLOCK_OFF (30 * USEC_PER_SEC)
+bool cluster_clock_wrong(const struct core *core);
 
 /* Events. */
 void cluster_presence(struct core *core, const struct presence *presence);
@@ -50,9 +62,14 @@ void cluster_peer_down(struct core *core, const struct opt_id *id);
 void cluster_peer_refused(struct core *core, const struct opt_id *id);
 void cluster_frame(struct core *core, const struct opt_id *from, const void *data, size_t len);
 void cluster_forget(struct core *core, uint64_t reply, const struct opt_id *node);
-/* TIMER_HEARTBEAT: heartbeats, and the view's judgement. */
+/* The node stops in order: its peers hear of it in this step. */
+void cluster_leave(struct core *core);
+/* TIMER_HEARTBEAT */
 void cluster_tick(struct core *core);
-/* Draining or Postfix's state has changed: a new presence record, at the end of the step. */
-void cluster_self_changed(struct core *core);
+/*
+ * At the end of each step: a new presence record when something in it has changed, the view's judgement when
+ * it is due, links that are needed or not any more.
+ */
+void cluster_run(struct core *core);
 
 #endif

@@ -24,6 +24,7 @@
 
 #include "queue/batch.h"
 #include "queue/call.h"
+#include "queue/cluster.h"
 #include "queue/control.h"
 #include "queue/error.h"
 #include "queue/facts.h"
@@ -31,7 +32,6 @@
 #include "queue/fetch.h"
 #include "queue/gather.h"
 #include "queue/lane.h"
-#include "queue/cluster.h"
 #include "queue/recover.h"
 #include "queue/replica.h"
 #include "queue/settle.h"
@@ -64,6 +64,10 @@ struct core_config core_config_default(void)
 	    .domain_hold = 30 * USEC_PER_SEC,
 	    .resend_in_doubt = true,
 	    .open_mails_max = 1000000,
+	    .presence = {.weight = WEIGHT_ONE},
+	    .replicas = 3,
+	    .unreplicated_max = 50,
+	    .doubt_hold = 60 * USEC_PER_SEC,
 	};
 }
 
@@ -221,6 +225,27 @@ static void dispatch(struct core *core, const struct event *event)
 	case EVENT_LEFT_SPOOL:
 		facts_left_spool(core, &event->left_spool.key, event->left_spool.reply);
 		return;
+	case EVENT_PRESENCE:
+		cluster_presence(core, event->presence.presence);
+		return;
+	case EVENT_PEER_UP:
+		cluster_peer_up(core, &event->peer.node);
+		return;
+	case EVENT_PEER_DOWN:
+		cluster_peer_down(core, &event->peer.node);
+		return;
+	case EVENT_PEER_REFUSED:
+		cluster_peer_refused(core, &event->peer.node);
+		return;
+	case EVENT_FRAME:
+		cluster_frame(core, &event->frame.node, event->frame.data, event->frame.len);
+		return;
+	case EVENT_FORGET:
+		cluster_forget(core, event->forget.reply, &event->forget.node);
+		return;
+	case EVENT_LEAVE:
+		cluster_leave(core);
+		return;
 	case EVENT_TICK:
 		core->timer_told = 0; /* also when it comes a little early: then it is asked for again */
 		return;
@@ -256,6 +281,9 @@ static void timer_fired(struct core *core, struct timer *timer)
 	case TIMER_DOUBT:
 		takeover_doubt_due(core, timer->owner);
 		return;
+	case TIMER_HEARTBEAT:
+		cluster_tick(core);
+		return;
 	case TIMER_CALL:
 		call_due(core, timer->owner);
 		return;
@@ -289,9 +317,8 @@ static void tell_timer(struct core *core)
 	const struct timer *utc = timers_first(&core->utc_timers);
 	uint64_t deadline = boot == NULL ? UINT64_MAX : boot->due;
 
-	if (!core->recovered)
-		return; /* nothing fires before: a deadline that is over would be asked for again and again */
-	if (utc != NULL) {
+	/* Before, nothing in UTC fires: a deadline that is over would be asked for again and again. */
+	if (utc != NULL && core->recovered) {
 		uint64_t wait = utc->due > core->utc.us ? utc->due - core->utc.us : 0;
 
 		if (wait > 30 * USEC_PER_SEC)
@@ -313,10 +340,11 @@ void core_step(struct core *core, const struct event *event, struct effects *eff
 	core->utc = event->utc;
 	core->effects = effects;
 	dispatch(core, event);
-	if (core->recovered) {
-		fire(core, &core->boot_timers, core->now.us);
+	/* The others want to hear of this node while it still reads what it has. */
+	fire(core, &core->boot_timers, core->now.us);
+	if (core->recovered)
 		fire(core, &core->utc_timers, core->utc.us);
-	}
+	cluster_run(core);
 	control_run(core);
 	facts_flush(core);
 	settle_run(core);

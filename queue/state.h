@@ -87,6 +87,9 @@ struct peer {
 	bool linked;
 	bool wanted; /* EFFECT_PEER_WANT was said, for `address` */
 	char address[PRESENCE_ADDRESS_MAX + 1];
+	struct boot_time needed; /* when the mesh or a call last needed its link */
+	struct opt_id digest_cursor;
+	struct opt_id members;     /* the hash of its members, in its latest heartbeat */
 	struct peer_load load;     /* of its latest heartbeat */
 	struct boot_time load_at;  /* 0: none yet */
 	struct utc_time utc;       /* its clock then */
@@ -381,13 +384,21 @@ struct core {
 	struct peer_tree peers;
 	struct peer *self;
 	struct view *view;
-	struct ring *ring;       /* of the live members; NULL: to be made again */
+	struct ring *ring;       /* of the live members */
 	struct ring *homes_ring; /* of the members that are not forgotten */
+	bool ring_stale;         /* it is to be made again */
+	bool homes_stale;
+	bool mesh_stale; /* who needs a link is to be looked at again */
 	struct call_tree calls;
 	uint64_t next_call; /* token */
 	struct timer heartbeat;
-	uint32_t digest_cursor;
-	bool self_changed;
+	bool beating;              /* there was somebody else once */
+	struct boot_time beat_at;  /* when the next heartbeats go out */
+	bool leaving;              /* EVENT_LEAVE */
+	struct presence published; /* the record that was said last; no incarnation: none yet */
+	uint64_t rate_sent;        /* `sent` at the last heartbeats, */
+	struct boot_time rate_at;  /* which were then */
+	uint32_t rate;             /* sent in a second, in hundredths, smoothed */
 	struct peer_reader *peer_reader;
 	TAILQ_HEAD(, stage) stages;
 	TAILQ_HEAD(, proposal) proposals;
