@@ -3,12 +3,16 @@
  * Nodes of one cluster find, keep and replace their links; what is handed over arrives whole; bulk never
  * holds up control messages.
  */
+#include <arpa/inet.h>
+#include <netinet/in.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -154,6 +158,90 @@ static void bulk_does_not_hold_up_control(void **state)
 	assert_true(world.nodes[1].worst_delay < 100000);
 }
 
+/* A narrow path between two nodes: every 2 ms at most 64 KiB go from the dialler to the listener. */
+struct relay {
+	int listener, dialler, node;
+	uint64_t next;
+	char address[64];
+};
+
+static void relay_start(struct relay *relay)
+{
+	struct sockaddr_in where = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t len = sizeof(where);
+	int small = 65536;
+
+	memset(relay, 0, sizeof(*relay));
+	relay->dialler = -1;
+	relay->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	assert_true(relay->listener >= 0);
+	setsockopt(relay->listener, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
+	assert_int_equal(bind(relay->listener, (struct sockaddr *)&where, sizeof(where)), 0);
+	assert_int_equal(listen(relay->listener, 1), 0);
+	assert_int_equal(getsockname(relay->listener, (struct sockaddr *)&where, &len), 0);
+	snprintf(relay->address, sizeof(relay->address), "127.0.0.1:%u", ntohs(where.sin_port));
+}
+
+/* The sending sides block: what was read is passed on. */
+static void relay_pass(int from, int to)
+{
+	static char data[65536];
+	ssize_t got = recv(from, data, sizeof(data), MSG_DONTWAIT);
+
+	if (got > 0)
+		assert_int_equal(send(to, data, (size_t)got, MSG_NOSIGNAL), got);
+}
+
+static void relay_turn(struct relay *relay)
+{
+	if (relay->dialler < 0) {
+		relay->dialler = accept(relay->listener, NULL, NULL);
+		if (relay->dialler < 0)
+			return;
+		relay->node = attacker_connect(&world, 1);
+	}
+	relay_pass(relay->node, relay->dialler);
+	if (now_us() < relay->next)
+		return;
+	relay->next = now_us() + 2000;
+	relay_pass(relay->dialler, relay->node);
+}
+
+static void relay_done(struct relay *relay)
+{
+	close(relay->listener);
+	close(relay->dialler);
+	close(relay->node);
+}
+
+static void control_overtakes_bulk_on_a_narrow_path(void **state)
+{
+	const uint64_t total = 12 * 1024 * 1024;
+	uint64_t sent = 0, next = 0, probes = 0;
+	uint64_t limit = now_us() + LINK_LIMIT_MS * UINT64_C(1000);
+	struct relay relay;
+
+	(void)state;
+	relay_start(&relay);
+	links_want(world.nodes[0].links, &world.nodes[1].identity.node, relay.address);
+	for (; world.nodes[1].bytes < total; link_turn(&world)) {
+		assert_true(now_us() < limit);
+		relay_turn(&relay);
+		while (sent < total && link_send_number(&world, 0, 1, sent, true, LINK_MESSAGE_MAX) == 0)
+			sent += LINK_MESSAGE_MAX;
+		if (now_us() >= next && link_send_time(&world, 0, 1) == 0) {
+			next = now_us() + 20000;
+			probes++;
+		}
+	}
+	assert_true(probes > 5);
+	assert_true(world.nodes[1].worst_delay > 0);
+	print_message("%lu probes, the slowest took %lu us\n", (unsigned long)probes,
+	    (unsigned long)world.nodes[1].worst_delay);
+	assert_true(world.nodes[1].worst_delay < 100000);
+	relay_done(&relay);
+}
+
 static void a_full_queue_says_so_and_when_there_is_room(void **state)
 {
 	uint64_t taken = 0;
@@ -257,6 +345,7 @@ int main(void)
 	    TEST(two_that_dial_each_other_keep_the_link_of_the_smaller_id),
 	    TEST(what_the_replaced_link_took_arrives),
 	    TEST(bulk_does_not_hold_up_control),
+	    TEST(control_overtakes_bulk_on_a_narrow_path),
 	    TEST(a_full_queue_says_so_and_when_there_is_room),
 	    TEST(a_bootstrap_address_finds_the_node_that_listens_there),
 	    TEST(a_name_is_looked_up),
