@@ -41,17 +41,13 @@ static void peer_event(struct node_cluster *cluster, enum event_type type, const
 
 static void link_up(void *context, const struct opt_id *peer, const char *address)
 {
-	char hex[OPT_ID_HEX];
-
-	log_info("peer_up", "node", id_to_hex(peer, hex), "address", address, NULL);
+	(void)address; /* daemon/link.c has logged it */
 	peer_event(context, EVENT_PEER_UP, peer);
 }
 
 static void link_down(void *context, const struct opt_id *peer, enum link_end why)
 {
-	char hex[OPT_ID_HEX];
-
-	log_info("peer_down", "node", id_to_hex(peer, hex), "reason", link_end_name(why), NULL);
+	(void)why;
 	peer_event(context, EVENT_PEER_DOWN, peer);
 }
 
