@@ -194,6 +194,9 @@ static void carry_out(struct node *node, const struct effect *effect)
 	case EFFECT_ENGINE_RESTART:
 		engine_restart(&node->engine);
 		return;
+	case EFFECT_ENGINE_STOP:
+		engine_stop(&node->engine);
+		return;
 	case EFFECT_SPOOL_REMOVE:
 		engine_remove(&node->engine, effect->text);
 		return;

@@ -276,6 +276,23 @@ void engine_die(struct sim_engine *engine)
 	world_in(w, 1 + rng_delay(&w->rng_postfix, w->plan.down_time / 4), tell_down, new_event(engine));
 }
 
+static void stop_now(struct world *w, void *context)
+{
+	struct engine_event *ee = context;
+
+	(void)w;
+	if (ee->engine->life == ee->life)
+		engine_die(ee->engine);
+}
+
+void engine_stop(struct sim_engine *engine)
+{
+	struct world *w = engine->node->world;
+
+	TRACE_NODE(engine->node, "postfix is to stop", N(0));
+	world_in(w, rng_below(&w->rng_postfix, 5 * USEC_PER_SEC), stop_now, new_event(engine));
+}
+
 void engine_daemon_died(struct sim_engine *engine)
 {
 	engine->looking = false;
