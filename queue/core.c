@@ -22,6 +22,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "queue/accept.h"
+#include "queue/announce.h"
 #include "queue/batch.h"
 #include "queue/call.h"
 #include "queue/cluster.h"
@@ -31,11 +33,14 @@
 #include "queue/feed.h"
 #include "queue/fetch.h"
 #include "queue/gather.h"
+#include "queue/home.h"
 #include "queue/lane.h"
+#include "queue/propose.h"
 #include "queue/recover.h"
 #include "queue/replica.h"
 #include "queue/settle.h"
 #include "queue/shard.h"
+#include "queue/stage.h"
 #include "queue/state.h"
 #include "queue/sync.h"
 #include "queue/takeover.h"
@@ -90,6 +95,11 @@ struct core *core_new(const struct core_config *config)
 	timer_init(&core->spool_check, TIMER_SPOOL_CHECK, core);
 	core->reader = journal_reader_new();
 	cluster_init(core);
+	home_init(core);
+	TAILQ_INIT(&core->stages);
+	TAILQ_INIT(&core->accepts);
+	TAILQ_INIT(&core->announces);
+	TAILQ_INIT(&core->proposals);
 	gather_init(core);
 	return core;
 }
@@ -105,10 +115,15 @@ void core_free(struct core *core)
 	while ((write = write_first(core)) != NULL)
 		write_free(core, write);
 	uploads_free(core);
+	proposals_free(core);
+	announces_free(core);
+	accepts_free(core);
+	stages_free(core);
 	while ((batch = batch_after(core, NULL)) != NULL)
 		batch_free(core, batch);
 	domains_free(core);
 	calls_free(core);
+	home_free(core);
 	cluster_free(core);
 	journal_reader_free(core->reader);
 	free(core);
@@ -122,8 +137,19 @@ static void store_done(struct core *core, uint64_t token, int status)
 		return;
 	switch (write->kind) {
 	case WRITE_UPLOAD:
-	case WRITE_COMMIT:
 		upload_written(core, write, status);
+		write_free(core, write);
+		return;
+	case WRITE_COMMIT:
+		accept_stored(core, write, status);
+		write_free(core, write);
+		return;
+	case WRITE_STAGE:
+		stage_stored(core, write, status);
+		write_free(core, write);
+		return;
+	case WRITE_REGISTER:
+		home_stored(core, write, status);
 		write_free(core, write);
 		return;
 	case WRITE_CLAIMS:
@@ -162,7 +188,11 @@ static void dispatch(struct core *core, const struct event *event)
 		recover_batch(core, event->recover_batch.data, event->recover_batch.len);
 		return;
 	case EVENT_RECOVER_UPLOAD:
-		upload_drop_left_over(core, &event->recover_upload.upload);
+		stage_recover(core, event);
+		return;
+	case EVENT_RECOVER_REGISTER:
+		home_recover(core, &event->recover_register.batch, event->recover_register.data,
+		    event->recover_register.len);
 		return;
 	case EVENT_RECOVER_DONE:
 		recover_records_done(core);
@@ -284,6 +314,12 @@ static void timer_fired(struct core *core, struct timer *timer)
 	case TIMER_HEARTBEAT:
 		cluster_tick(core);
 		return;
+	case TIMER_HOME:
+		propose_due(core, timer->owner);
+		return;
+	case TIMER_STAGE:
+		stage_due(core, timer->owner);
+		return;
 	case TIMER_CALL:
 		call_due(core, timer->owner);
 		return;
@@ -396,7 +432,7 @@ uint32_t core_upload_pending(const struct core *core, const struct opt_id *uploa
 {
 	const struct upload *found = upload_find(core, upload);
 
-	return found == NULL ? 0 : found->pending;
+	return found == NULL ? 0 : upload_pending(found);
 }
 
 uint64_t core_upload_mails(const struct core *core, const struct opt_id *upload)

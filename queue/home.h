@@ -1,13 +1,30 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The register of a batch: one value, chosen once by a majority of its home nodes (rule 1).
+ * The register of a batch at one of its homes (rule 1): what this node has promised and accepted as a voter.
+ * queue/propose.h is the other side.
  *
- * The value is the batch record (commit) or the word that an upload will never be one (abort). Single-decree
- * Paxos (Lamport, Paxos Made Simple, 2001): a proposer asks the homes to promise a ballot, learns what they
- * have accepted, proposes that or its own value, and has it decided when a majority accepts. Promises and
- * acceptances are durable before they are answered. A home refuses a proposer that sees other members than it
- * does (hash of the view): where they can't agree on who the homes are, nothing is decided and the submitter
- * tries again.
+ * The register decides once which upload becomes the batch: single-decree Paxos (Lamport, Paxos Made Simple,
+ * 2001). What is proposed under a ballot is the record of an upload (commit) or the word that an upload will
+ * never be one (abort). A commit that a majority has accepted is decided and binds every later ballot. An
+ * abort binds only its own upload: a home that has accepted it never accepts that upload's commit again, and
+ * the id stays free for others. Promises and acceptances are durable before they are answered.
+ *
+ *   decided commit of X at ballot b: every later ballot finds it at a majority, and proposes it again
+ *   decided abort of X at ballot b:  no lower ballot had decided X, for the majority that promised b had not
+ *                                    accepted it; no higher one can, for a majority refuses it
+ *
+ * Who the homes are follows from the members that are not forgotten. Every request carries a hash of the
+ * sender's members and homes, and a home that sees others answers "busy". Members that come or go move homes,
+ * so a home votes only while it knows what was decided before:
+ *
+ * - every node pushes the records and registers that it holds to their present homes, again after each change
+ *   of the members and each new link, and says in its heartbeats for which members it has done so;
+ * - a home votes only when all its live, linked peers have said so for the members that it sees itself, and
+ *   when those that it can't hear are too few to be a majority of the homes that the batch had without the
+ *   nodes that are new. A node is new until it has heard enough others to know everything that was decided.
+ *
+ * What this can't see: an operator who forgets a home while another one is cut off takes two votes away that
+ * may have decided something.
  */
 #ifndef OPTIMUS_QUEUE_HOME_H
 #define OPTIMUS_QUEUE_HOME_H
@@ -15,33 +32,32 @@
 #include "queue/call.h"
 #include "queue/state.h"
 
-enum home_outcome {
-	HOME_DECIDED_OURS,  /* the proposed value */
-	HOME_DECIDED_OTHER, /* another one: `record`, or an abort of another upload */
-	HOME_AGAIN,         /* too few homes answer, or they see other members */
-	HOME_FAILED,        /* a store refused */
-};
-
-typedef void home_done_fn(
-    struct core *core, const struct opt_id *upload, enum home_outcome outcome, const void *value, size_t len);
-
-/*
- * Proposes a value for the batch's register: an encoded record, or with len = 0 the abort of `upload`. `done`
- * is called once, in this or a later step, with the value that was decided.
- */
-void home_propose(struct core *core, const struct opt_id *batch, const struct opt_id *upload,
-    const void *record, size_t len, home_done_fn *done);
-
+/* At core_new() and core_free(). */
+void home_init(struct core *core);
+void home_free(struct core *core);
 /* EVENT_RECOVER_REGISTER */
 void home_recover(struct core *core, const struct opt_id *batch, const void *data, size_t len);
-/* Requests: PEER_PREPARE, PEER_ACCEPT, PEER_DECISION. Answers to CALL_PREPARE and CALL_ACCEPT. */
+
+/* Requests: PEER_PREPARE, PEER_ACCEPT. `peer` may be this node. */
 void home_prepare(struct core *core, struct peer *peer, const struct peer_message *request);
 void home_accept(struct core *core, struct peer *peer, const struct peer_message *request);
-void home_decision(struct core *core, struct peer *peer, const struct peer_message *request);
-void home_answered(struct core *core, struct call *call, const struct peer_message *answer);
+/* WRITE_REGISTER */
 void home_stored(struct core *core, struct write *write, int status);
-/* TIMER_HOME */
-void home_due(struct core *core, struct proposal *proposal);
-void home_free(struct core *core);
+
+/* Whether there is a register with anything in it. */
+bool home_has(struct core *core, const struct opt_id *batch);
+/* The record of the batch is durable: its register is not needed any more. */
+void home_learnt(struct core *core, const struct batch *batch);
+/* EFFECT_DIRECTORY_PUT when this node is a home of the batch by its record. */
+void home_directory(struct core *core, const struct batch *batch);
+
+/* The hash that requests about the batch carry, and the batch's homes. */
+struct opt_id home_hash(
+    struct core *core, const struct opt_id *batch, struct peer *ret_homes[REPLICAS_MAX], uint32_t *ret_count);
+
+/* A register of another home (PEER_RECORD with RECORD_REGISTER): merged, and answered when it is durable. */
+void home_merge(struct core *core, struct peer *peer, const struct peer_message *request);
+/* All records and registers have been read. */
+void home_recovered(struct core *core);
 
 #endif

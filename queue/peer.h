@@ -86,6 +86,24 @@ enum append_kind {
 /* What PEER_DECISION answers: the upload in the answer is the one that was committed or aborted. */
 enum decision { DECISION_NONE, DECISION_COMMIT, DECISION_ABORT };
 
+/* What a home says about the upload or the batch: PREPARE's and ACCEPT's answer. */
+enum home_word {
+	HOME_WORD_NONE,
+	HOME_WORD_ABORTED, /* the abort of the upload is accepted here */
+	HOME_WORD_DECIDED, /* data is the record of the batch */
+	HOME_WORDS,
+};
+
+/* What PEER_RECORD is about. */
+enum record_what {
+	RECORD_DECIDED,  /* data is the decided record */
+	RECORD_REGISTER, /* data is a register of another home */
+	RECORD_ASKED,    /* does the receiver have the record of that upload? PEER_UNKNOWN: no */
+	RECORD_WHATS,
+};
+
+enum { STAGE_PART = 512 * 1024, STAGE_PARTS_MAX = 128 /* of a template, one message each */ };
+
 enum fetch_what { FETCH_SHARD, FETCH_TEMPLATE, FETCH_RECORD, FETCH_WHATS };
 
 /* What a node has to do and how fast it does it: PEER_HEARTBEAT. */

@@ -31,8 +31,10 @@ struct shard;
 struct sync;      /* queue/sync.c */
 struct takeover;  /* queue/takeover.c */
 struct stage;     /* queue/stage.c */
-struct proposal;  /* queue/home.c */
-struct registers; /* queue/home.c */
+struct accept;    /* queue/accept.c */
+struct announce;  /* queue/announce.c */
+struct proposal;  /* queue/propose.c */
+struct registers; /* queue/registers.h */
 struct query;     /* queue/query.h */
 struct foreign;   /* queue/query.h */
 struct serve;     /* queue/fetch.c */
@@ -41,7 +43,9 @@ struct view;      /* dht/view.c */
 struct ring;      /* dht/ring.c */
 
 enum call_kind {
-	CALL_STAGE,         /* owner: struct upload; template, shard, drop or record on its way */
+	CALL_STAGE,         /* owner: struct upload; a part of its template or a shard */
+	CALL_ANNOUNCE,      /* struct announce */
+	CALL_PUSH,          /* the registers */
 	CALL_PREPARE,       /* struct proposal */
 	CALL_ACCEPT,        /* struct proposal */
 	CALL_DECISION,      /* struct stage */
@@ -94,6 +98,8 @@ struct peer {
 	struct boot_time load_at;  /* 0: none yet */
 	struct utc_time utc;       /* its clock then */
 	uint64_t seen_incarnation; /* the one that shards know of */
+	struct opt_id homes_pushed; /* the members for which it has pushed what it holds: queue/homesync.h */
+	bool homes_new;             /* it does not know yet what was decided before it came */
 	struct call_list calls;
 };
 RB_HEAD(peer_tree, peer);
@@ -257,21 +263,54 @@ struct batch {
 RB_HEAD(batch_tree, batch);
 RB_HEAD(batch_order, batch);
 
+enum upload_phase {
+	UPLOAD_TAKING,   /* the client sends, or waits for what is being stored */
+	UPLOAD_PROPOSED, /* the record is on its way to be decided */
+	UPLOAD_DECIDED,  /* it is the batch; the replicas are told */
+	UPLOAD_ENDING,   /* the client was answered; replicas that are slow still get their shards */
+	UPLOAD_ABORTING, /* the client was answered; the register has to say that it will never be a batch */
+};
+
+/* How far a shard of an upload is: bits by the place in its list of replicas. */
+struct upload_place {
+	uint8_t stored;
+	uint8_t failed;
+};
+
+/* A replica of some shard of an upload, by its number in the record. */
+struct upload_node {
+	struct peer *peer;
+	uint32_t parts; /* of the template that were sent */
+};
+
 struct upload {
 	RB_ENTRY(upload) node;
 	struct opt_id id;
 	struct opt_id batch; /* key */
 	struct batch_settings settings;
 	struct opt_id template_hash;
+	void *template; /* for the replicas; NULL when there are none */
+	size_t template_len;
 	struct record_shard *shards;
+	struct upload_place *places;
 	uint32_t shard_count, shard_size;
 	uint64_t mails;
-	uint32_t pending; /* writes under way */
-	bool compares;    /* the batch exists: nothing is stored */
+	struct spread *spread;     /* NULL: this node was the only one when it was opened */
+	struct upload_node *nodes; /* replicas: the first place_nodes of the record's nodes */
+	uint32_t place_nodes;
+	uint32_t pending;          /* writes of this node under way */
+	bool template_stored;
+	uint32_t unsafe;           /* shards that no majority has yet */
+	uint32_t calls;            /* under way */
+	bool compares;             /* the batch exists: nothing is stored */
 	bool failed;
-	bool committing;            /* the record is being written */
-	uint64_t commit_reply;      /* 0: commit was not asked for yet */
-	struct batch_record record; /* while committing */
+	bool again;   /* too few replicas are left for one of the shards */
+	bool refused; /* a replica knows that another upload is the batch */
+	enum upload_phase phase;
+	bool deciding;              /* a proposal is under way */
+	struct boot_time decided;   /* when */
+	uint64_t commit_reply;      /* 0: commit was not asked for yet, or was answered */
+	struct batch_record record; /* its nodes; all of it once it was proposed */
 };
 RB_HEAD(upload_tree, upload);
 
@@ -286,7 +325,7 @@ enum write_kind {
 	WRITE_UNION,       /* what a sync found that this node lacked */
 	WRITE_SERVE,       /* no write: our journal is being read for a peer */
 	WRITE_REGISTER,    /* a promise or an acceptance of a home */
-	WRITE_STAGE,       /* a staged template or shard, a record from a peer, a drop */
+	WRITE_STAGE,       /* a staged template or shard of a peer's upload */
 	WRITE_CONTROL,     /* of a batch */
 };
 
@@ -296,7 +335,7 @@ struct write {
 	TAILQ_ENTRY(write) again;
 	uint64_t token;
 	enum write_kind kind;
-	struct opt_id upload; /* UPLOAD, COMMIT, STAGE: by id, as it may be gone by then */
+	struct opt_id upload; /* UPLOAD, COMMIT, STAGE, REGISTER: by id, as it may be gone by then */
 	struct shard *shard;  /* CLAIMS, OUTCOMES */
 	struct boot_time since;
 	struct claim *claims; /* CLAIMS */
@@ -323,7 +362,8 @@ struct write {
 	struct peer *peer; /* who waits; NULL: this node itself */
 	uint64_t peer_token;
 	enum peer_type peer_type;
-	void *owner; /* by kind */
+	struct ballot ballot; /* REGISTER */
+	void *owner;          /* by kind */
 };
 RB_HEAD(write_tree, write);
 TAILQ_HEAD(write_list, write);
@@ -401,6 +441,8 @@ struct core {
 	uint32_t rate;             /* sent in a second, in hundredths, smoothed */
 	struct peer_reader *peer_reader;
 	TAILQ_HEAD(, stage) stages;
+	TAILQ_HEAD(, accept) accepts;
+	TAILQ_HEAD(, announce) announces;
 	TAILQ_HEAD(, proposal) proposals;
 	TAILQ_HEAD(, query) queries;
 	TAILQ_HEAD(foreign_list, foreign) foreign; /* queue/query.c */

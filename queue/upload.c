@@ -2,11 +2,22 @@
 /*
  * Uploads.
  *
- * What a client sends is staged in the store under the id of its upload, which no other upload shares. The
- * batch exists from the moment in which its record is durable, and not before: nothing staged is fed. Two
- * uploads for one batch id may go on side by side; the first to commit makes the batch, and the other is
- * compared with it: the same content is the same batch, other content a conflict. An upload of a batch that
- * exists already stores nothing.
+ * What a client sends is staged in the stores of its shards' replicas (place.c) under the id of its upload,
+ * which no other upload shares. The batch exists from the moment in which its homes have decided on its
+ * record, and not before: nothing staged is fed. The client hears "accepted" when the replicas know.
+ *
+ *   TAKING ── commit ──> PROPOSED ──> DECIDED ── accepted ──> ENDING
+ *     │                     └─ can't be decided now: try again ──> ABORTING
+ *     └─ abort, failure
+ *
+ * Two uploads for one batch id may go on side by side, here or on several nodes; one of them makes the batch,
+ * and the other is compared with it: the same content is the same batch, other content a conflict. An upload
+ * of a batch that exists here already stores nothing. An upload that was proposed without a decision stays
+ * until its abort is decided, or its commit after all: until then nobody may drop a shard of it.
+ *
+ * A node alone asks nobody: the write of the record is the decision. What it has staged is marked as such in
+ * the store (no coordinator), so that a start may drop it. When it is not alone any more at the commit the
+ * client has to try again.
  *
  * The upload is freed at its end; answers of the store that come later find nothing, which is why writes name
  * it by id.
@@ -16,8 +27,21 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "dht/ring.h"
+#include "queue/accept.h"
+#include "queue/announce.h"
 #include "queue/batch.h"
+#include "queue/cluster.h"
+#include "queue/error.h"
+#include "queue/home.h"
+#include "queue/place.h"
+#include "queue/propose.h"
 #include "queue/write.h"
+
+/* A batch that is decided is said to be accepted, or, after this time, that the client may ask again. */
+#define ACCEPT_LIMIT (10 * USEC_PER_SEC)
+
+enum { MESSAGE_ROOM = 1024 /* for what a message carries besides the record */ };
 
 static int compare(const struct upload *a, const struct upload *b)
 {
@@ -36,8 +60,14 @@ struct upload *upload_find(const struct core *core, const struct opt_id *id)
 struct upload *upload_after(const struct core *core, const struct opt_id *id)
 {
 	struct upload_tree *tree = (struct upload_tree *)(uintptr_t)&core->uploads;
+	struct upload wanted = {.phase = UPLOAD_TAKING};
+	struct upload *found;
 
-	return id == NULL ? RB_MIN(upload_tree, tree) : RB_NEXT(upload_tree, tree, upload_find(core, id));
+	if (id == NULL)
+		return RB_MIN(upload_tree, tree);
+	wanted.id = *id;
+	found = RB_NFIND(upload_tree, tree, &wanted);
+	return found != NULL && id_equal(&found->id, id) ? RB_NEXT(upload_tree, tree, found) : found;
 }
 
 static void answer(struct core *core, uint64_t reply, enum upload_answer what)
@@ -51,7 +81,13 @@ static void answer(struct core *core, uint64_t reply, enum upload_answer what)
 static void upload_free(struct core *core, struct upload *upload)
 {
 	RB_REMOVE(upload_tree, &core->uploads, upload);
+	place_end(core, upload, false);
+	upload->record.shards = NULL; /* they are the upload's */
 	record_done(&upload->record);
+	spread_free(upload->spread);
+	free(upload->template);
+	free(upload->nodes);
+	free(upload->places);
 	free(upload->shards);
 	free(upload);
 }
@@ -69,22 +105,51 @@ static void drop(struct core *core, const struct opt_id *batch, const struct opt
 /* The end of an upload that came to nothing. */
 static void give_up(struct core *core, struct upload *upload)
 {
-	if (!upload->compares)
+	if (!upload->compares) {
+		place_end(core, upload, true);
 		drop(core, &upload->batch, &upload->id, upload->shard_count);
+	}
 	upload_free(core, upload);
 }
 
-static struct effect *store(
-    struct core *core, struct upload *upload, enum effect_type type, enum write_kind kind)
+static struct effect *store(struct core *core, struct upload *upload, enum effect_type type, size_t shard)
 {
-	struct write *write = write_new(core, kind);
+	struct write *write = write_new(core, WRITE_UPLOAD);
 	struct effect *effect = effects_add(core->effects, type);
 
 	write->upload = upload->id;
+	write->count = shard;
 	effect->token = write->token;
 	effect->upload = upload->id;
 	upload->pending++;
 	return effect;
+}
+
+static void store_template(struct core *core, struct upload *upload, const void *value, size_t len)
+{
+	struct effect *effect = store(core, upload, EFFECT_STORE_UPLOAD, 0);
+
+	effect->id = upload->batch;
+	effect->len = len;
+	effect->data = effects_copy(core->effects, value, len);
+	if (upload->spread == NULL)
+		return; /* nobody else has heard of it: no coordinator */
+	effect->node = core->config.node;
+	upload->template = malloc(len + 1);
+	if (upload->template == NULL)
+		opt_abort("out of memory");
+	memcpy(upload->template, value, len);
+	upload->template_len = len;
+}
+
+/* Who will have its shards. OPT_E_AGAIN: too few nodes are there. */
+static int choose_nodes(struct core *core, struct upload *upload)
+{
+	uint32_t replicas;
+
+	if (upload->compares || cluster_members(core) == 1)
+		return 0;
+	return cluster_spread(core, upload->settings.replicas, &upload->spread, &replicas);
 }
 
 void upload_open(struct core *core, const struct event *event)
@@ -97,54 +162,74 @@ void upload_open(struct core *core, const struct event *event)
 	}
 	upload = calloc(1, sizeof(*upload));
 	if (upload == NULL)
-		abort();
+		opt_abort("out of memory");
 	upload->id = event->upload_open.upload;
 	upload->settings = *event->upload_open.settings;
 	upload->batch = batch_key(upload->settings.name);
 	upload->template_hash = event->upload_open.template_hash;
 	upload->compares = batch_find(core, &upload->batch) != NULL;
-	RB_INSERT(upload_tree, &core->uploads, upload);
-	if (!upload->compares) {
-		struct effect *effect = store(core, upload, EFFECT_STORE_UPLOAD, WRITE_UPLOAD);
-
-		effect->id = upload->batch;
-		effect->len = event->upload_open.template_len;
-		effect->data = effects_copy(core->effects, event->upload_open.template_value, effect->len);
+	if (choose_nodes(core, upload) != 0) {
+		free(upload);
+		answer(core, event->upload_open.reply, UPLOAD_AGAIN);
+		return;
 	}
+	RB_INSERT(upload_tree, &core->uploads, upload);
+	if (!upload->compares)
+		store_template(
+		    core, upload, event->upload_open.template_value, event->upload_open.template_len);
 	answer(core, event->upload_open.reply, upload->compares ? UPLOAD_COMPARES : UPLOAD_OPENED);
+}
+
+static void more_room(struct upload *upload)
+{
+	if (upload->shard_count < upload->shard_size)
+		return;
+	upload->shard_size = upload->shard_size == 0 ? 16 : 2 * upload->shard_size;
+	upload->shards = reallocarray(upload->shards, upload->shard_size, sizeof(*upload->shards));
+	upload->places = reallocarray(upload->places, upload->shard_size, sizeof(*upload->places));
+	if (upload->shards == NULL || upload->places == NULL)
+		opt_abort("out of memory");
+}
+
+/* The last shard goes to its replicas. */
+static void place(struct core *core, struct upload *upload, const void *value, size_t len)
+{
+	bool here = false;
+	int status = place_shard(core, upload, value, len, &here);
+	struct effect *effect;
+
+	if (status == OPT_E_AGAIN)
+		upload->again = true;
+	else if (status != 0)
+		upload->failed = true;
+	if (status != 0 || !here)
+		return;
+	effect = store(core, upload, EFFECT_STORE_SHARD, upload->shard_count);
+	effect->batch = upload->batch;
+	effect->id = shard_id(&upload->batch, upload->shard_count - 1);
+	effect->len = len;
+	effect->data = effects_copy(core->effects, value, len);
 }
 
 void upload_shard(struct core *core, const struct event *event)
 {
 	struct upload *upload = upload_find(core, &event->upload_shard.upload);
 
-	if (upload == NULL || upload->failed)
+	if (upload == NULL || upload->failed || upload->again)
 		return;
 	/* Whoever asked for the commit said that this was all, and the list may be the record's by now. */
-	if (upload->commit_reply != 0 || upload->committing)
+	if (upload->commit_reply != 0 || upload->phase != UPLOAD_TAKING)
 		return;
 	if (upload->shard_count == BATCH_SHARDS_MAX) {
 		upload->failed = true;
 		return;
 	}
-	if (upload->shard_count == upload->shard_size) {
-		upload->shard_size = upload->shard_size == 0 ? 16 : 2 * upload->shard_size;
-		upload->shards = reallocarray(upload->shards, upload->shard_size, sizeof(*upload->shards));
-		if (upload->shards == NULL)
-			abort();
-	}
-	upload->shards[upload->shard_count] = (struct record_shard){
+	more_room(upload);
+	upload->shards[upload->shard_count++] = (struct record_shard){
 	    .count = event->upload_shard.count, .hash = event->upload_shard.hash, .replica_count = 1};
-	if (!upload->compares) {
-		struct effect *effect = store(core, upload, EFFECT_STORE_SHARD, WRITE_UPLOAD);
-
-		effect->batch = upload->batch;
-		effect->id = shard_id(&upload->batch, upload->shard_count);
-		effect->len = event->upload_shard.len;
-		effect->data = effects_copy(core->effects, event->upload_shard.value, effect->len);
-	}
-	upload->shard_count++;
 	upload->mails += event->upload_shard.count;
+	if (!upload->compares)
+		place(core, upload, event->upload_shard.value, event->upload_shard.len);
 }
 
 static struct opt_id content_of(const struct upload *upload)
@@ -153,66 +238,207 @@ static struct opt_id content_of(const struct upload *upload)
 	    &upload->settings, &upload->template_hash, upload->shards, upload->shard_count);
 }
 
-/* The batch exists: is this the same? */
-static void compare_and_end(struct core *core, struct upload *upload, const struct batch *batch)
+static void answer_commit(struct core *core, struct upload *upload, enum upload_answer what)
+{
+	if (upload->commit_reply != 0)
+		answer(core, upload->commit_reply, what);
+	upload->commit_reply = 0;
+}
+
+/* Another upload is the batch: is this the same? */
+static void compare_and_end(struct core *core, struct upload *upload, const struct batch_record *record)
 {
 	struct opt_id content = content_of(upload);
 
-	answer(core, upload->commit_reply,
-	    id_equal(&content, &batch->record.content) ? UPLOAD_SAME : UPLOAD_CONFLICT);
+	answer_commit(core, upload, id_equal(&content, &record->content) ? UPLOAD_SAME : UPLOAD_CONFLICT);
 	give_up(core, upload);
 }
 
-static void write_record(struct core *core, struct upload *upload)
+/* It is decided what became of a record: those that waited for that go on, one of them with its own. */
+static void try_waiting(struct core *core, const struct opt_id *batch)
+{
+	struct upload *u = upload_after(core, NULL);
+
+	while (u != NULL) {
+		const struct opt_id id = u->id;
+
+		if (id_equal(&u->batch, batch))
+			upload_go_on(core, u);
+		u = upload_after(core, &id); /* it may be gone by now */
+	}
+}
+
+/* Says that it is accepted once enough replicas know, and ends when nobody is waited for any more. */
+static void end_decided(struct core *core, struct upload *upload)
+{
+	const struct opt_id batch = upload->batch;
+
+	if (upload->phase == UPLOAD_DECIDED && batch_find(core, &batch) != NULL &&
+	    place_complete(core, upload, announce_have(core, &batch))) {
+		answer_commit(core, upload, UPLOAD_ACCEPTED);
+		upload->phase = UPLOAD_ENDING;
+	} else if (upload->phase == UPLOAD_DECIDED && core->now.us - upload->decided.us > ACCEPT_LIMIT) {
+		answer_commit(core, upload, UPLOAD_AGAIN);
+		upload->phase = UPLOAD_ENDING;
+	}
+	if (upload->phase == UPLOAD_ENDING && upload->calls == 0)
+		upload_free(core, upload);
+}
+
+/* The homes have decided: this upload is the batch. */
+static void decided_ours(struct core *core, struct upload *upload, const void *record, size_t len)
+{
+	const struct opt_id batch = upload->batch;
+
+	upload->phase = UPLOAD_DECIDED;
+	upload->decided = core->now;
+	accept_record(core, &batch, record, len);
+	announce_start(core, record, len);
+	end_decided(core, upload);
+}
+
+/* Another upload is the batch, or none is and this one never will be (no record). */
+static void decided_other(struct core *core, struct upload *upload, const void *record, size_t len)
+{
+	struct batch_record decoded;
+
+	if (len > 0 && record_decode(record, len, &decoded) == 0) {
+		compare_and_end(core, upload, &decoded);
+		record_done(&decoded);
+		return;
+	}
+	answer_commit(core, upload, UPLOAD_AGAIN);
+	give_up(core, upload);
+}
+
+static void aborted(struct core *core, const struct opt_id *batch, const struct opt_id *id,
+    enum propose_outcome outcome, const void *record, size_t len)
+{
+	struct upload *upload = upload_find(core, id);
+	struct batch_record decoded;
+	bool ours = false;
+
+	if (upload == NULL)
+		return;
+	upload->deciding = false;
+	if (outcome == PROPOSE_AGAIN || outcome == PROPOSE_FAILED) {
+		if (upload->phase == UPLOAD_TAKING) { /* never proposed: only asked for what another one became */
+			answer_commit(core, upload, UPLOAD_AGAIN);
+			give_up(core, upload);
+		}
+		return; /* uploads_tick() tries again */
+	}
+	if (len > 0 && record_decode(record, len, &decoded) == 0) {
+		ours = id_equal(&decoded.upload, id);
+		record_done(&decoded);
+	}
+	if (ours)
+		decided_ours(core, upload, record, len);
+	else
+		decided_other(core, upload, record, len);
+	try_waiting(core, batch);
+}
+
+static void propose_abort(struct core *core, struct upload *upload)
+{
+	const struct opt_id batch = upload->batch, id = upload->id;
+
+	if (upload->deciding)
+		return;
+	upload->deciding = true;
+	propose_start(core, &batch, &id, NULL, 0, aborted);
+}
+
+static void proposed(struct core *core, const struct opt_id *batch, const struct opt_id *id,
+    enum propose_outcome outcome, const void *record, size_t len)
+{
+	struct upload *upload = upload_find(core, id);
+
+	if (upload == NULL)
+		return;
+	upload->deciding = false;
+	if (outcome == PROPOSE_OURS) {
+		decided_ours(core, upload, record, len);
+		return;
+	}
+	if (outcome == PROPOSE_OTHER) {
+		decided_other(core, upload, record, len);
+	} else {
+		answer_commit(core, upload, UPLOAD_AGAIN);
+		upload->phase = UPLOAD_ABORTING; /* from the next heartbeat on */
+	}
+	try_waiting(core, batch);
+}
+
+/* The record, with its homes. OPT_E_LIMIT: there are too many nodes. */
+static int make_record(struct core *core, struct upload *upload, struct peer *const *homes, uint32_t count)
 {
 	struct batch_record *record = &upload->record;
-	struct effect *effect;
-	struct buffer bytes;
-	uint16_t self;
 
 	record->settings = upload->settings;
 	record->upload = upload->id;
 	record->content = content_of(upload);
 	record->template = upload->template_hash;
-	if (record_node(record, &core->config.node, &self) != 0)
-		abort();
-	record->homes[0] = self;
-	record->home_count = 1;
+	record->home_count = (uint8_t)count;
+	for (uint32_t i = 0; i < count; i++) {
+		if (record_node(record, &homes[i]->id, &record->homes[i]) != 0)
+			return OPT_E_LIMIT;
+	}
 	record->created = core->utc;
 	record->expires.us =
 	    (record->settings.start.us > core->utc.us ? record->settings.start.us : core->utc.us) +
 	    record->settings.expire;
 	record->shards = upload->shards;
 	record->shard_count = upload->shard_count;
-	upload->shards = NULL;
-	upload->committing = true;
+	return 0;
+}
+
+static void fail(struct core *core, struct upload *upload, enum upload_answer what)
+{
+	answer_commit(core, upload, what);
+	give_up(core, upload);
+}
+
+static void write_record(struct core *core, struct upload *upload)
+{
+	const struct opt_id batch = upload->batch, id = upload->id;
+	struct peer *homes[REPLICAS_MAX];
+	uint32_t count = cluster_homes(core, &batch, homes);
+	bool alone = count == 1 && homes[0] == core->self && cluster_members(core) == 1;
+	struct buffer bytes;
+
+	if (upload->spread == NULL && (!alone || home_has(core, &batch))) {
+		fail(core, upload, UPLOAD_AGAIN);
+		return;
+	}
 	buffer_init(&bytes);
-	record_encode(record, &bytes);
-	effect = store(core, upload, EFFECT_STORE_COMMIT, WRITE_COMMIT);
-	effect->id = upload->batch;
-	effect->text = effects_copy_text(core->effects, record->settings.name);
-	effect->data = effects_copy(core->effects, bytes.data, bytes.len);
-	effect->len = bytes.len;
+	if (make_record(core, upload, homes, count) == 0)
+		record_encode(&upload->record, &bytes);
+	if (bytes.len == 0 || bytes.len > PEER_MESSAGE_MAX - MESSAGE_ROOM) {
+		fail(core, upload, UPLOAD_FAILED);
+		buffer_done(&bytes);
+		return;
+	}
+	upload->phase = UPLOAD_PROPOSED;
+	if (core->config.broken_rule == CORE_BUG_ACCEPT_EARLY)
+		answer_commit(core, upload, UPLOAD_ACCEPTED);
+	if (upload->spread == NULL) {
+		accept_record(core, &batch, bytes.data, bytes.len);
+	} else {
+		upload->deciding = true;
+		propose_start(core, &batch, &id, bytes.data, bytes.len, proposed);
+	}
 	buffer_done(&bytes);
 }
 
-static void accept(struct core *core, struct upload *upload)
-{
-	struct batch *batch = batch_new(core, &upload->record);
-
-	effects_add(core->effects, EFFECT_BATCH_ACCEPTED)->text =
-	    effects_copy_text(core->effects, batch->record.settings.name);
-	batch_begin(core, batch);
-}
-
-/* Whether the record of another upload of the same batch is on its way: the key is written only once. */
+/* Whether another upload of the same batch is being decided: one after the other. */
 static bool record_under_way(const struct core *core, const struct opt_id *batch)
 {
 	for (const struct upload *u = upload_after(core, NULL); u != NULL; u = upload_after(core, &u->id)) {
-		if (u->committing && id_equal(&u->batch, batch))
+		if (u->phase == UPLOAD_PROPOSED && id_equal(&u->batch, batch))
 			return true;
 	}
-	return false;
+	return accept_under_way(core, batch);
 }
 
 /* Commit was asked for: goes on when everything staged is durable. */
@@ -220,35 +446,37 @@ static void try_commit(struct core *core, struct upload *upload)
 {
 	struct batch *batch = batch_find(core, &upload->batch);
 
-	if (upload->commit_reply == 0 || upload->committing || upload->pending > 0)
+	if (upload->commit_reply == 0 || upload->pending > 0 || upload->deciding)
 		return;
-	if (upload->failed) {
-		answer(core, upload->commit_reply, UPLOAD_FAILED);
-		give_up(core, upload);
-		return;
-	}
-	if (batch != NULL) {
-		compare_and_end(core, upload, batch);
-		return;
-	}
-	if (record_under_way(core, &upload->batch))
-		return; /* try_waiting() comes back to it */
-	write_record(core, upload);
-	if (core->config.broken_rule == CORE_BUG_ACCEPT_EARLY) {
-		answer(core, upload->commit_reply, UPLOAD_ACCEPTED);
-		upload->commit_reply = 0;
-	}
+	if (upload->failed)
+		fail(core, upload, UPLOAD_FAILED);
+	else if (batch != NULL)
+		compare_and_end(core, upload, &batch->record);
+	else if (upload->refused)
+		propose_abort(core, upload); /* to learn which upload is the batch */
+	else if (upload->again)
+		fail(core, upload, UPLOAD_AGAIN);
+	else if (upload->unsafe == 0 && !record_under_way(core, &upload->batch))
+		write_record(core, upload); /* else try_waiting() comes back to it */
+}
+
+void upload_go_on(struct core *core, struct upload *upload)
+{
+	if (upload->phase == UPLOAD_TAKING)
+		try_commit(core, upload);
+	else if (upload->phase == UPLOAD_DECIDED || upload->phase == UPLOAD_ENDING)
+		end_decided(core, upload);
 }
 
 void upload_commit(struct core *core, uint64_t reply, const struct opt_id *id)
 {
 	struct upload *upload = upload_find(core, id);
 
-	if (upload == NULL) {
+	if (upload == NULL || upload->phase == UPLOAD_ABORTING || upload->phase == UPLOAD_ENDING) {
 		answer(core, reply, UPLOAD_GONE);
 		return;
 	}
-	if (upload->commit_reply != 0 || upload->committing) {
+	if (upload->commit_reply != 0 || upload->phase != UPLOAD_TAKING) {
 		answer(core, reply, UPLOAD_BUSY);
 		return;
 	}
@@ -261,7 +489,7 @@ void upload_abort(struct core *core, const struct opt_id *id)
 	struct upload *upload = upload_find(core, id);
 
 	/* Once the record is on its way the batch is decided by whether it arrives. */
-	if (upload != NULL && !upload->committing && upload->commit_reply == 0)
+	if (upload != NULL && upload->phase == UPLOAD_TAKING && upload->commit_reply == 0)
 		give_up(core, upload);
 }
 
@@ -272,33 +500,30 @@ void upload_drop_left_over(struct core *core, const struct opt_id *id)
 	drop(core, &unknown, id, UINT32_MAX);
 }
 
-/* It is decided what became of the record: those that waited for that go on, one of them with its own. */
-static void try_waiting(struct core *core, const struct opt_id *batch)
+void upload_recorded(struct core *core, const struct opt_id *batch, const struct opt_id *id, int status)
 {
-	struct upload *next;
+	struct upload *upload = upload_find(core, id);
 
-	for (struct upload *u = upload_after(core, NULL); u != NULL; u = next) {
-		next = upload_after(core, &u->id);
-		if (id_equal(&u->batch, batch))
-			try_commit(core, u);
+	if (upload != NULL && upload->phase == UPLOAD_PROPOSED && upload->spread == NULL) {
+		upload->phase = UPLOAD_DECIDED;
+		if (status != 0)
+			fail(core, upload, UPLOAD_FAILED);
+		else
+			end_decided(core, upload);
+	} else if (upload != NULL) {
+		upload_go_on(core, upload);
 	}
+	try_waiting(core, batch);
 }
 
-static void committed(struct core *core, struct upload *upload, int status)
+void upload_announced(struct core *core, const struct opt_id *batch)
 {
-	const struct opt_id batch = upload->batch;
+	struct upload *u = upload_after(core, NULL);
 
-	upload->committing = false;
-	if (status != 0) {
-		answer(core, upload->commit_reply, UPLOAD_FAILED);
-		give_up(core, upload);
-	} else {
-		accept(core, upload);
-		if (upload->commit_reply != 0)
-			answer(core, upload->commit_reply, UPLOAD_ACCEPTED);
-		upload_free(core, upload);
-	}
-	try_waiting(core, &batch);
+	while (u != NULL && !(u->phase == UPLOAD_DECIDED && id_equal(&u->batch, batch)))
+		u = upload_after(core, &u->id);
+	if (u != NULL)
+		end_decided(core, u);
 }
 
 void upload_written(struct core *core, const struct write *write, int status)
@@ -308,21 +533,57 @@ void upload_written(struct core *core, const struct write *write, int status)
 	if (upload == NULL)
 		return;
 	upload->pending--;
-	if (write->kind == WRITE_COMMIT) {
-		committed(core, upload, status);
-		return;
-	}
 	if (status != 0)
 		upload->failed = true;
-	if (core->config.broken_rule == CORE_BUG_STAGED_FED && upload->commit_reply == 0 &&
-	    upload->shard_count > 1 && batch_find(core, &upload->batch) == NULL && upload->pending == 0 &&
+	else if (write->count > 0)
+		place_stored_here(core, upload, (uint32_t)write->count - 1);
+	else
+		upload->template_stored = true;
+	if (core->config.broken_rule == CORE_BUG_STAGED_FED && upload->phase == UPLOAD_TAKING &&
+	    upload->commit_reply == 0 && upload->shard_count > 1 &&
+	    batch_find(core, &upload->batch) == NULL && upload->pending == 0 && upload->unsafe == 0 &&
 	    !upload->failed) {
 		write_record(core, upload);
-		accept(core, upload);
-		upload_free(core, upload);
 		return;
 	}
-	try_commit(core, upload);
+	upload_go_on(core, upload);
+}
+
+static void tick(struct core *core, struct upload *upload)
+{
+	if (upload->spread == NULL)
+		return;
+	place_tick(core, upload);
+	if (upload->phase == UPLOAD_ABORTING)
+		propose_abort(core, upload);
+	else
+		upload_go_on(core, upload);
+}
+
+void uploads_tick(struct core *core)
+{
+	struct upload *u = upload_after(core, NULL);
+
+	while (u != NULL) {
+		const struct opt_id id = u->id;
+
+		tick(core, u);
+		u = upload_after(core, &id); /* it may be gone by now */
+	}
+}
+
+uint32_t upload_pending(const struct upload *upload)
+{
+	uint32_t pending = upload->unsafe + (upload->template_stored ? 0 : 1);
+
+	if (upload->failed || upload->again || upload->refused || upload->compares ||
+	    upload->phase != UPLOAD_TAKING)
+		return 0;
+	if (pending < upload->pending)
+		pending = upload->pending;
+	if (upload->calls > PLACE_LATE_MAX)
+		pending += upload->calls - PLACE_LATE_MAX;
+	return pending;
 }
 
 void upload_look(const struct upload *upload, struct batch_view *ret_view)

@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The push goes through all records and registers in order, a few calls at a time. A home is first asked
+ * whether it has the record; only where it has not is the record sent. Of a record's holders those push that
+ * are homes by it, those that got it as later homes, and the others when none of its homes is alive.
+ *
+ * A push that a peer's death cut short counts: the peer will come with a new link, and everything is pushed
+ * anew. One that a peer refused does not, and starts over with the next heartbeat.
+ */
+#include "queue/homesync.h"
+
+#include <string.h>
+
+#include "dht/ring.h"
+#include "dht/view.h"
+#include "queue/batch.h"
+#include "queue/cluster.h"
+#include "queue/home.h"
+#include "queue/registers.h"
+
+enum { PUSH_CALLS = 32, NEAR_MAX = 256 };
+
+static bool hears(const struct core *core, const struct peer *peer)
+{
+	return peer == core->self ||
+	       (peer_linked(core, peer) && id_equal(&peer->homes_pushed, &core->registers->members));
+}
+
+static bool member(const struct core *core, const struct peer *peer)
+{
+	const struct member *found = view_find(core->view, &peer->id);
+
+	return peer == core->self || (found != NULL && !found->forgotten);
+}
+
+/* All that are linked and alive have pushed, and see the members that this node sees. */
+static bool all_heard(struct core *core)
+{
+	for (struct peer *p = peer_next(core, NULL); p != NULL; p = peer_next(core, p)) {
+		if (p != core->self && member(core, p) && peer_alive(core, p) && peer_linked(core, p) &&
+		    !hears(core, p))
+			return false;
+	}
+	return true;
+}
+
+/* Whether so few of the nodes that are not new are unheard that they can't have decided anything alone. */
+static bool enough_heard(struct core *core)
+{
+	uint32_t unheard = 0, old = 0;
+
+	for (struct peer *p = peer_next(core, NULL); p != NULL; p = peer_next(core, p)) {
+		if (!member(core, p) || (p == core->self ? !core->registers->known : p->homes_new))
+			continue;
+		old++;
+		unheard += !hears(core, p);
+	}
+	if (old > core->config.replicas)
+		old = core->config.replicas;
+	return unheard < old / 2 + 1;
+}
+
+static void start_push(struct core *core, const struct opt_id *members)
+{
+	struct registers *r = core->registers;
+
+	r->members = *members;
+	r->pushed = false;
+	r->pushing = true;
+	r->push_first = true;
+	r->registers_next = false;
+	r->push_failed = false;
+}
+
+static void see_members(struct core *core)
+{
+	const struct opt_id members = view_hash(core->view);
+
+	if (!id_equal(&members, &core->registers->members))
+		start_push(core, &members);
+}
+
+bool homesync_complete(struct core *core, const struct opt_id *batch)
+{
+	struct opt_id near[NEAR_MAX];
+	struct peer *homes[REPLICAS_MAX];
+	uint32_t wanted = cluster_homes(core, batch, homes);
+	uint32_t old = 0, unheard = 0;
+	size_t count;
+
+	if (cluster_members(core) == 1)
+		return true;
+	see_members(core);
+	if (!all_heard(core))
+		return false;
+	core->registers->known = core->registers->known || enough_heard(core);
+	/* The homes as they are without the new nodes. */
+	count = ring_closest(core->homes_ring, batch, NEAR_MAX, near);
+	for (size_t i = 0; i < count && old < wanted; i++) {
+		struct peer *peer = peer_of(core, &near[i]);
+
+		if (peer == core->self ? !core->registers->known : peer->homes_new)
+			continue;
+		old++;
+		unheard += !hears(core, peer);
+	}
+	return unheard < old / 2 + 1;
+}
+
+static void push_call(struct core *core, struct peer *peer, struct peer_message *message)
+{
+	struct call *call = call_start(core, peer, CALL_PUSH, core->registers, message, message->len > 0);
+
+	call->number = message->what;
+	core->registers->push_calls++;
+}
+
+static void send_record(struct core *core, struct peer *peer, const struct batch *batch)
+{
+	struct peer_message message = {
+	    .type = PEER_RECORD, .batch = batch->key, .upload = batch->record.upload, .what = RECORD_DECIDED};
+	struct buffer bytes;
+
+	buffer_init(&bytes);
+	record_encode(&batch->record, &bytes);
+	message.data = bytes.data;
+	message.len = bytes.len;
+	push_call(core, peer, &message);
+	buffer_done(&bytes);
+}
+
+/* Whether it is for this node to push the batch. */
+static bool pushes(struct core *core, const struct batch *batch)
+{
+	const struct batch_record *record = &batch->record;
+	bool takes_part = false, home_alive = false;
+
+	for (uint8_t i = 0; i < record->home_count; i++) {
+		struct peer *home = peer_of(core, &record->nodes[record->homes[i]]);
+
+		if (home == core->self)
+			return true;
+		home_alive = home_alive || peer_alive(core, home);
+	}
+	for (uint32_t i = 0; i < record->node_count; i++)
+		takes_part = takes_part || id_equal(&record->nodes[i], &core->config.node);
+	return !takes_part || !home_alive;
+}
+
+static void push(struct core *core, const struct opt_id *batch, const struct batch *decided, const struct reg *reg)
+{
+	struct peer_message message = {.type = PEER_RECORD, .batch = *batch, .what = RECORD_ASKED};
+	struct peer *homes[REPLICAS_MAX];
+	uint32_t count = cluster_homes(core, batch, homes);
+	struct buffer bytes;
+
+	buffer_init(&bytes);
+	if (reg != NULL) {
+		register_encode(reg, &bytes);
+		message.what = RECORD_REGISTER;
+		message.data = bytes.data;
+		message.len = bytes.len;
+	} else {
+		message.upload = decided->record.upload;
+	}
+	for (uint32_t i = 0; i < count; i++) {
+		if (homes[i] != core->self && peer_linked(core, homes[i]))
+			push_call(core, homes[i], &message);
+	}
+	buffer_done(&bytes);
+}
+
+/* The next record, or the next register after the last record. False when there is none. */
+static bool push_next(struct core *core)
+{
+	struct registers *r = core->registers;
+	const struct opt_id *after = r->push_first ? NULL : &r->next;
+
+	if (!r->registers_next) {
+		const struct batch *batch = batch_after(core, after);
+
+		if (batch != NULL) {
+			r->next = batch->key;
+			r->push_first = false;
+			if (pushes(core, batch))
+				push(core, &batch->key, batch, NULL);
+			return true;
+		}
+		r->registers_next = true;
+		r->push_first = true;
+		after = NULL;
+	}
+	{
+		const struct reg *reg = register_after(&r->tree, after);
+
+		if (reg == NULL)
+			return false;
+		r->next = reg->batch;
+		r->push_first = false;
+		push(core, &reg->batch, NULL, reg);
+		return true;
+	}
+}
+
+static void push_some(struct core *core)
+{
+	struct registers *r = core->registers;
+
+	while (r->pushing && r->push_calls < PUSH_CALLS) {
+		if (!push_next(core))
+			r->pushing = false;
+	}
+	if (!r->pushing && r->push_calls == 0 && !r->pushed) {
+		if (r->push_failed)
+			start_push(core, &r->members); /* goes on with the next heartbeat */
+		else
+			r->pushed = true;
+	}
+}
+
+void homesync_tick(struct core *core)
+{
+	if (!core->recovered || cluster_members(core) == 1)
+		return;
+	see_members(core);
+	push_some(core);
+	if (!core->registers->known && all_heard(core))
+		core->registers->known = enough_heard(core);
+}
+
+/* Calls to a peer without a link end: a new link starts the push anew. */
+static void end_calls(struct core *core, struct peer *peer)
+{
+	struct call *call, *next;
+
+	TAILQ_FOREACH_SAFE (call, &peer->calls, link, next) {
+		if (call->kind != CALL_PUSH)
+			continue;
+		call_end(core, call);
+		core->registers->push_calls--;
+	}
+}
+
+void homesync_peer_changed(struct core *core, struct peer *peer)
+{
+	memset(&peer->homes_pushed, 0, sizeof(peer->homes_pushed));
+	if (!peer_linked(core, peer)) {
+		end_calls(core, peer);
+	} else {
+		const struct opt_id members = view_hash(core->view);
+
+		start_push(core, &members);
+	}
+}
+
+void homesync_beat(struct core *core, struct peer_message *heartbeat)
+{
+	if (core->registers->pushed)
+		heartbeat->hash = core->registers->members;
+	heartbeat->what = core->registers->known ? 0 : 1;
+}
+
+void homesync_heard(struct core *core, struct peer *peer, const struct peer_message *heartbeat)
+{
+	(void)core;
+	peer->homes_pushed = heartbeat->hash;
+	peer->homes_new = heartbeat->what != 0;
+}
+
+void homesync_answered(struct core *core, struct call *call, const struct peer_message *answer)
+{
+	const struct batch *batch = batch_find(core, &answer->batch);
+
+	core->registers->push_calls--;
+	if (answer->status == PEER_UNKNOWN && call->number == RECORD_ASKED && batch != NULL)
+		send_record(core, call->peer, batch);
+	else if (answer->status != PEER_OK)
+		core->registers->push_failed = true;
+	if (!core->registers->push_failed)
+		push_some(core);
+}

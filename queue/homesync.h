@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Homes that move: what was decided is pushed to the present homes before they vote (queue/home.h).
+ */
+#ifndef OPTIMUS_QUEUE_HOMESYNC_H
+#define OPTIMUS_QUEUE_HOMESYNC_H
+
+#include "queue/call.h"
+#include "queue/state.h"
+
+/* Whether this node may vote as a home of the batch: it knows what may have been decided about it. */
+bool homesync_complete(struct core *core, const struct opt_id *batch);
+
+/* Once a heartbeat, before it is sent: goes on with the push, starts it anew when the members have changed. */
+void homesync_tick(struct core *core);
+/* There is a new link to the peer, or none any more. */
+void homesync_peer_changed(struct core *core, struct peer *peer);
+/* Fills what a heartbeat says about the push, and takes it from one. */
+void homesync_beat(struct core *core, struct peer_message *heartbeat);
+void homesync_heard(struct core *core, struct peer *peer, const struct peer_message *heartbeat);
+/* An answer to CALL_PUSH. The call is over. */
+void homesync_answered(struct core *core, struct call *call, const struct peer_message *answer);
+
+#endif

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The registers that a home keeps, and their bytes:
+ *
+ *   [ version = 1, [round, node] promised, [round, node] accepted, upload, record, [ aborted upload, ... ] ]
+ *
+ * Upload and record are what was accepted; an empty record is the abort of the upload.
+ */
+#ifndef OPTIMUS_QUEUE_REGISTER_H
+#define OPTIMUS_QUEUE_REGISTER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "queue/peer.h"
+#include "queue/tree.h"
+
+enum { REGISTER_ABORTED_MAX = 1000 /* the latest ones are kept */ };
+
+struct reg {
+	RB_ENTRY(reg) node;
+	struct opt_id batch;
+	struct ballot promised;
+	struct ballot accepted; /* round 0: nothing */
+	struct opt_id upload;
+	void *record;
+	size_t len;
+	struct opt_id *aborted;
+	uint32_t aborted_count;
+};
+RB_HEAD(reg_tree, reg);
+
+int ballot_compare(const struct ballot *a, const struct ballot *b);
+
+struct reg *register_find(struct reg_tree *tree, const struct opt_id *batch);
+/* The one behind that batch; NULL: the first. */
+struct reg *register_after(struct reg_tree *tree, const struct opt_id *batch);
+/* The batch's register, empty when it is new. */
+struct reg *register_of(struct reg_tree *tree, const struct opt_id *batch);
+void register_free(struct reg_tree *tree, struct reg *reg);
+
+bool register_has_aborted(const struct reg *reg, const struct opt_id *upload);
+/* Takes what was proposed under the ballot: the record of `upload`, or with len = 0 its abort. */
+void register_accept(struct reg *reg, const struct ballot *ballot, const struct opt_id *upload,
+    const void *record, size_t len);
+/* Takes in what another home has: aborts, and what was accepted under a higher ballot. */
+void register_merge(struct reg *into, const struct reg *other);
+
+void register_encode(const struct reg *reg, struct buffer *out);
+/* Any bytes may come. On success free *ret_reg's insides with register_done(). */
+int register_decode(const void *data, size_t len, struct reg *ret_reg);
+void register_done(struct reg *reg);
+
+#endif

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a node remembers as a home, for home.c, homesync.c and propose.c.
+ */
+#ifndef OPTIMUS_QUEUE_REGISTERS_H
+#define OPTIMUS_QUEUE_REGISTERS_H
+
+#include "queue/register.h"
+
+struct registers {
+	struct reg_tree tree;
+	struct buffer bytes; /* of the register that is being written */
+	/* As a proposer. */
+	uint64_t round;  /* the highest that was used or heard of */
+	uint64_t number; /* of the latest round of a proposal of ours */
+	/* As one that pushes and is pushed to: homesync.c. */
+	bool known;            /* this node has heard enough others to know what was decided */
+	struct opt_id members; /* hash of those that the push is for */
+	bool pushed;           /* all that is held here was pushed for them */
+	bool pushing;          /* from `next` on */
+	bool registers_next;   /* the records are through, the registers come */
+	bool push_failed;
+	bool push_first; /* nothing was pushed yet: `next` is unset */
+	struct opt_id next;
+	uint32_t push_calls;
+};
+
+#endif
