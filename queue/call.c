@@ -14,9 +14,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "queue/announce.h"
 #include "queue/error.h"
 #include "queue/gather.h"
+#include "queue/homesync.h"
+#include "queue/place.h"
+#include "queue/propose.h"
 #include "queue/replica.h"
+#include "queue/stage.h"
 #include "queue/sync.h"
 #include "queue/takeover.h"
 
@@ -147,6 +152,22 @@ void call_again(struct call *call)
 static void dispatch(struct core *core, struct call *call, const struct peer_message *answer)
 {
 	switch (call->kind) {
+	case CALL_STAGE:
+		place_answered(core, call, answer);
+		return;
+	case CALL_ANNOUNCE:
+		announce_answered(core, call, answer);
+		return;
+	case CALL_PUSH:
+		homesync_answered(core, call, answer);
+		return;
+	case CALL_PREPARE:
+	case CALL_ACCEPT:
+		propose_answered(core, call, answer);
+		return;
+	case CALL_DECISION:
+		stage_answered(core, call, answer);
+		return;
 	case CALL_STATUS:
 	case CALL_RECORD:
 	case CALL_FETCH:

@@ -302,6 +302,8 @@ void home_recovered(struct core *core)
 {
 	struct reg *reg, *next;
 
+	if (batch_after(core, NULL) != NULL)
+		core->registers->known = true;
 	for (reg = register_after(&core->registers->tree, NULL); reg != NULL; reg = next) {
 		next = register_after(&core->registers->tree, &reg->batch);
 		if (batch_find(core, &reg->batch) == NULL)

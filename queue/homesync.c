@@ -255,16 +255,19 @@ void homesync_peer_changed(struct core *core, struct peer *peer)
 
 void homesync_beat(struct core *core, struct peer_message *heartbeat)
 {
-	if (core->registers->pushed)
-		heartbeat->hash = core->registers->members;
-	heartbeat->what = core->registers->known ? 0 : 1;
+	if (core->registers->pushed && id_equal(&heartbeat->hash, &core->registers->members))
+		heartbeat->what |= BEAT_PUSHED;
+	if (!core->registers->known)
+		heartbeat->what |= BEAT_NEW;
 }
 
 void homesync_heard(struct core *core, struct peer *peer, const struct peer_message *heartbeat)
 {
+	const struct opt_id none = {{0}};
+
 	(void)core;
-	peer->homes_pushed = heartbeat->hash;
-	peer->homes_new = heartbeat->what != 0;
+	peer->homes_pushed = (heartbeat->what & BEAT_PUSHED) != 0 ? heartbeat->hash : none;
+	peer->homes_new = (heartbeat->what & BEAT_NEW) != 0;
 }
 
 void homesync_answered(struct core *core, struct call *call, const struct peer_message *answer)

@@ -15,7 +15,7 @@ bool homesync_complete(struct core *core, const struct opt_id *batch);
 void homesync_tick(struct core *core);
 /* There is a new link to the peer, or none any more. */
 void homesync_peer_changed(struct core *core, struct peer *peer);
-/* Fills what a heartbeat says about the push, and takes it from one. */
+/* Fills what a heartbeat, whose hash is set, says about the push; takes it from one. */
 void homesync_beat(struct core *core, struct peer_message *heartbeat);
 void homesync_heard(struct core *core, struct peer *peer, const struct peer_message *heartbeat);
 /* An answer to CALL_PUSH. The call is over. */

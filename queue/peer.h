@@ -86,6 +86,13 @@ enum append_kind {
 /* What PEER_DECISION answers: the upload in the answer is the one that was committed or aborted. */
 enum decision { DECISION_NONE, DECISION_COMMIT, DECISION_ABORT };
 
+/* What a node says of itself as a home (queue/homesync.h): PEER_HEARTBEAT. */
+enum beat_flag {
+	BEAT_PUSHED = 1, /* it has pushed what it holds to the homes of the members that `hash` is of */
+	BEAT_NEW = 2,    /* it does not know yet what was decided before it came */
+	BEAT_FLAGS = 3,
+};
+
 /* What a home says about the upload or the batch: PREPARE's and ACCEPT's answer. */
 enum home_word {
 	HOME_WORD_NONE,

@@ -18,6 +18,7 @@
 #include "queue/control.h"
 #include "queue/cluster.h"
 #include "queue/facts.h"
+#include "queue/home.h"
 #include "queue/replica.h"
 #include "queue/settle.h"
 #include "queue/shard.h"
@@ -67,8 +68,12 @@ static void all_read(struct core *core)
 
 	core->recovered = true;
 	core->recovered_at = core->now;
-	while ((batch = batch_after(core, batch == NULL ? NULL : &batch->key)) != NULL)
+	home_recovered(core);
+	while ((batch = batch_after(core, batch == NULL ? NULL : &batch->key)) != NULL) {
 		batch_begin(core, batch);
+		if (!batch->done)
+			home_directory(core, batch);
+	}
 	core->engine = ENGINE_SETTLING;
 	settle_ask(core);
 }
