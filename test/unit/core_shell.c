@@ -35,6 +35,8 @@ static void take_write(struct shell *shell, const struct effect *effect)
 	    .token = effect->token,
 	    .id = effect->id,
 	    .upload = effect->upload,
+	    .batch = effect->batch,
+	    .node = effect->node,
 	    .data = copy_bytes(effect->data, effect->len),
 	    .len = effect->len,
 	};
@@ -63,6 +65,7 @@ static void take_effect(struct shell *shell, const struct effect *effect)
 	case EFFECT_STORE_DROP_UPLOAD:
 	case EFFECT_STORE_APPEND:
 	case EFFECT_STORE_SQUASH:
+	case EFFECT_STORE_REGISTER:
 		take_write(shell, effect);
 		return;
 	case EFFECT_LOAD_JOURNAL:
@@ -138,8 +141,28 @@ void shell_step(struct shell *shell, struct event *event)
 static void forget_upload(struct shell *shell, const struct opt_id *upload)
 {
 	for (size_t i = 0; i < shell->upload_count; i++) {
-		if (id_equal(&shell->uploads[i], upload))
-			shell->uploads[i--] = shell->uploads[--shell->upload_count];
+		if (!id_equal(&shell->uploads[i], upload))
+			continue;
+		shell->upload_abouts[i] = shell->upload_abouts[--shell->upload_count];
+		shell->uploads[i--] = shell->uploads[shell->upload_count];
+	}
+}
+
+static void forget_values(struct shell *shell, const struct opt_id *upload)
+{
+	for (size_t i = 0; i < shell->value_count; i++) {
+		if (id_equal(&shell->values[i].upload, upload))
+			shell->values[i--] = shell->values[--shell->value_count];
+	}
+}
+
+static void forget_register(struct shell *shell, const struct opt_id *batch)
+{
+	for (size_t i = 0; i < shell->register_count; i++) {
+		if (!id_equal(&shell->registers[i].id, batch))
+			continue;
+		free(shell->registers[i].data);
+		shell->registers[i--] = shell->registers[--shell->register_count];
 	}
 }
 
@@ -154,16 +177,31 @@ static void make_durable(struct shell *shell, const struct shell_write *write)
 	switch (write->type) {
 	case EFFECT_STORE_UPLOAD:
 		assert_true(shell->upload_count < 64);
+		shell->upload_abouts[shell->upload_count].batch = write->id;
+		shell->upload_abouts[shell->upload_count].coordinator = write->node;
 		shell->uploads[shell->upload_count++] = write->upload;
+		return;
+	case EFFECT_STORE_SHARD:
+		assert_true(shell->value_count < SHELL_MAX);
+		shell->values[shell->value_count].shard = write->id;
+		shell->values[shell->value_count++].upload = write->upload;
+		return;
+	case EFFECT_STORE_REGISTER:
+		forget_register(shell, &write->id);
+		assert_true(shell->register_count < 64);
+		if (write->len > 0)
+			shell->registers[shell->register_count++] = keep(write);
 		return;
 	case EFFECT_STORE_COMMIT:
 		assert_true(shell->record_count < 64);
 		shell->records[shell->record_count++] = keep(write);
 		forget_upload(shell, &write->upload);
+		forget_register(shell, &write->id);
 		return;
 	case EFFECT_STORE_DROP_UPLOAD:
 		assert_true(shell->dropped_count < 64);
 		shell->dropped[shell->dropped_count++] = write->upload;
+		forget_values(shell, &write->upload);
 		forget_upload(shell, &write->upload);
 		return;
 	case EFFECT_STORE_APPEND:
@@ -340,8 +378,17 @@ void shell_start(struct shell *shell)
 		shell_step(shell, &event);
 	}
 	for (size_t i = 0; i < shell->upload_count; i++) {
-		event =
-		    (struct event){.type = EVENT_RECOVER_UPLOAD, .recover_upload.upload = shell->uploads[i]};
+		event = (struct event){.type = EVENT_RECOVER_UPLOAD,
+		    .recover_upload = {.upload = shell->uploads[i],
+		        .batch = shell->upload_abouts[i].batch,
+		        .coordinator = shell->upload_abouts[i].coordinator}};
+		shell_step(shell, &event);
+	}
+	for (size_t i = 0; i < shell->register_count; i++) {
+		event = (struct event){.type = EVENT_RECOVER_REGISTER,
+		    .recover_register = {.batch = shell->registers[i].id,
+		        .data = shell->registers[i].data,
+		        .len = shell->registers[i].len}};
 		shell_step(shell, &event);
 	}
 	event = (struct event){.type = EVENT_RECOVER_DONE};
@@ -371,6 +418,8 @@ void shell_free(struct shell *shell)
 	forget_writes(shell);
 	for (size_t i = 0; i < shell->record_count; i++)
 		free(shell->records[i].data);
+	for (size_t i = 0; i < shell->register_count; i++)
+		free(shell->registers[i].data);
 	for (size_t i = 0; i < shell->entry_count; i++)
 		free(shell->entries[i].data);
 	free(shell);

@@ -31,6 +31,8 @@ struct shell_write {
 	uint64_t token;
 	struct opt_id id;
 	struct opt_id upload;
+	struct opt_id batch;
+	struct opt_id node;
 	void *data;
 	size_t len;
 };
@@ -67,6 +69,15 @@ struct shell {
 	struct shell_blob entries[SHELL_MAX]; /* of all journals, in the order of their arrival */
 	size_t entry_count;
 	struct opt_id uploads[64]; /* open ones */
+	struct {
+		struct opt_id batch, coordinator;
+	} upload_abouts[64];
+	struct shell_blob registers[64];
+	size_t register_count;
+	struct {
+		struct opt_id shard, upload;
+	} values[SHELL_MAX]; /* of shards, their bytes left out */
+	size_t value_count;
 	size_t upload_count;
 	struct opt_id dropped[64]; /* STORE_DROP_UPLOAD */
 	size_t dropped_count;
