@@ -19,16 +19,22 @@
 #include <string.h>
 
 #include "dht/ring.h"
+#include "queue/accept.h"
+#include "queue/announce.h"
 #include "queue/call.h"
 #include "queue/control.h"
 #include "queue/error.h"
 #include "queue/fetch.h"
 #include "queue/gather.h"
 #include "queue/heartbeat.h"
+#include "queue/home.h"
+#include "queue/homesync.h"
 #include "queue/mesh.h"
 #include "queue/replica.h"
+#include "queue/stage.h"
 #include "queue/sync.h"
 #include "queue/takeover.h"
+#include "queue/upload.h"
 
 static int compare(const struct peer *a, const struct peer *b)
 {
@@ -269,6 +275,7 @@ void cluster_peer_up(struct core *core, const struct opt_id *id)
 	begin(core);
 	peer->linked = true;
 	view_link(core->view, id, LINK_UP, core->now);
+	homesync_peer_changed(core, peer);
 	heartbeat_send(core, peer);
 	calls_peer_up(core, peer);
 }
@@ -281,6 +288,7 @@ void cluster_peer_down(struct core *core, const struct opt_id *id)
 		return;
 	peer->linked = false;
 	view_link(core->view, id, peer->wanted ? LINK_DOWN : LINK_UNWATCHED, core->now);
+	homesync_peer_changed(core, peer);
 }
 
 void cluster_peer_refused(struct core *core, const struct opt_id *id)
@@ -298,6 +306,27 @@ static void dispatch(struct core *core, struct peer *peer, const struct peer_mes
 	case PEER_HEARTBEAT:
 		heartbeat_take(core, peer, message);
 		meet(core, peer);
+		return;
+	case PEER_STAGE_OPEN:
+		stage_open(core, peer, message);
+		return;
+	case PEER_STAGE_SHARD:
+		stage_shard(core, peer, message);
+		return;
+	case PEER_STAGE_DROP:
+		stage_drop(core, peer, message);
+		return;
+	case PEER_PREPARE:
+		home_prepare(core, peer, message);
+		return;
+	case PEER_ACCEPT:
+		home_accept(core, peer, message);
+		return;
+	case PEER_RECORD:
+		accept_request(core, peer, message);
+		return;
+	case PEER_DECISION:
+		stage_decision(core, peer, message);
 		return;
 	case PEER_APPEND:
 		replica_append(core, peer, message);
@@ -390,7 +419,10 @@ void cluster_tick(struct core *core)
 		return; /* the view wants to judge, no more */
 	core->beat_at.us = core->now.us + HEARTBEAT_EVERY;
 	heartbeat_measure(core);
+	homesync_tick(core);
 	heartbeat_send_all(core);
+	uploads_tick(core);
+	announces_tick(core);
 	replica_tick(core);
 	core->mesh_stale = core->mesh_stale || mesh_partial(core);
 }

@@ -11,6 +11,7 @@
 #include "queue/batch.h"
 #include "queue/call.h"
 #include "queue/cluster.h"
+#include "queue/homesync.h"
 
 #define HEARTBEAT_FRESH (5 * USEC_PER_SEC)
 
@@ -62,14 +63,17 @@ void heartbeat_measure(struct core *core)
 	core->rate_sent = core->sent;
 }
 
-static struct peer_message compose(const struct core *core)
+static struct peer_message compose(struct core *core)
 {
-	return (struct peer_message){
+	struct peer_message message = {
 	    .type = PEER_HEARTBEAT,
 	    .at = core->utc,
 	    .hash = cluster_hash(core),
 	    .load = heartbeat_load(core),
 	};
+
+	homesync_beat(core, &message);
+	return message;
 }
 
 static void send_one(struct core *core, struct peer *peer, struct peer_message *message)
@@ -107,6 +111,7 @@ void heartbeat_take(struct core *core, struct peer *peer, const struct peer_mess
 	peer->load_at = core->now;
 	peer->utc = message->at;
 	peer->members = message->hash;
+	homesync_heard(core, peer, message);
 	view_take_digest(core->view, &peer->id, message->digest, message->digest_count, core->now);
 }
 

@@ -235,13 +235,13 @@ static uint32_t check_fields(const struct peer_message *got, const struct peer_m
 
 /* How many fields each has: requests, answers. */
 static const uint32_t fields[PEER_TYPES][2] = {
-    [PEER_HEARTBEAT] = {4, 0},
-    [PEER_STAGE_OPEN] = {4, 0},
-    [PEER_STAGE_SHARD] = {6, 0},
-    [PEER_STAGE_DROP] = {3, 0},
-    [PEER_PREPARE] = {3, 4},
-    [PEER_ACCEPT] = {5, 1},
-    [PEER_RECORD] = {3, 0},
+    [PEER_HEARTBEAT] = {5, 0},
+    [PEER_STAGE_OPEN] = {5, 0},
+    [PEER_STAGE_SHARD] = {4, 0},
+    [PEER_STAGE_DROP] = {2, 0},
+    [PEER_PREPARE] = {4, 5},
+    [PEER_ACCEPT] = {5, 4},
+    [PEER_RECORD] = {4, 1},
     [PEER_DECISION] = {2, 3},
     [PEER_APPEND] = {5, 4},
     [PEER_PROMISE] = {3, 5},
@@ -257,7 +257,7 @@ static const uint32_t fields[PEER_TYPES][2] = {
 
 static bool exists(enum peer_type type, bool answer)
 {
-	return type != PEER_HEARTBEAT || !answer;
+	return (type != PEER_HEARTBEAT && type != PEER_STAGE_DROP) || !answer;
 }
 
 static void every_message_comes_back_as_it_was_written(void **state)
@@ -310,7 +310,11 @@ static void numbers_out_of_their_bounds_are_refused(void **state)
 {
 	(void)state;
 	REFUSED(PEER_STAGE_SHARD, false, index = BATCH_SHARDS_MAX);
-	REFUSED(PEER_STAGE_DROP, false, count = BATCH_SHARDS_MAX + 1);
+	REFUSED(PEER_HEARTBEAT, false, what = BEAT_FLAGS + 1);
+	REFUSED(PEER_STAGE_OPEN, false, count = STAGE_PARTS_MAX + 1);
+	REFUSED(PEER_PREPARE, true, what = HOME_WORDS);
+	REFUSED(PEER_ACCEPT, true, what = HOME_WORDS);
+	REFUSED(PEER_RECORD, false, what = RECORD_WHATS);
 	REFUSED(PEER_GIVE, false, count = PEER_ENTRIES_MAX + 1);
 	REFUSED(PEER_PROMISE, false, epoch = (uint32_t)PEER_NUMBER_MAX + 1);
 	REFUSED(PEER_PROMISE, true, config = (uint32_t)PEER_NUMBER_MAX + 1);
