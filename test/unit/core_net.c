@@ -262,28 +262,50 @@ static void tell_peer(struct net *net, uint32_t to, uint32_t about, enum event_t
 		shell_step(net->shells[to], &event);
 }
 
+/* Two nodes hear of each other and get a link. */
+static void meet(struct net *net, uint32_t a, uint32_t b)
+{
+	struct event event = {.type = EVENT_PRESENCE, .presence.presence = &net->shells[b]->config.presence};
+
+	if (!linked(net, a, b))
+		return;
+	shell_step(net->shells[a], &event);
+	event.presence.presence = &net->shells[a]->config.presence;
+	shell_step(net->shells[b], &event);
+	tell_peer(net, a, b, EVENT_PEER_UP);
+	tell_peer(net, b, a, EVENT_PEER_UP);
+}
+
 void net_start(struct net *net)
 {
-	for (uint32_t i = 0; i < net->count; i++)
-		shell_start(net->shells[i]);
 	for (uint32_t i = 0; i < net->count; i++) {
-		for (uint32_t k = 0; k < net->count; k++) {
-			struct event event = {
-			    .type = EVENT_PRESENCE, .presence.presence = &net->shells[k]->config.presence};
-
-			if (i != k)
-				shell_step(net->shells[i], &event);
-		}
+		if (!net->down[i])
+			shell_start(net->shells[i]);
 	}
 	for (uint32_t i = 0; i < net->count; i++) {
-		for (uint32_t k = 0; k < net->count; k++) {
-			if (i != k)
-				tell_peer(net, i, k, EVENT_PEER_UP);
-		}
+		for (uint32_t k = 0; k < i; k++)
+			meet(net, i, k);
 	}
 	net_advance(net, 2 * USEC_PER_SEC);
 	memset(net->sent, 0, sizeof(net->sent));
 	memset(net->sent_to, 0, sizeof(net->sent_to));
+}
+
+void net_restart(struct net *net, uint32_t number)
+{
+	struct shell *shell = net->shells[number];
+
+	net->down[number] = false;
+	shell->config.presence.incarnation += 1000;
+	for (uint32_t i = 0; i < net->count; i++) {
+		if (i != number && linked(net, i, number))
+			tell_peer(net, i, number, EVENT_PEER_DOWN);
+	}
+	shell_crash(shell);
+	for (uint32_t i = 0; i < net->count; i++) {
+		if (i != number)
+			meet(net, i, number);
+	}
 }
 
 void net_cut(struct net *net, uint32_t a, uint32_t b)

@@ -177,6 +177,7 @@ static void make_durable(struct shell *shell, const struct shell_write *write)
 	switch (write->type) {
 	case EFFECT_STORE_UPLOAD:
 		assert_true(shell->upload_count < 64);
+		shell->template_len = write->len;
 		shell->upload_abouts[shell->upload_count].batch = write->id;
 		shell->upload_abouts[shell->upload_count].coordinator = write->node;
 		shell->uploads[shell->upload_count++] = write->upload;

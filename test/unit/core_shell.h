@@ -72,6 +72,7 @@ struct shell {
 	struct {
 		struct opt_id batch, coordinator;
 	} upload_abouts[64];
+	size_t template_len; /* of the latest upload */
 	struct shell_blob registers[64];
 	size_t register_count;
 	struct {

@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The register of a batch decides once, whoever proposes, dies or joins.
+ */
+#include "core_net.h"
+
+#include <stdio.h>
+
+#include "queue/peer.h"
+
+static struct net *net;
+
+static int set_up(void **state)
+{
+	(void)state;
+	net = net_new(4, 3);
+	net->down[3] = true;
+	net_start(net);
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	net_free(net);
+	return 0;
+}
+
+static void submit(uint32_t node, uint32_t number, const char *name, uint32_t content)
+{
+	struct batch_settings settings = shell_settings(name);
+
+	settings.replicas = 0;
+	shell_open(net->shells[node], number, &settings, "template");
+	shell_add(net->shells[node], number, 4, content);
+	shell_commit(net->shells[node], number);
+}
+
+static bool said(uint32_t node, uint32_t number, enum upload_answer what)
+{
+	const struct shell *shell = net->shells[node];
+
+	for (size_t i = 0; i < shell->upload_answer_count; i++) {
+		if (shell->upload_answers[i].reply == 2000 + number)
+			return shell->upload_answers[i].answer == what;
+	}
+	return false;
+}
+
+static bool has_batch(uint32_t node, const char *name)
+{
+	struct batch_view view;
+
+	return core_batch(net->shells[node]->core, name, &view) == 0 && view.state != BATCH_UPLOADING;
+}
+
+/* A name whose batch has node 3 as a home, once it is there. */
+static const char *name_of_a_moved_home(void)
+{
+	static char names[20][16];
+
+	/* One in four is not, so of all of these not every one can fail. */
+	for (uint32_t i = 0; i < 20; i++)
+		snprintf(names[i], sizeof(names[i]), "news-%u", i);
+	for (uint32_t i = 0; i < 20; i++) {
+		submit(0, 100 + i, names[i], 1);
+		net_advance(net, USEC_PER_SEC);
+		assert_true(said(0, 100 + i, UPLOAD_ACCEPTED));
+	}
+	net_restart(net, 3);
+	net_advance(net, 5 * USEC_PER_SEC);
+	for (uint32_t i = 0; i < 20; i++) {
+		if (has_batch(3, names[i]))
+			return names[i];
+	}
+	fail_msg("nothing was pushed to the new home");
+	return NULL;
+}
+
+static void a_node_that_joins_learns_what_was_decided(void **state)
+{
+	const char *name;
+
+	(void)state;
+	name = name_of_a_moved_home();
+	/* Two of the three that decided go; what they decided stays. */
+	net_kill(net, 0);
+	net_kill(net, 1);
+	net_advance(net, 8 * USEC_PER_SEC);
+	submit(3, 1, name, 1);
+	submit(3, 2, name, 9);
+	net_advance(net, 15 * USEC_PER_SEC);
+	assert_true(said(3, 1, UPLOAD_SAME));
+	assert_true(said(3, 2, UPLOAD_CONFLICT));
+}
+
+/* What was decided by nodes that can't be heard is not decided again by those that came since. */
+static void a_home_that_can_not_know_does_not_vote(void **state)
+{
+	struct batch_settings settings = shell_settings("news");
+
+	(void)state;
+	submit(0, 1, "news", 1);
+	net_run(net);
+	assert_true(said(0, 1, UPLOAD_ACCEPTED));
+	/* The two that are left over forget, as if they had not been homes: only node 3 is asked. */
+	for (uint32_t i = 0; i < 3; i++)
+		net_kill(net, i);
+	net_restart(net, 3);
+	settings.replicas = 0;
+	for (uint32_t i = 0; i < 3; i++) {
+		struct event event = {
+		    .type = EVENT_PRESENCE, .presence.presence = &net->shells[i]->config.presence};
+
+		shell_step(net->shells[3], &event);
+	}
+	net_advance(net, 8 * USEC_PER_SEC);
+	shell_open(net->shells[3], 2, &settings, "template");
+	assert_int_equal(shell_last_answer(net->shells[3]), UPLOAD_AGAIN);
+}
+
+static void a_promise_outlives_a_restart(void **state)
+{
+	(void)state;
+	submit(0, 1, "news", 1);
+	for (uint32_t i = 1; i < 3; i++)
+		net->shells[i]->hold_writes = true;
+	net_run(net);
+	for (uint32_t i = 1; i < 3; i++)
+		shell_answer_writes(net->shells[i], 0); /* template and shard */
+	net_run(net);
+	/* The promise is being written: nothing was answered, nothing is decided. */
+	assert_true(shell_waits(net->shells[1], EFFECT_STORE_REGISTER));
+	assert_int_equal(net->shells[1]->register_count, 0);
+	assert_int_equal(net->shells[0]->record_count, 0);
+	shell_answer_writes(net->shells[1], 0);
+	assert_int_equal(net->shells[1]->register_count, 1);
+	net->shells[1]->hold_writes = net->shells[2]->hold_writes = false;
+	net_run(net);
+	assert_true(said(0, 1, UPLOAD_ACCEPTED));
+}
+
+static void a_home_that_sees_other_members_does_not_vote(void **state)
+{
+	struct presence stranger = net->shells[3]->config.presence;
+	struct event event = {.type = EVENT_PRESENCE, .presence.presence = &stranger};
+
+	(void)state;
+	/* Only nodes 1 and 2 have heard of a fifth node, and no heartbeat tells the others. */
+	memset(stranger.node.bytes, 0x99, OPT_ID_SIZE);
+	net_cut(net, 0, 2);
+	net_cut(net, 1, 2);
+	shell_step(net->shells[1], &event);
+	submit(0, 1, "news", 1);
+	for (int i = 0; i < 3; i++)
+		shell_run(net->shells[0]);
+	assert_false(has_batch(0, "news"));
+	net_run(net);
+	assert_false(said(0, 1, UPLOAD_ACCEPTED));
+	/* They agree after a few heartbeats. */
+	net_link(net, 0, 2);
+	net_link(net, 1, 2);
+	net_advance(net, 9 * USEC_PER_SEC);
+	assert_true(said(0, 1, UPLOAD_ACCEPTED));
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+	const struct CMUnitTest tests[] = {
+	    TEST(a_node_that_joins_learns_what_was_decided),
+	    TEST(a_home_that_can_not_know_does_not_vote),
+	    TEST(a_promise_outlives_a_restart),
+	    TEST(a_home_that_sees_other_members_does_not_vote),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
