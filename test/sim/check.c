@@ -20,7 +20,7 @@ static void check_counts(struct world *w, const struct batch_view *view)
 
 	for (int i = 0; i < MAIL_STATES; i++)
 		sum += view->states[i];
-	if (sum != view->total)
+	if (w->node_count == 1 ? sum != view->total : sum > view->total)
 		world_fail(w, "the states of %s add up to %llu, not to %llu", view->name,
 		    (unsigned long long)sum, (unsigned long long)view->total);
 }
@@ -50,13 +50,19 @@ static void check_shown(struct node *node)
 	for (size_t i = 0; i < w->truth.batches.count; i++) {
 		const struct sim_batch *batch = w->truth.batches.items[i].value;
 
-		if (batch->accepted == NULL || !batch->told_accepted)
+		if (batch->accepted == NULL ||
+		    (w->node_count == 1 ? !batch->told_accepted
+		                        : idmap_get(&node->store.records, &batch->key, NULL) == NULL))
 			continue;
-		if (core_batch(node->core, batch->name, &view) != 0 || view.state == BATCH_UPLOADING)
+		if (core_batch(node->core, batch->name, &view) != 0 ||
+		    (view.state == BATCH_UPLOADING && w->node_count == 1))
 			world_fail(w, "I1: the accepted batch %s vanished", batch->name);
+		else if (view.state == BATCH_UPLOADING)
+			continue; /* the record is stored, and the answer under way */
 		else if (view.total != batch->accepted->total)
 			world_fail(w, "I1: %s has another number of mails than was accepted", batch->name);
-		check_stands(node, batch, &view);
+		if (w->node_count == 1)
+			check_stands(node, batch, &view);
 	}
 }
 
@@ -70,7 +76,7 @@ void check_step(struct node *node)
 	const char *broken;
 
 	/* After a crash, mails whose outcome was not durable count again, beside their successors. */
-	if (node->life == 0 && numbers.in_flight > w->plan.config.window)
+	if (node->life == 0 && numbers.in_flight > node->config.window)
 		world_fail(w, "the core has %u mails in flight, the window is %u",
 		    (unsigned)numbers.in_flight, (unsigned)w->plan.config.window);
 	while (core_batch_next(node->core, after, &view) == 0) {
@@ -104,6 +110,35 @@ void check_delivery(struct world *w, const struct attempt *attempt)
 		    (unsigned)mail->copies, (unsigned)resent);
 }
 
+bool check_disturbed(const struct world *w)
+{
+	static const enum fault parting[] = {FAULT_DAEMON, FAULT_POWER, FAULT_ZOMBIE, FAULT_DEATH,
+	    FAULT_PAUSE, FAULT_CUT, FAULT_FLAP, FAULT_LEAVE, FAULT_LOSS, FAULT_REDIS, FAULT_SLOW,
+	    FAULT_POSTFIX, FAULT_DRIFT, FAULT_STORE_ERROR, FAULT_LOAD_ERROR, FAULT_COMMAND};
+
+	for (size_t i = 0; i < sizeof(parting) / sizeof(parting[0]); i++) {
+		if (plan_has(&w->plan, parting[i]))
+			return true;
+	}
+	return false;
+}
+
+void check_epoch(struct node *node, const struct opt_id *shard_id, uint32_t epoch, const struct node *owner)
+{
+	struct world *w = node->world;
+	struct sim_shard *shard = idmap_get(&w->truth.shards, shard_id, NULL);
+	struct sim_epoch *found;
+
+	if (shard == NULL)
+		return; /* said elsewhere */
+	found = truth_epoch(&w->truth, shard, epoch);
+	if (found->owner == UINT32_MAX)
+		found->owner = owner->index;
+	else if (found->owner != owner->index)
+		world_fail(w, "I2: %s and %s both own %s/%u in epoch %u", w->nodes[found->owner].name,
+		    owner->name, shard->batch->name, (unsigned)shard->index, (unsigned)epoch);
+}
+
 static bool was_refused(const struct attempt *attempt)
 {
 	return attempt->mail->refused && attempt->fed > 0;
@@ -117,10 +152,24 @@ static bool in_doubt(const struct attempt *attempt)
 	return (attempt->facts & 1U << OUTCOME_IN_DOUBT) != 0 && (attempt->facts & settled) == 0;
 }
 
+/* The latest time that a node that runs has seen. */
+static uint64_t any_utc(const struct world *w)
+{
+	uint64_t latest = 0;
+
+	for (uint32_t i = 0; i < w->node_count; i++) {
+		if (w->nodes[i].utc_max.us > latest)
+			latest = w->nodes[i].utc_max.us;
+	}
+	return latest;
+}
+
 /* NULL when the fact is true. */
 static const char *untrue(const struct node *node, const struct attempt *attempt, enum outcome_kind kind)
 {
 	const struct sim_batch *batch = attempt->mail->batch;
+	const struct world *w = node->world;
+	const struct node *owner = world_node(w, &attempt->key.node);
 
 	switch (kind) {
 	case OUTCOME_SENT:
@@ -135,11 +184,12 @@ static const char *untrue(const struct node *node, const struct attempt *attempt
 	case OUTCOME_RETURNED:
 		if (attempt->accepted > 0)
 			return "I3: a mail is called never tried, but a server has it";
-		if (attempt->place == PLACE_SPOOL && node->engine.alive && !attempt->file->reported)
+		if (attempt->place == PLACE_SPOOL && owner->engine.alive && !attempt->file->reported)
 			return "I3: a mail is called never tried while Postfix has it";
 		return NULL;
 	case OUTCOME_IN_DOUBT:
-		return attempt->causes != 0 || attempt->life != node->life
+		return attempt->causes != 0 || attempt->life != owner->life ||
+		               (w->node_count > 1 && check_disturbed(w))
 		           ? NULL
 		           : "I3: a mail is called in doubt for no reason";
 	case OUTCOME_UNKNOWN:
@@ -147,7 +197,7 @@ static const char *untrue(const struct node *node, const struct attempt *attempt
 		           ? "I1: a mail ends unknown although it may be resent"
 		           : NULL;
 	case OUTCOME_EXPIRED:
-		return node->utc_max.us >= batch->expires.us || node->core == NULL
+		return any_utc(w) >= batch->expires.us || node->core == NULL
 		           ? NULL
 		           : "I1: a mail is called expired before its time";
 	case OUTCOME_CANCELLED:
@@ -171,25 +221,43 @@ void check_fact(struct node *node, const struct attempt *attempt, enum outcome_k
 		    (unsigned)mail->shard->index, (unsigned)mail->index, (unsigned)attempt->key.attempt);
 }
 
+static uint32_t shards_of(const struct sim_batch *batch, uint32_t node)
+{
+	uint32_t count = 0;
+
+	for (uint32_t i = 0; i < batch->accepted->shard_count; i++)
+		count += truth_member(&batch->shards[i], node);
+	return count;
+}
+
 void check_finished(struct node *node, struct sim_batch *batch, const struct journal_entry *entry)
 {
-	uint64_t sum = 0;
-
-	for (size_t shard = 0; shard < entry->count; shard++) {
-		for (int i = MAIL_SENT; i < MAIL_STATES; i++)
-			sum += entry->shards[shard].states[i];
+	if (batch->accepted == NULL) {
+		world_fail(node->world, "I1: %s is called finished, and was never accepted", batch->name);
+		return;
 	}
-	if (batch->accepted == NULL || sum != batch->accepted->total)
-		world_fail(node->world, "I1: %s is called finished with %llu mails in a final state",
-		    batch->name, (unsigned long long)sum);
-	batch->finished = true;
+	for (size_t i = 0; i < entry->count; i++) {
+		const struct shard_counts *counts = &entry->shards[i];
+		uint64_t sum = 0;
+
+		for (int s = MAIL_SENT; s < MAIL_STATES; s++)
+			sum += counts->states[s];
+		if (counts->index >= batch->accepted->shard_count ||
+		    sum != batch->shards[counts->index].count)
+			world_fail(node->world,
+			    "I1: %s/%u is called finished with %llu mails in a final state", batch->name,
+			    (unsigned)counts->index, (unsigned long long)sum);
+	}
+	if (entry->count != shards_of(batch, node->index))
+		world_fail(node->world, "I1: %s is called finished by %s, with another number of shards",
+		    batch->name, node->name);
 }
 
 void check_outcome_answer(struct node *node, const struct reply *reply)
 {
 	if (reply->kind != REPLY_OUTCOME || reply->attempt == NULL)
 		return;
-	if (!(reply->attempt->facts & 1U << reply->outcome))
+	if (!(truth_facts_of(reply->attempt, node->index) & 1U << reply->outcome))
 		world_fail(node->world,
 		    "an outcome was answered that is not durable: %s of %s/%u.%u attempt %u",
 		    outcome_kind_name(reply->outcome), reply->attempt->mail->batch->name,
@@ -204,7 +272,9 @@ void check_upload_answer(struct node *node, const struct sim_batch *batch, const
 	const char *missing;
 
 	if (answer == UPLOAD_ACCEPTED || answer == UPLOAD_SAME) {
-		missing = store_whole(&node->store, batch);
+		missing = store_whole(w, batch);
+		if (missing == NULL)
+			missing = store_recorded(w, batch);
 		if (missing != NULL)
 			world_fail(
 			    w, "I1: %s is called accepted, but %s is not durable", batch->name, missing);

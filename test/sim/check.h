@@ -26,6 +26,15 @@ void check_commanded(struct node *node, const struct sim_batch *batch);
 void check_delivery(struct world *w, const struct attempt *attempt);
 /* A fact became durable. */
 void check_fact(struct node *node, const struct attempt *attempt, enum outcome_kind kind);
+/* A claim of that epoch became durable on the node. */
+void check_epoch(struct node *node, const struct opt_id *shard, uint32_t epoch, const struct node *owner);
+/* Before a feed: no majority of the members refuses claims since the operator's command. */
+void check_held(struct node *node, const struct attempt *attempt);
+/* Whether something in this world could part two nodes for a while. */
+bool check_disturbed(const struct world *w);
+/* The core says what the cluster knows of a batch, or of a shard. */
+void check_query_answer(struct node *node, const struct reply *reply, const struct effect *effect);
+void check_fetch_answer(struct node *node, const struct reply *reply, const struct effect *effect);
 /* The end of a batch became durable. */
 void check_finished(struct node *node, struct sim_batch *batch, const struct journal_entry *entry);
 /* The core lets Postfix go on. */

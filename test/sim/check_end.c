@@ -10,6 +10,7 @@
 
 #include <string.h>
 
+#include "test/sim/check.h"
 #include "test/sim/sim_client.h"
 #include "test/sim/sim_control.h"
 #include "test/sim/world.h"
@@ -35,29 +36,71 @@ static uint64_t latest_utc(const struct world *w)
 
 usec check_limit(const struct world *w)
 {
+	usec left = latest_utc(w) - node_utc(&w->nodes[0]).us;
+
 	/* Clocks that jumped ahead may have put deadlines some hours away. */
-	return w->now + (latest_utc(w) - node_utc(&w->nodes[0]).us) + DAY;
+	return w->now + left + DAY;
+}
+
+/* The node is a home, or a member of a shard. */
+static bool concerns(const struct sim_batch *batch, uint32_t node)
+{
+	for (uint32_t i = 0; i < batch->home_count; i++) {
+		if (batch->homes[i] == node)
+			return true;
+	}
+	for (uint32_t i = 0; i < batch->accepted->shard_count; i++) {
+		if (truth_member(&batch->shards[i], node))
+			return true;
+	}
+	return false;
+}
+
+static bool has_shard(const struct sim_batch *batch, uint32_t node)
+{
+	for (uint32_t i = 0; i < batch->accepted->shard_count; i++) {
+		if (truth_member(&batch->shards[i], node))
+			return true;
+	}
+	return false;
+}
+
+static const char *batch_not_over(const struct node *node, const struct sim_batch *batch)
+{
+	struct batch_view view;
+
+	if (core_batch(node->core, batch->name, &view) != 0 || view.state == BATCH_UPLOADING)
+		return "an accepted batch is not shown";
+	if (!has_shard(batch, node->index))
+		return NULL;
+	if (view.finished.us == 0)
+		return "a batch is not done";
+	if (idmap_get(&node->store.finished, &batch->key, NULL) == NULL)
+		return "the end of a batch is not durable";
+	return NULL;
 }
 
 static const char *not_over(struct world *w, const struct node *node)
 {
-	struct batch_view view;
+	const char *why = NULL;
 
-	if (!node_settled(node))
+	if (node->dead)
+		return NULL;
+	if (!node_settled(node) || w->now < node->asleep_until)
 		return "the node has not settled";
 	if (clients_waiting(w) > 0)
 		return "a client waits for an answer";
-	for (size_t i = 0; i < w->truth.batches.count; i++) {
+	for (size_t i = 0; i < w->truth.batches.count && why == NULL; i++) {
 		const struct sim_batch *batch = w->truth.batches.items[i].value;
 
-		if (batch->accepted == NULL)
-			continue;
-		if (core_batch(node->core, batch->name, &view) != 0)
-			return "an accepted batch is not shown";
-		if (view.finished.us == 0)
-			return "a batch is not done";
-		if (!batch->finished)
-			return "the end of a batch is not durable";
+		if (batch->accepted != NULL && concerns(batch, node->index))
+			why = batch_not_over(node, batch);
+	}
+	if (why != NULL)
+		return why;
+	for (size_t i = 0; i < node->store.uploads.count && w->node_count > 1; i++) {
+		if (node->store.uploads.items[i].value != NULL)
+			return "an upload is still staged";
 	}
 	if (!engine_empty(&node->engine))
 		return "the spool is not empty";
@@ -90,12 +133,13 @@ void check_stuck(struct world *w)
 			const struct sim_batch *batch = w->truth.batches.items[i].value;
 
 			if (core_batch(w->nodes[n].core, batch->name, &view) == 0 && view.finished.us == 0)
-				TRACE(w, "%s: ready %u, claimed %u, retry %u, in doubt %u, total %u",
+				TRACE_NODE(&w->nodes[n],
+				    "%s: ready %u, claimed %u, retry %u, in doubt %u, total %u",
 				    T(batch->name), N(view.states[MAIL_READY]), N(view.states[MAIL_CLAIMED]),
 				    N(view.states[MAIL_RETRY]), N(view.states[MAIL_IN_DOUBT]), N(view.total));
 		}
 		if (why != NULL)
-			world_fail(w, "liveness: long after the last fault %s", why);
+			world_fail(w, "liveness: long after the last fault %s (%s)", why, w->nodes[n].name);
 	}
 }
 
@@ -114,7 +158,7 @@ static void check_ledger(struct world *w, const struct mail *mail)
 	for (const struct attempt *a = mail->attempts; a != NULL; a = a->next) {
 		if (a->accepted > 0 && (a->lost_dots > 0 || !(a->facts & 1U << OUTCOME_SENT)))
 			unheard += a->accepted;
-		if ((a->answered & ~a->facts) != 0)
+		if ((a->answered & ~a->facts) != 0 && !(a->causes & CAUSE_DEATH))
 			fail_mail(w, mail, "an answered outcome is not in the store");
 		if (a->accepted > 0 && a->lost_dots == 0 && !(a->facts & 1U << OUTCOME_SENT) &&
 		    a->causes == 0)
@@ -151,50 +195,210 @@ static void tally_mail(struct tally *tally, const struct mail *mail)
 	tally->most_resent += flagged;
 }
 
+/* Over the shards of which the node is a member; NULL: over all. */
+static void tally_batch(const struct sim_batch *batch, const struct node *node, struct tally *tally)
+{
+	for (uint32_t i = 0; i < batch->accepted->shard_count; i++) {
+		if (node != NULL && !truth_member(&batch->shards[i], node->index))
+			continue;
+		for (uint32_t k = 0; k < batch->shards[i].count; k++)
+			tally_mail(tally, &batch->shards[i].mails[k]);
+	}
+}
+
+static void compare(
+    struct node *node, const struct batch_view *view, const struct tally *tally, const char *who)
+{
+	struct world *w = node->world;
+
+	for (int i = 0; i < MAIL_STATES; i++) {
+		if (view->states[i] != tally->states[i])
+			world_fail(w, "I1: %s shows %llu mails %s, the facts say %llu%s", view->name,
+			    (unsigned long long)view->states[i], mail_state_name((enum mail_state)i),
+			    (unsigned long long)tally->states[i], who);
+	}
+	if (view->duplicates != tally->duplicates)
+		world_fail(w, "I3: %s shows %llu duplicates, the facts say %llu%s", view->name,
+		    (unsigned long long)view->duplicates, (unsigned long long)tally->duplicates, who);
+	if (view->in_doubt_resent < tally->least_resent || view->in_doubt_resent > tally->most_resent)
+		world_fail(w, "I3: %s shows %llu resent in doubt, the ledger says %llu to %llu%s", view->name,
+		    (unsigned long long)view->in_doubt_resent, (unsigned long long)tally->least_resent,
+		    (unsigned long long)tally->most_resent, who);
+}
+
+/* What one member's durable facts say of a mail is what all of them together say. */
+static void check_converged(struct world *w, const struct sim_shard *shard)
+{
+	for (uint32_t m = 0; m < shard->config->count && !w->failed; m++) {
+		const uint32_t node = shard->config->nodes[m];
+
+		if (w->nodes[node].dead)
+			continue;
+		for (uint32_t k = 0; k < shard->count; k++) {
+			struct mail alone = shard->mails[k];
+
+			alone.fact_kinds = 0;
+			for (const struct attempt *a = alone.attempts; a != NULL; a = a->next)
+				alone.fact_kinds |= truth_facts_of(a, node);
+			if (truth_state(&alone) != truth_state(&shard->mails[k]))
+				world_fail(w, "I5: %s has %s/%u.%u as %s, others as %s", w->nodes[node].name,
+				    shard->batch->name, (unsigned)shard->index, (unsigned)k,
+				    mail_state_name(truth_state(&alone)),
+				    mail_state_name(truth_state(&shard->mails[k])));
+		}
+	}
+}
+
+static void check_mails(struct world *w, const struct sim_batch *batch)
+{
+	for (uint32_t i = 0; i < batch->accepted->shard_count && !w->failed; i++) {
+		for (uint32_t k = 0; k < batch->shards[i].count; k++)
+			check_ledger(w, &batch->shards[i].mails[k]);
+		if (w->node_count > 1 && !w->failed)
+			check_converged(w, &batch->shards[i]);
+	}
+}
+
 static void check_batch(struct node *node, const struct sim_batch *batch)
 {
 	struct world *w = node->world;
 	struct tally tally = {.duplicates = 0};
 	struct batch_view view;
 
-	for (uint32_t i = 0; i < batch->accepted->shard_count && !w->failed; i++) {
-		for (uint32_t k = 0; k < batch->shards[i].count; k++) {
-			check_ledger(w, &batch->shards[i].mails[k]);
-			tally_mail(&tally, &batch->shards[i].mails[k]);
-		}
-	}
-	if (w->failed)
+	if (!concerns(batch, node->index))
 		return;
+	tally_batch(batch, node, &tally);
 	if (core_batch(node->core, batch->name, &view) != 0) {
 		world_fail(w, "I1: the accepted batch %s vanished", batch->name);
 		return;
 	}
-	for (int i = 0; i < MAIL_STATES; i++) {
-		if (view.states[i] != tally.states[i])
-			world_fail(w, "I1: %s shows %llu mails %s, the facts say %llu", batch->name,
-			    (unsigned long long)view.states[i], mail_state_name((enum mail_state)i),
-			    (unsigned long long)tally.states[i]);
-	}
-	if (view.duplicates != tally.duplicates)
-		world_fail(w, "I3: %s shows %llu duplicates, the facts say %llu", batch->name,
-		    (unsigned long long)view.duplicates, (unsigned long long)tally.duplicates);
-	if (view.in_doubt_resent < tally.least_resent || view.in_doubt_resent > tally.most_resent)
-		world_fail(w, "I3: %s shows %llu resent in doubt, the ledger says %llu to %llu", batch->name,
-		    (unsigned long long)view.in_doubt_resent, (unsigned long long)tally.least_resent,
-		    (unsigned long long)tally.most_resent);
-	if (view.finished.us != 0 && !batch->finished)
+	compare(node, &view, &tally, "");
+	if (view.finished.us != 0 && has_shard(batch, node->index) &&
+	    idmap_get(&node->store.finished, &batch->key, NULL) == NULL)
 		world_fail(w, "I1: %s is called done, but the store does not know", batch->name);
+}
+
+/* Any node is asked, also one that has nothing of the batch. */
+enum { ASKED_MAX = 9 };
+
+void check_ask(struct world *w)
+{
+	for (uint32_t n = 0; n < w->node_count && n < ASKED_MAX && w->node_count > 1; n++) {
+		struct node *node = &w->nodes[n];
+
+		for (size_t i = 0; i < w->truth.batches.count && !node->dead && !w->failed; i++) {
+			struct sim_batch *batch = w->truth.batches.items[i].value;
+			struct event event = {.type = EVENT_QUERY};
+			struct reply *reply;
+
+			if (batch->accepted == NULL)
+				continue;
+			reply = node_reply(node, REPLY_QUERY);
+			reply->batch = batch;
+			event.query.reply = reply->number;
+			event.query.batch = batch->name;
+			w->asked++;
+			node_step(node, &event);
+			if (w->failed)
+				return;
+			event = (struct event){.type = EVENT_FETCH};
+			reply = node_reply(node, REPLY_FETCH);
+			reply->shard =
+			    &batch->shards[rng_below(&w->rng_client, batch->accepted->shard_count)];
+			event.fetch.reply = reply->number;
+			event.fetch.batch = batch->key;
+			event.fetch.index = reply->shard->index;
+			w->asked++;
+			node_step(node, &event);
+		}
+	}
+}
+
+bool check_asked(struct world *w)
+{
+	return w->asked == 0;
+}
+
+void check_query_answer(struct node *node, const struct reply *reply, const struct effect *effect)
+{
+	struct world *w = node->world;
+	struct tally tally = {.duplicates = 0};
+	const char *name = reply->batch->name;
+
+	w->asked--;
+	if (effect->status != 0 || effect->view == NULL) {
+		world_fail(w, "I1: %s does not know how %s ended: %d", node->name, name, effect->status);
+		return;
+	}
+	if (effect->view->state != BATCH_DONE && effect->view->state != BATCH_CANCELLED)
+		world_fail(
+		    w, "I1: %s says that %s is %s", node->name, name, batch_state_name(effect->view->state));
+	if (effect->view->unavailable > 0 || effect->view->total != reply->batch->accepted->total)
+		world_fail(w, "I1: %s says that %s has %llu mails, %llu of them unavailable", node->name,
+		    name, (unsigned long long)effect->view->total,
+		    (unsigned long long)effect->view->unavailable);
+	if (reply->batch->control.stands == CONTROL_CANCELLED && effect->view->state != BATCH_CANCELLED)
+		world_fail(
+		    w, "I6: %s was cancelled and is called %s", name, batch_state_name(effect->view->state));
+	tally_batch(reply->batch, NULL, &tally);
+	compare(node, effect->view, &tally, ", asked of any node");
+}
+
+/* The journal that a report is made of, read as a report reads it. */
+static void check_report(struct world *w, const struct sim_shard *shard, const struct effect *effect)
+{
+	struct mail *mails = arena_alloc(w->arena, shard->count * sizeof(*mails));
+	struct journal_entry entry;
+
+	for (size_t i = 0; i < effect->entry_count; i++) {
+		if (journal_read(w->truth.reader, &shard->id, effect->entries[i].data, effect->entries[i].len,
+		        &entry) != 0 ||
+		    entry.type != JOURNAL_OUTCOMES)
+			continue;
+		for (size_t k = 0; k < entry.count; k++) {
+			if (entry.outcomes[k].key.index < shard->count)
+				mails[entry.outcomes[k].key.index].fact_kinds |= 1U << entry.outcomes[k].kind;
+		}
+	}
+	for (uint32_t k = 0; k < shard->count; k++) {
+		if (truth_state(&mails[k]) != truth_state(&shard->mails[k]))
+			fail_mail(w, &shard->mails[k], "I7: the report says something else");
+	}
+}
+
+void check_fetch_answer(struct node *node, const struct reply *reply, const struct effect *effect)
+{
+	struct world *w = node->world;
+	const struct sim_shard *shard = reply->shard;
+	const struct content_shard *content = &shard->batch->accepted->shards[shard->index];
+
+	w->asked--;
+	if (effect->status != 0) {
+		world_fail(w, "I1: %s can't fetch %s/%u: %d", node->name, shard->batch->name,
+		    (unsigned)shard->index, effect->status);
+		return;
+	}
+	if (effect->len != content->len || memcmp(effect->data, content->value, content->len) != 0)
+		world_fail(w, "I4: %s fetches another value of %s/%u", node->name, shard->batch->name,
+		    (unsigned)shard->index);
+	check_report(w, shard, effect);
 }
 
 void check_end(struct world *w)
 {
+	for (size_t i = 0; i < w->truth.batches.count && !w->failed; i++) {
+		const struct sim_batch *batch = w->truth.batches.items[i].value;
+
+		if (batch->accepted != NULL)
+			check_mails(w, batch);
+	}
 	for (uint32_t n = 0; n < w->node_count; n++) {
 		struct node *node = &w->nodes[n];
 
 		for (size_t i = 0; i < w->truth.batches.count && !w->failed; i++) {
 			const struct sim_batch *batch = w->truth.batches.items[i].value;
 
-			if (batch->accepted != NULL)
+			if (batch->accepted != NULL && !node->dead)
 				check_batch(node, batch);
 			else if (batch->told_accepted)
 				world_fail(w, "I1: the accepted batch %s is not in the store", batch->name);
@@ -207,6 +411,8 @@ void check_nothing_staged(struct world *w)
 	for (uint32_t n = 0; n < w->node_count; n++) {
 		const struct idmap *uploads = &w->nodes[n].store.uploads;
 
+		if (w->nodes[n].dead)
+			continue;
 		for (size_t i = 0; i < uploads->count; i++) {
 			if (uploads->items[i].value != NULL)
 				world_fail(w, "an upload is left over in the store after a restart");
@@ -229,7 +435,8 @@ uint64_t check_views_hash(const struct node *node)
 		const struct sim_batch *batch = w->truth.batches.items[i].value;
 		struct batch_view view;
 
-		if (batch->accepted == NULL || core_batch(node->core, batch->name, &view) != 0)
+		if (batch->accepted == NULL || node->core == NULL ||
+		    core_batch(node->core, batch->name, &view) != 0)
 			continue;
 		hash = mix(hash, view.state);
 		hash = mix(hash, view.total);

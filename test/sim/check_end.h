@@ -20,6 +20,9 @@ bool check_all_over(struct world *w);
 void check_stuck(struct world *w);
 /* Everything that the core shows and the store holds, against the truth. */
 void check_end(struct world *w);
+/* Asks several nodes how every batch ended, and for its shards; then whether all have answered. */
+void check_ask(struct world *w);
+bool check_asked(struct world *w);
 /* After a restart that nothing disturbed: what was only staged is gone. */
 void check_nothing_staged(struct world *w);
 /* Over all that the status shows of accepted batches. */

@@ -24,12 +24,17 @@ static bool in_live_spool(const struct node *node, const struct attempt *attempt
 	       attempt->file->place != SPOOL_ASIDE;
 }
 
+/* In the order of claims. */
+static bool later(const struct attempt *a, const struct attempt *b)
+{
+	return a->key.epoch != b->key.epoch ? a->key.epoch > b->key.epoch : a->key.attempt > b->key.attempt;
+}
+
 /* Whether doubt was declared between the attempt and now. */
 static bool doubt_declared(const struct attempt *attempt, const struct attempt *now)
 {
 	for (const struct attempt *a = attempt->mail->attempts; a != NULL; a = a->next) {
-		if (a->key.attempt > attempt->key.attempt && a->key.attempt <= now->key.attempt &&
-		    (a->flags & CLAIM_AFTER_DOUBT) != 0)
+		if (later(a, attempt) && !later(a, now) && (a->flags & CLAIM_AFTER_DOUBT) != 0)
 			return true;
 	}
 	return false;
@@ -37,7 +42,7 @@ static bool doubt_declared(const struct attempt *attempt, const struct attempt *
 
 static bool too_early(const struct node *node, const struct attempt *earlier)
 {
-	usec backoff = node->world->plan.config.min_backoff;
+	usec backoff = node->config.min_backoff;
 	usec second = USEC_PER_SEC; /* deadlines are kept in seconds */
 
 	if (!(earlier->told & 1U << OUTCOME_DEFERRED))
@@ -48,6 +53,20 @@ static bool too_early(const struct node *node, const struct attempt *earlier)
 	return node->utc_max.us + second < earlier->deferred_utc.us + backoff;
 }
 
+/* An attempt of another node. What that node knows, a majority knows, or the new owner had to doubt it. */
+static void check_foreign(struct node *node, const struct attempt *earlier, const struct attempt *now)
+{
+	const uint32_t settled = 1U << OUTCOME_DEFERRED | 1U << OUTCOME_RETURNED | 1U << OUTCOME_IN_DOUBT;
+	struct world *w = node->world;
+	const struct sim_epoch *epoch = truth_epoch(&w->truth, now->mail->shard, now->key.epoch);
+
+	if (earlier->settled != 0 && earlier->settled < epoch->promised)
+		fail(w, "I3: a mail is fed again although a majority has its outcome", now);
+	else if (earlier->place != PLACE_NOWHERE && (earlier->facts & settled) == 0 &&
+	         !doubt_declared(earlier, now))
+		fail(w, "I3: a mail is fed that another node was given, and nobody calls it doubt", now);
+}
+
 /* Looks at one earlier attempt. */
 static void check_earlier(struct node *node, const struct attempt *earlier, const struct attempt *now)
 {
@@ -55,6 +74,10 @@ static void check_earlier(struct node *node, const struct attempt *earlier, cons
 
 	if (earlier->fed == 0)
 		return;
+	if (!id_equal(&earlier->key.node, &node->id)) {
+		check_foreign(node, earlier, now);
+		return;
+	}
 	if (truth_settled(earlier)) {
 		if (earlier->told & (1U << OUTCOME_SENT | 1U << OUTCOME_BOUNCED) || earlier->refused)
 			fail(w, "I3: a mail is fed again that has its outcome", now);
@@ -76,8 +99,10 @@ static void check_mail(struct node *node, const struct attempt *attempt)
 	struct world *w = node->world;
 	const struct sim_batch *batch = attempt->mail->batch;
 
-	if (!attempt->claimed)
+	if (!truth_claim_safe(attempt) && !(attempt->flags & CLAIM_ALONE))
 		fail(w, "I2: a mail is fed without a durable claim", attempt);
+	if (w->node_count > 1)
+		check_held(node, attempt);
 	if (node->utc_max.us < batch->accepted->settings.start.us)
 		fail(w, "a mail is fed before its start", attempt);
 	if (attempt->claimed_at.us > batch->expires.us)
@@ -101,7 +126,8 @@ static void check_batch(struct node *node, const struct effect *effect, const st
 	if (!id_equal(&shard->batch->key, &effect->batch) ||
 	    !id_equal(&shard->batch->upload, &effect->upload))
 		world_fail(w, "I4: mails of %s are fed from another upload", shard->batch->name);
-	check_commanded(node, shard->batch);
+	if (w->node_count == 1)
+		check_commanded(node, shard->batch);
 	if (idmap_get(&node->store.shards, &effect->id, &effect->upload) == NULL)
 		world_fail(
 		    w, "I4: mails of %s are fed, but the shard is not in the store", shard->batch->name);
@@ -123,8 +149,8 @@ void check_feed(struct node *node, const struct effect *effect)
 	uint64_t inside = engine_in_flight(&node->engine) + in_pickups(&node->engine) + effect->mail_count;
 
 	check_batch(node, effect, shard);
-	if (inside > w->plan.config.window)
-		world_fail(w, "the window of %u is exceeded: %llu mails", (unsigned)w->plan.config.window,
+	if (inside > node->config.window)
+		world_fail(w, "the window of %u is exceeded: %llu mails", (unsigned)node->config.window,
 		    (unsigned long long)inside);
 	for (size_t i = 0; i < effect->mail_count && !w->failed; i++) {
 		struct attempt_key key = {

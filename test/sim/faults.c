@@ -13,13 +13,49 @@ struct walker {
 	struct rng rng;
 };
 
-static void jump(struct world *w, struct node *node, struct rng *rng)
+static void jump(struct node *node, struct rng *rng)
 {
 	usec most = (rng_chance(rng, 100000) ? 7200 : 600) * USEC_PER_SEC;
 
 	node->jumped = (int64_t)rng_below(rng, 2 * most) - (int64_t)most;
-	TRACE(w, node->jumped < 0 ? "the clock jumps, now %u s behind" : "the clock jumps, now %u s ahead",
+	TRACE_NODE(node,
+	    node->jumped < 0 ? "the clock jumps, now %u s behind" : "the clock jumps, now %u s ahead",
 	    N((node->jumped < 0 ? -node->jumped : node->jumped) / 1000000));
+}
+
+/* Most of the members of `config`, and of the homes, must live on. */
+static bool most_live(const struct world *w, const uint32_t *nodes, uint32_t count, const struct node *node)
+{
+	uint32_t live = 0;
+
+	for (uint32_t i = 0; i < count; i++)
+		live += !w->nodes[nodes[i]].dead && nodes[i] != node->index;
+	return 2 * live > count;
+}
+
+static bool may_die(const struct world *w, const struct node *node)
+{
+	uint32_t dead = 1;
+
+	for (uint32_t i = 0; i < w->node_count; i++)
+		dead += w->nodes[i].dead;
+	if (2 * dead >= w->node_count)
+		return false;
+	for (size_t i = 0; i < w->truth.batches.count; i++) {
+		const struct sim_batch *batch = w->truth.batches.items[i].value;
+
+		if (batch->accepted == NULL)
+			continue;
+		if (!most_live(w, batch->homes, batch->home_count, node))
+			return false;
+		for (uint32_t k = 0; k < batch->accepted->shard_count; k++) {
+			const struct sim_config *config = batch->shards[k].config;
+
+			if (!most_live(w, config->nodes, config->count, node))
+				return false;
+		}
+	}
+	return true;
 }
 
 static void strike(struct world *w, struct node *node, enum fault fault, struct rng *rng)
@@ -41,18 +77,35 @@ static void strike(struct world *w, struct node *node, enum fault fault, struct 
 		engine_die(&node->engine);
 		return;
 	case FAULT_PICKUP:
-		TRACE(w, "a connection to pickup breaks", N(0));
+		TRACE_NODE(node, "a connection to pickup breaks", N(0));
 		pickup_break(
 		    &node->engine.pickups[rng_below(rng, w->plan.pickups)], node->core != NULL, false);
 		return;
 	case FAULT_CLOCK:
-		jump(w, node, rng);
+		jump(node, rng);
 		return;
 	case FAULT_STRANGE:
 		engine_strange_report(&node->engine);
 		return;
 	case FAULT_COMMAND:
 		sim_control_strike(node, rng);
+		return;
+	case FAULT_ZOMBIE:
+		node_crash_for(node, rng_between(rng, 2, 60) * USEC_PER_SEC);
+		return;
+	case FAULT_DEATH:
+		if (may_die(w, node))
+			node_die(node);
+		return;
+	case FAULT_PAUSE:
+		node_sleep(node, rng_between(rng, 1, rng_chance(rng, 200000) ? 60 : 12) * USEC_PER_SEC);
+		return;
+	case FAULT_CUT:
+	case FAULT_FLAP:
+		net_cut(w, rng, fault == FAULT_FLAP);
+		return;
+	case FAULT_LEAVE:
+		sim_control_leave(node);
 		return;
 	default:
 		return;
@@ -62,10 +115,11 @@ static void strike(struct world *w, struct node *node, enum fault fault, struct 
 static void walk(struct world *w, void *context)
 {
 	struct walker *walker = context;
-	struct node *node = &w->nodes[rng_below(&walker->rng, w->node_count)];
+	struct node *node;
 
 	if (w->healing)
 		return;
+	node = world_any(w, &walker->rng);
 	strike(w, node, walker->fault, &walker->rng);
 	world_in(w, 1 + rng_delay(&walker->rng, w->plan.every[walker->fault]), walk, walker);
 }
@@ -87,6 +141,9 @@ void faults_heal(struct world *w)
 	for (uint32_t i = 0; i < w->node_count; i++) {
 		w->nodes[i].jumped = 0;
 		w->nodes[i].store.slow_until = 0;
+		w->nodes[i].leaving = false;
 	}
+	net_heal(w);
+	sim_control_forget(w);
 	sim_control_heal(w);
 }

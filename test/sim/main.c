@@ -10,6 +10,7 @@
 
 #include "queue/core.h"
 #include "test/sim/run.h"
+#include "test/sim/world.h"
 
 struct command {
 	uint64_t first, last;
@@ -25,7 +26,7 @@ struct command {
 static const char usage[] =
     "usage: simulator [--seeds A..B | --seed N] [--bug N] [--expect-failure] [--twice]\n"
     "                 [--without FAULT]... [--batches N] [--trace] [--hash] [--shrink] [--progress]\n"
-    "                 [--keep-going]\n";
+    "                 [--keep-going] [--nodes N]\n";
 
 enum option_code {
 	OPTION_SEEDS = 256,
@@ -40,6 +41,7 @@ enum option_code {
 	OPTION_WITHOUT,
 	OPTION_BATCHES,
 	OPTION_KEEP_GOING,
+	OPTION_NODES,
 };
 
 static const struct option long_options[] = {
@@ -55,6 +57,7 @@ static const struct option long_options[] = {
     {"without", required_argument, NULL, OPTION_WITHOUT},
     {"batches", required_argument, NULL, OPTION_BATCHES},
     {"keep-going", no_argument, NULL, OPTION_KEEP_GOING},
+    {"nodes", required_argument, NULL, OPTION_NODES},
     {NULL, 0, NULL, 0},
 };
 
@@ -136,12 +139,15 @@ static void parse(struct command *command, int argc, char **argv)
 		case OPTION_KEEP_GOING:
 			command->keep_going = true;
 			break;
+		case OPTION_NODES:
+			command->run.nodes = (uint32_t)number(optarg, &end);
+			break;
 		default:
 			fputs(usage, stderr);
 			exit(2);
 		}
 	}
-	if (optind < argc || command->run.broken_rule >= CORE_BUGS) {
+	if (optind < argc || command->run.broken_rule >= CORE_BUGS || command->run.nodes > WORLD_NODES_MAX) {
 		fputs(usage, stderr);
 		exit(2);
 	}
@@ -200,7 +206,7 @@ static int run_all(struct runner *runner, const struct command *command)
 
 int main(int argc, char **argv)
 {
-	struct command command = {.first = 1, .last = 100, .run = {.report = stdout}};
+	struct command command = {.first = 1, .last = 100, .run = {.report = stdout, .nodes = 1}};
 	struct runner runner;
 	int status;
 

@@ -43,7 +43,8 @@ static void deliver_report(struct world *w, void *context)
 	struct attempt *attempt = report->attempt;
 	struct event event = {.type = EVENT_FED};
 
-	if (node->life != report->life || node->core == NULL)
+	(void)w;
+	if (node->life != report->life || node->core == NULL || node_asleep(node, deliver_report, context))
 		return;
 	if (report->status == FED_NOT_NOW)
 		attempt->not_now = true;
@@ -51,7 +52,7 @@ static void deliver_report(struct world *w, void *context)
 		attempt->causes |= CAUSE_UNCERTAIN;
 	else if (report->status == FED_REFUSED)
 		attempt->refused = true;
-	TRACE(w, "fed: %m attempt %u: %s", M(attempt->mail), N(attempt->key.attempt),
+	TRACE_NODE(node, "fed: %m attempt %u: %s", M(attempt->mail), N(attempt->key.attempt),
 	    T(status_names[report->status]));
 	event.fed.key = attempt->key;
 	event.fed.status = report->status;

@@ -21,6 +21,12 @@ static const char *const names[FAULTS] = {
     [FAULT_CLOCK] = "clock",
     [FAULT_STRANGE] = "strange",
     [FAULT_COMMAND] = "command",
+    [FAULT_ZOMBIE] = "zombie",
+    [FAULT_DEATH] = "death",
+    [FAULT_PAUSE] = "pause",
+    [FAULT_CUT] = "cut",
+    [FAULT_FLAP] = "flap",
+    [FAULT_LEAVE] = "leave",
     [FAULT_STORE_ERROR] = "store-error",
     [FAULT_LOAD_ERROR] = "load-error",
     [FAULT_NOT_NOW] = "not-now",
@@ -36,6 +42,12 @@ static const char *const names[FAULTS] = {
     [FAULT_REPEATED] = "repeated",
     [FAULT_LATE] = "late",
     [FAULT_ABORT] = "abort",
+    [FAULT_LOSS] = "loss",
+    [FAULT_DUPLICATE] = "duplicate",
+    [FAULT_REORDER] = "reorder",
+    [FAULT_PRESENCE] = "presence",
+    [FAULT_DRIFT] = "drift",
+    [FAULT_JOIN] = "join",
 };
 
 const char *fault_name(enum fault fault)
@@ -96,7 +108,69 @@ static void draw_config(struct plan *plan, struct rng *rng)
 	config->open_mails_max = (uint32_t)rng_between(rng, 30, 2000);
 }
 
-void plan_draw(struct plan *plan, uint64_t seed)
+/* How many nodes: a third of the seeds has one. */
+static uint32_t draw_nodes(struct rng *rng)
+{
+	static const uint32_t counts[] = {2, 3, 3, 3, 4, 5, 5, 7, 9};
+
+	if (rng_chance(rng, 333333))
+		return 1;
+	return counts[rng_below(rng, sizeof(counts) / sizeof(counts[0]))];
+}
+
+static void one_node(struct plan *plan)
+{
+	for (int i = FAULT_ZOMBIE; i <= FAULT_LEAVE; i++)
+		plan_switch_off(plan, (enum fault)i);
+	for (int i = FAULT_LOSS; i < FAULTS; i++)
+		plan_switch_off(plan, (enum fault)i);
+}
+
+/* Many nodes talk all the time, so the time is short: what takes hours with one node takes a minute here. */
+static void several_nodes(struct plan *plan, struct rng *rng)
+{
+	struct core_config *config = &plan->config;
+	usec phase = rng_between(rng, 15, plan->nodes > 16 ? 20 : 60) * USEC_PER_SEC;
+
+	for (int i = 0; i < FAULTS_TIMED; i++) {
+		if (plan->every[i] > 0)
+			plan->every[i] = phase / (plan->fault_phase / plan->every[i]);
+	}
+	plan->fault_phase = phase;
+	if (plan->chance[FAULT_LOSS] > 0)
+		plan->chance[FAULT_LOSS] = (uint32_t)rng_below(rng, 300000);
+	if (plan->chance[FAULT_DRIFT] > 0)
+		plan->chance[FAULT_DRIFT] = 300000;
+	if (plan->chance[FAULT_JOIN] > 0)
+		plan->chance[FAULT_JOIN] = 300000;
+	config->min_backoff = rng_between(rng, 1, 15) * USEC_PER_SEC;
+	config->max_backoff = config->min_backoff * rng_between(rng, 1, 3);
+	config->domain_hold = rng_between(rng, 1, 5) * USEC_PER_SEC;
+	plan->slow_latency = rng_between(rng, 500, 5000) * USEC_PER_MSEC;
+	plan->net_latency = rng_between(rng, 50, rng_chance(rng, 300000) ? 100000 : 2000);
+	plan->dht_latency = rng_between(rng, 10, 1500) * USEC_PER_MSEC;
+	plan->batches = (uint32_t)rng_between(rng, 1, 4);
+}
+
+static void draw_cluster(struct plan *plan, uint64_t seed, uint32_t nodes)
+{
+	struct core_config *config = &plan->config;
+	struct rng rng;
+
+	rng_seed(&rng, seed, 6);
+	plan->nodes = draw_nodes(&rng);
+	if (nodes > 0)
+		plan->nodes = nodes;
+	config->replicas = rng_chance(&rng, 700000) ? 3 : (uint32_t)rng_between(&rng, 1, 5);
+	config->unreplicated_max = (uint32_t)rng_between(&rng, 1, 50);
+	config->doubt_hold = rng_between(&rng, 1, 20) * USEC_PER_SEC;
+	if (plan->nodes == 1)
+		one_node(plan);
+	else
+		several_nodes(plan, &rng);
+}
+
+void plan_draw(struct plan *plan, uint64_t seed, uint32_t nodes)
 {
 	static const usec scales[] = {20, 200, 2000};
 	struct rng rng;
@@ -120,14 +194,15 @@ void plan_draw(struct plan *plan, uint64_t seed)
 	plan->batches = (uint32_t)rng_between(&rng, 1, rng_chance(&rng, 300000) ? 8 : 3);
 	plan->pickups = (uint32_t)rng_between(&rng, 1, 4);
 	plan->repeats = (uint32_t)rng_below(&rng, 600000);
+	draw_cluster(plan, seed, nodes);
 }
 
 void plan_print(const struct plan *plan, FILE *out)
 {
 	fprintf(out,
-	    "plan of seed %" PRIu64 ": %s, %" PRIu32 " batches, window %" PRIu32
+	    "plan of seed %" PRIu64 ": %" PRIu32 " nodes, %s, %" PRIu32 " batches, window %" PRIu32
 	    ", %s in doubt, faults until %" PRIu64 " s:",
-	    plan->seed, plan->mood, plan->batches, plan->config.window,
+	    plan->seed, plan->nodes, plan->mood, plan->batches, plan->config.window,
 	    plan->config.resend_in_doubt ? "resend" : "report", plan->fault_phase / USEC_PER_SEC);
 	for (int i = 0; i < FAULTS; i++) {
 		if (!plan_has(plan, (enum fault)i))

@@ -24,6 +24,13 @@ enum fault {
 	FAULT_CLOCK,   /* UTC jumps */
 	FAULT_STRANGE, /* Postfix reports attempts that nobody ever made */
 	FAULT_COMMAND, /* no fault: an operator pauses, resumes, cancels or drains */
+	/* Of several nodes. */
+	FAULT_ZOMBIE, /* optimusd dies and stays away for a while; its Postfix goes on */
+	FAULT_DEATH,  /* a node dies for good, and its store with it */
+	FAULT_PAUSE,  /* optimusd is stopped for 1 to 60 seconds */
+	FAULT_CUT,    /* a partition */
+	FAULT_FLAP,   /* a partition that comes and goes */
+	FAULT_LEAVE,  /* no fault: a node is drained, stopped, and started again */
 	FAULTS_TIMED,
 	/* At occasions, with chance[] of a million. */
 	FAULT_STORE_ERROR = FAULTS_TIMED, /* a write is refused */
@@ -41,6 +48,13 @@ enum fault {
 	FAULT_REPEATED,  /* a report reaches the core twice */
 	FAULT_LATE,      /* a report of a dead Postfix arrives late */
 	FAULT_ABORT,     /* a client goes away in the middle of an upload */
+	/* Of several nodes. */
+	FAULT_LOSS,      /* a message between nodes is lost */
+	FAULT_DUPLICATE, /* it arrives twice */
+	FAULT_REORDER,   /* it arrives late, after others */
+	FAULT_PRESENCE,  /* the DHT does not find a record */
+	FAULT_DRIFT,     /* the clocks of a node run up to 5 % too fast or too slow */
+	FAULT_JOIN,      /* no fault: a node is started some time later than the others */
 	FAULTS,
 };
 
@@ -60,13 +74,17 @@ struct plan {
 	usec remote_latency;
 	usec slow_latency; /* of the slow destination */
 	usec down_time;    /* how long what died stays away */
+	uint32_t nodes;
+	usec net_latency;
+	usec dht_latency;
 	uint32_t batches;
-	uint32_t pickups; /* connections to pickup */
-	uint32_t repeats; /* chance in a million that a batch is submitted again */
-	struct core_config config;
+	uint32_t pickups;          /* connections to pickup */
+	uint32_t repeats;          /* chance in a million that a batch is submitted again */
+	struct core_config config; /* of each node, but for its names */
 };
 
-void plan_draw(struct plan *plan, uint64_t seed);
+/* `nodes`: 0, as the seed says. */
+void plan_draw(struct plan *plan, uint64_t seed, uint32_t nodes);
 void plan_switch_off(struct plan *plan, enum fault fault);
 bool plan_has(const struct plan *plan, enum fault fault);
 void plan_print(const struct plan *plan, FILE *out);

@@ -43,7 +43,7 @@ static void tell_outcome(struct node *node, struct sim_file *file, struct attemp
 		attempt->deferred_utc = node_utc(node);
 		attempt->deferred_life = node->life;
 	}
-	TRACE(node->world, "outcome: %m attempt %u: %s (reply %u)", M(attempt->mail), N(attempt->key.attempt),
+	TRACE_NODE(node, "outcome: %m attempt %u: %s (reply %u)", M(attempt->mail), N(attempt->key.attempt),
 	    T(outcome_kind_name(file->outcome)), N(reply->number));
 	event.outcome.reply = reply->number;
 	event.outcome.outcome.key = attempt->key;
@@ -64,7 +64,7 @@ static void tell_left(struct node *node, struct sim_file *file)
 	reply->attempt = file->attempt;
 	if (file->attempt->told == 0)
 		file->attempt->causes |= CAUSE_WORDLESS;
-	TRACE(node->world, "left the spool: %m attempt %u (reply %u)", M(file->attempt->mail),
+	TRACE_NODE(node, "left the spool: %m attempt %u (reply %u)", M(file->attempt->mail),
 	    N(file->attempt->key.attempt), N(reply->number));
 	event.left_spool.reply = reply->number;
 	event.left_spool.key = file->attempt->key;
@@ -76,8 +76,11 @@ static void arrive(struct world *w, void *context)
 	struct report_event *event = context;
 	struct sim_file *file = event->file;
 	struct node *node = event->node;
-	bool blocks = !event->late && file->life == file->engine->life && !file->gone;
+	bool blocks;
 
+	if (node_asleep(node, arrive, context))
+		return;
+	blocks = !event->late && file->life == file->engine->life && !file->gone;
 	if (event->late)
 		w->pending--;
 	if (!node->ready || (!event->late && node->life != event->daemon))
@@ -183,6 +186,6 @@ void engine_strange_report(struct sim_engine *engine)
 	event.outcome.outcome.dsn = "";
 	event.outcome.outcome.relay = "";
 	event.outcome.outcome.reason = "";
-	TRACE(w, "a report of an attempt that nobody made (reply %u)", N(reply->number));
+	TRACE_NODE(node, "a report of an attempt that nobody made (reply %u)", N(reply->number));
 	node_step(node, &event);
 }

@@ -25,7 +25,7 @@ void runner_done(struct runner *runner)
 
 static void draw(struct plan *plan, uint64_t seed, const struct run_options *options)
 {
-	plan_draw(plan, seed);
+	plan_draw(plan, seed, options->nodes);
 	plan->config.broken_rule = options->broken_rule;
 	for (int i = 0; i < FAULTS; i++) {
 		if (options->off & UINT64_C(1) << i)
@@ -78,7 +78,18 @@ void run_shrink(struct runner *runner, uint64_t seed, const struct run_options *
 	first = run_seed(runner, seed, &less);
 	if (first.good)
 		return;
-	plan_draw(&plan, seed);
+	plan_draw(&plan, seed, options->nodes);
+	for (uint32_t nodes = 1; nodes < plan.nodes; nodes++) {
+		struct run_options fewer = less;
+		struct run_result result;
+
+		fewer.nodes = nodes;
+		result = run_seed(runner, seed, &fewer);
+		if (!result.good && same_failure(first.failure, result.failure)) {
+			less = fewer;
+			break;
+		}
+	}
 	for (uint32_t batches = 1; batches < plan.batches; batches++) {
 		struct run_options fewer = less;
 		struct run_result result;
@@ -110,6 +121,7 @@ void run_shrink(struct runner *runner, uint64_t seed, const struct run_options *
 	fprintf(
 	    options->report, " (%u batches)\nagain:", less.batches_max > 0 ? less.batches_max : plan.batches);
 	fprintf(options->report, " simulator --seed %" PRIu64 " --bug %u", seed, less.broken_rule);
+	fprintf(options->report, " --nodes %u", less.nodes > 0 ? less.nodes : plan.nodes);
 	if (less.batches_max > 0)
 		fprintf(options->report, " --batches %u", less.batches_max);
 	for (int i = 0; i < FAULTS; i++) {

@@ -18,6 +18,7 @@ struct run_options {
 	uint32_t broken_rule;
 	uint64_t off;         /* 1 << fault: switched off */
 	uint32_t batches_max; /* 0: as the plan says */
+	uint32_t nodes;       /* 0: as the plan says */
 	FILE *live;           /* prints the trace as it comes */
 	FILE *report;         /* prints failures, with the end of the trace */
 };

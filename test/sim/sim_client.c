@@ -49,12 +49,14 @@ static struct client_event *new_event(struct world *w, struct sim_client *client
 
 static void open_upload(struct world *w, void *context);
 static void stream(struct world *w, void *context);
+static void lose_patience(struct world *w, void *context);
 
 /* A new connection, some time from now. */
 static void again(struct world *w, struct sim_client *client)
 {
 	client->serial++;
 	client->state = CLIENT_IDLE;
+	client->node = world_any(w, &w->rng_client);
 	world_in(w, 1 + rng_delay(&w->rng_client, 2 * USEC_PER_SEC), open_upload, new_event(w, client));
 }
 
@@ -67,7 +69,7 @@ static void open_upload(struct world *w, void *context)
 
 	if (client->serial != ce->serial || client->state != CLIENT_IDLE)
 		return;
-	if (!client->node->ready) {
+	if (client->node->dead || !client->node->ready || w->now < client->node->asleep_until) {
 		again(w, client);
 		return;
 	}
@@ -78,25 +80,44 @@ static void open_upload(struct world *w, void *context)
 	reply = node_reply(client->node, REPLY_UPLOAD);
 	reply->client = client;
 	reply->serial = client->serial;
-	TRACE(w, "client opens upload %x of %s, content %u (reply %u)", N(id_number(&client->upload)),
-	    T(client->batch->name), N(client->content->number), N(reply->number));
+	TRACE_NODE(client->node, "client opens upload %x of %s, content %u (reply %u)",
+	    N(id_number(&client->upload)), T(client->batch->name), N(client->content->number),
+	    N(reply->number));
 	event.upload_open.reply = reply->number;
 	event.upload_open.upload = client->upload;
 	event.upload_open.settings = &client->content->settings;
 	event.upload_open.template_hash = client->content->template_hash;
 	event.upload_open.template_value = client->content->template_text;
 	event.upload_open.template_len = strlen(client->content->template_text);
+	if (w->node_count > 1)
+		world_in(w, rng_between(&w->rng_client, 10, 40) * USEC_PER_SEC, lose_patience,
+		    new_event(w, client));
 	node_step(client->node, &event);
 }
 
 static void go_away(struct world *w, struct sim_client *client)
 {
 	struct event event = {.type = EVENT_UPLOAD_ABORT};
+	struct node *node = client->node;
 
-	TRACE(w, "client goes away from upload %x", N(id_number(&client->upload)));
+	TRACE_NODE(client->node, "client goes away from upload %x", N(id_number(&client->upload)));
 	event.upload_abort.upload = client->upload;
 	again(w, client);
-	node_step(client->node, &event);
+	node_step(node, &event);
+}
+
+/* It has taken long: another node may be quicker. */
+static void lose_patience(struct world *w, void *context)
+{
+	struct client_event *ce = context;
+	struct sim_client *client = ce->client;
+
+	if (client->serial != ce->serial || client->state == CLIENT_IDLE || client->state == CLIENT_DONE)
+		return;
+	if (client->node->ready && w->now >= client->node->asleep_until)
+		go_away(w, client);
+	else
+		again(w, client);
 }
 
 static void commit(struct world *w, struct sim_client *client)
@@ -107,7 +128,8 @@ static void commit(struct world *w, struct sim_client *client)
 	reply->client = client;
 	reply->serial = client->serial;
 	client->state = CLIENT_COMMITTING;
-	TRACE(w, "client commits upload %x (reply %u)", N(id_number(&client->upload)), N(reply->number));
+	TRACE_NODE(client->node, "client commits upload %x (reply %u)", N(id_number(&client->upload)),
+	    N(reply->number));
 	event.upload_commit.reply = reply->number;
 	event.upload_commit.upload = client->upload;
 	node_step(client->node, &event);
@@ -122,7 +144,8 @@ static void stream(struct world *w, void *context)
 	const struct content *content = client->content;
 	struct event event = {.type = EVENT_UPLOAD_SHARD};
 
-	if (client->serial != ce->serial || client->state != CLIENT_STREAMING)
+	if (client->serial != ce->serial || client->state != CLIENT_STREAMING ||
+	    node_asleep(client->node, stream, context))
 		return;
 	if (core_upload_pending(client->node->core, &client->upload) > PENDING_MAX) {
 		world_in(w, 1 + w->plan.store_latency, stream, ce);
@@ -181,7 +204,7 @@ void client_answer(struct world *w, struct reply *reply, enum upload_answer answ
 	struct sim_client *client = reply->client;
 	struct client_event *event = new_event(w, client);
 
-	TRACE(w, "answer to reply %u: %s", N(reply->number), T(answer_names[answer]));
+	TRACE_NODE(client->node, "answer to reply %u: %s", N(reply->number), T(answer_names[answer]));
 	check_upload_answer(client->node, client->batch, client->content, answer);
 	event->serial = reply->serial;
 	event->answer = answer;
@@ -211,7 +234,7 @@ static void add_client(struct world *w, struct sim_batch *batch, const struct co
 
 	client->batch = batch;
 	client->content = content;
-	client->node = &w->nodes[0];
+	client->node = world_any(w, &w->rng_client);
 	client->next = w->clients;
 	w->clients = client;
 	world_at(w, at, open_upload, new_event(w, client));

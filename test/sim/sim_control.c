@@ -27,12 +27,11 @@ static void note_death(const struct node *node, struct commanded *commanded)
 static void give(struct node *node, struct sim_batch *batch, enum control_what what)
 {
 	struct commanded *commanded = batch != NULL ? &batch->control : &node->drain;
-	struct world *w = node->world;
 	struct event event = {.type = batch != NULL ? EVENT_CONTROL : EVENT_DRAIN};
 	struct reply *reply;
 
 	note_death(node, commanded);
-	if (!node->ready || commanded->waiting)
+	if (!node->ready || commanded->waiting || node->world->now < node->asleep_until)
 		return;
 	reply = node_reply(node, REPLY_CONTROL);
 	reply->batch = batch;
@@ -40,7 +39,7 @@ static void give(struct node *node, struct sim_batch *batch, enum control_what w
 	commanded->waiting = true;
 	commanded->life = node->life;
 	commanded->cancel_asked = commanded->cancel_asked || what == CONTROL_CANCELLED;
-	TRACE(w, "the operator: %s %s (reply %u)", T(batch != NULL ? batch->name : "the node"),
+	TRACE_NODE(node, "the operator: %s %s (reply %u)", T(batch != NULL ? batch->name : "the node"),
 	    T(names[what]), N(reply->number));
 	if (batch != NULL) {
 		event.control.reply = reply->number;
@@ -76,7 +75,7 @@ void sim_control_strike(struct node *node, struct rng *rng)
 static void strike_new(struct world *w, void *context)
 {
 	if (!w->healing)
-		strike(&w->nodes[0], context, &w->rng_operator);
+		strike(world_any(w, &w->rng_operator), context, &w->rng_operator);
 }
 
 void sim_control_accepted(struct node *node, struct sim_batch *batch)
@@ -93,6 +92,11 @@ static void batch_over(struct node *node, const struct reply *reply, struct comm
 {
 	struct batch_view view;
 
+	if (node->world->node_count > 1) {
+		commanded->unknown = false;
+		commanded->over = true;
+		return;
+	}
 	if (core_batch(node->core, reply->batch->name, &view) != 0 ||
 	    (view.finished.us == 0 && view.state != BATCH_CANCELLED)) {
 		world_fail(node->world, "a command for %s is refused, but the batch is not over",
@@ -108,7 +112,7 @@ void sim_control_answer(struct node *node, const struct reply *reply, enum contr
 	struct commanded *commanded = reply->batch != NULL ? &reply->batch->control : &node->drain;
 	struct world *w = node->world;
 
-	TRACE(w, "answer to reply %u: %s", N(reply->number), T(answers[what]));
+	TRACE_NODE(node, "answer to reply %u: %s", N(reply->number), T(answers[what]));
 	commanded->waiting = false;
 	switch (what) {
 	case CONTROL_OK:
@@ -118,7 +122,7 @@ void sim_control_answer(struct node *node, const struct reply *reply, enum contr
 		commanded->unknown = false;
 		return;
 	case CONTROL_NOT_FOUND:
-		if (reply->batch == NULL || reply->batch->told_accepted)
+		if (reply->batch == NULL || (reply->batch->told_accepted && w->node_count == 1))
 			world_fail(w, "I1: a command finds no batch, but it was accepted");
 		return;
 	case CONTROL_ALREADY:
@@ -145,6 +149,8 @@ void check_commanded(struct node *node, const struct sim_batch *batch)
 
 static bool held(const struct commanded *commanded)
 {
+	if (commanded->over)
+		return false;
 	return commanded->stands == CONTROL_PAUSED || commanded->waiting ||
 	       (commanded->unknown && commanded->stands != CONTROL_CANCELLED);
 }
@@ -152,7 +158,7 @@ static bool held(const struct commanded *commanded)
 bool sim_control_waiting(const struct world *w)
 {
 	for (uint32_t i = 0; i < w->node_count; i++) {
-		if (held(&w->nodes[i].drain))
+		if (!w->nodes[i].dead && (held(&w->nodes[i].drain) || w->nodes[i].forget))
 			return true;
 	}
 	for (size_t i = 0; i < w->truth.batches.count; i++) {
@@ -164,17 +170,126 @@ bool sim_control_waiting(const struct world *w)
 	return false;
 }
 
+/* A node that knows the batch. */
+static struct node *taker(struct world *w, const struct sim_batch *batch)
+{
+	for (int tries = 0; tries < 20; tries++) {
+		struct node *node = world_any(w, &w->rng_operator);
+
+		if (truth_takes_part(batch, node->index))
+			return node;
+	}
+	return world_any(w, &w->rng_operator);
+}
+
+static void leave(struct world *w, void *context)
+{
+	struct node *node = context;
+	struct event event = {.type = EVENT_LEAVE};
+	struct core_numbers numbers;
+
+	if (w->healing || !node->leaving || node->dead)
+		return;
+	world_in(w, USEC_PER_SEC, leave, node);
+	if (!node->ready || w->now < node->asleep_until)
+		return;
+	if (node->drain.stands != CONTROL_PAUSED) {
+		give(node, NULL, CONTROL_PAUSED);
+		return;
+	}
+	numbers = core_numbers(node->core);
+	if (numbers.owned > 0 || numbers.in_flight > 0)
+		return;
+	node->leaving = false;
+	node_step(node, &event);
+	if (w->failed)
+		return;
+	TRACE_NODE(node, "has handed everything over", N(0));
+	node_crash_for(node, rng_below(&w->rng_operator, 30 * USEC_PER_SEC));
+}
+
+void sim_control_leave(struct node *node)
+{
+	if (node->leaving)
+		return;
+	node->leaving = true;
+	leave(node->world, node);
+}
+
+static void forget(struct world *w, void *context)
+{
+	struct node *dead = context, *node = world_any(w, &w->rng_operator);
+	struct event event = {.type = EVENT_FORGET};
+	struct reply *reply;
+
+	if (!dead->forget)
+		return;
+	world_in(w, 5 * USEC_PER_SEC, forget, dead);
+	if (!node->ready || w->now < node->asleep_until)
+		return;
+	reply = node_reply(node, REPLY_FORGET);
+	reply->about = dead;
+	TRACE_NODE(node, "the operator: forget %s (reply %u)", T(dead->name), N(reply->number));
+	event.forget.reply = reply->number;
+	event.forget.node = dead->id;
+	node_step(node, &event);
+}
+
+void sim_control_forget(struct world *w)
+{
+	uint32_t dead = 0;
+
+	for (uint32_t i = 0; i < w->node_count; i++)
+		dead += w->nodes[i].dead;
+	/* One that is dead harms nobody for ever; two may be most of a batch's homes. */
+	if (dead == 0 || (dead == 1 && rng_chance(&w->rng_operator, 500000)))
+		return;
+	for (uint32_t i = 0; i < w->node_count && !w->failed; i++) {
+		if (!w->nodes[i].dead)
+			continue;
+		w->nodes[i].forget = true;
+		world_in(w, rng_below(&w->rng_operator, 10 * USEC_PER_SEC), forget, &w->nodes[i]);
+	}
+}
+
+void sim_control_forgotten(struct node *node, const struct reply *reply, int status)
+{
+	TRACE_NODE(node, "answer to reply %u: %u", N(reply->number), N(-status));
+	if (status == 0)
+		reply->about->forget = false;
+}
+
+void check_held(struct node *node, const struct attempt *attempt)
+{
+	const struct sim_batch *batch = attempt->mail->batch;
+	const struct sim_config *config = attempt->mail->shard->config;
+	const struct commanded *drain = &node->drain;
+	uint32_t refuse = 0;
+
+	for (uint32_t i = 0; i < config->count && batch->heard != NULL; i++) {
+		const struct heard *heard = &batch->heard[config->nodes[i]];
+
+		refuse += heard->what != CONTROL_RUNNING && heard->since < attempt->claim_made;
+	}
+	if (2 * refuse > config->count)
+		world_fail(node->world, "I6: %s/%u.%u attempt %u is fed after a majority refused claims",
+		    batch->name, (unsigned)attempt->mail->shard->index, (unsigned)attempt->mail->index,
+		    (unsigned)attempt->key.attempt);
+	if (drain->stands == CONTROL_PAUSED && !drain->waiting && !drain->unknown)
+		world_fail(node->world, "a draining node feeds mails of %s", batch->name);
+}
+
 static void heal(struct world *w, void *context)
 {
 	for (uint32_t i = 0; i < w->node_count && !w->failed; i++) {
-		if (held(&w->nodes[i].drain))
+		if (!w->nodes[i].dead && held(&w->nodes[i].drain))
 			give(&w->nodes[i], NULL, CONTROL_RUNNING);
 	}
 	for (size_t i = 0; i < w->truth.batches.count && !w->failed; i++) {
 		struct sim_batch *batch = w->truth.batches.items[i].value;
 
 		if (batch->accepted != NULL && held(&batch->control))
-			give(&w->nodes[0], batch, CONTROL_RUNNING);
+			give(taker(w, batch), batch, CONTROL_RUNNING);
 	}
 	if (sim_control_waiting(w))
 		world_in(w, USEC_PER_SEC, heal, context);

@@ -17,6 +17,7 @@ struct commanded {
 	bool waiting;             /* a command was given, and its answer is not here */
 	bool unknown;             /* the daemon died with a command: it may stand or not */
 	bool cancel_asked;
+	bool over;     /* the batch needs no more commands: it is done or cancelled */
 	uint32_t life; /* of the daemon that was given the last command */
 };
 
@@ -30,6 +31,11 @@ struct sim_batch;
 void sim_control_strike(struct node *node, struct rng *rng);
 /* The batch was accepted: a moment after it is when a command matters most. */
 void sim_control_accepted(struct node *node, struct sim_batch *batch);
+/* The operator says that the dead are dead. */
+void sim_control_forget(struct world *w);
+void sim_control_forgotten(struct node *node, const struct reply *reply, int status);
+/* Drains the node; it is stopped once it owns nothing. */
+void sim_control_leave(struct node *node);
 /* Everything that is paused or drains goes on, however often that has to be said. */
 void sim_control_heal(struct world *w);
 void sim_control_answer(struct node *node, const struct reply *reply, enum control_answer what);

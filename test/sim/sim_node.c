@@ -8,11 +8,13 @@
  */
 #include "test/sim/sim_node.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "test/sim/check.h"
 #include "test/sim/sim_client.h"
 #include "test/sim/sim_control.h"
+#include "test/sim/store_write.h"
 #include "test/sim/world.h"
 
 struct start {
@@ -28,7 +30,20 @@ void node_init(struct node *node, struct world *w, uint32_t index)
 	memset(node, 0, sizeof(*node));
 	node->world = w;
 	node->index = index;
-	node->id = w->plan.config.node;
+	node->config = w->plan.config;
+	node->name = arena_alloc(w->arena, 16);
+	snprintf(node->name, 16, "n%u", (unsigned)index + 1);
+	if (index > 0)
+		node->config.node = rng_id(&w->rng_net);
+	node->id = node->config.node;
+	node->config.seed = rng_next(&w->rng_net);
+	node->config.presence.node = node->id;
+	node->config.presence.weight = WEIGHT_ONE;
+	snprintf(node->config.presence.address, sizeof(node->config.presence.address), "%s:1", node->name);
+	snprintf(node->config.presence.version, sizeof(node->config.presence.version), "sim");
+	if (rng_chance(&w->rng_net, w->plan.chance[FAULT_DRIFT]))
+		node->rate_ppm = (int64_t)rng_below(&w->rng_net, 100001) - 50000;
+	node->machine_up = true;
 	effects_init(&node->effects);
 	store_init(&node->store, node);
 	engine_init(&node->engine, node);
@@ -41,10 +56,18 @@ void node_done(struct node *node)
 	effects_done(&node->effects);
 }
 
+/* What its clock counts too much in that time. */
+static uint64_t fast(const struct node *node, usec time)
+{
+	return (uint64_t)((int64_t)time * node->rate_ppm / 1000000);
+}
+
 struct boot_time node_boot_time(const struct node *node)
 {
+	usec since = node->world->now - node->booted;
+
 	/* A machine is never looked at in its first second. */
-	return (struct boot_time){USEC_PER_SEC + node->world->now - node->booted};
+	return (struct boot_time){USEC_PER_SEC + since + fast(node, since)};
 }
 
 struct utc_time node_utc(const struct node *node)
@@ -52,7 +75,8 @@ struct utc_time node_utc(const struct node *node)
 	usec now = node->world->now;
 	usec drift = now / 1000000 * node->world->plan.drift_ppm;
 
-	return (struct utc_time){(uint64_t)((int64_t)(utc_begin + now + drift) + node->jumped)};
+	return (struct utc_time){
+	    (uint64_t)((int64_t)(utc_begin + now + drift + fast(node, now)) + node->jumped)};
 }
 
 struct reply *node_reply(struct node *node, enum reply_kind kind)
@@ -76,7 +100,8 @@ static void fire_timer(struct world *w, void *context)
 	struct event event = {.type = EVENT_TICK};
 
 	(void)w;
-	if (node->life != start->life || node->timer != start->serial)
+	if (node->life != start->life || node->timer != start->serial ||
+	    node_asleep(node, fire_timer, context))
 		return;
 	node->timer++;
 	node_step(node, &event);
@@ -86,17 +111,18 @@ static void set_timer(struct node *node, struct boot_time deadline)
 {
 	struct world *w = node->world;
 	struct start *start;
-	usec at = deadline.us + node->booted;
+	usec wait = deadline.us > node_boot_time(node).us ? deadline.us - node_boot_time(node).us : 0;
+	usec at;
 
-	at = at > USEC_PER_SEC ? at - USEC_PER_SEC : 0;
 	node->timer++;
 	node->deadline = deadline;
 	if (deadline.us > UINT64_MAX / 2)
 		return;
+	at = w->now + wait - fast(node, wait) + (node->rate_ppm < 0);
 	start = ARENA_NEW(w->arena, struct start);
 	*start = (struct start){node, node->life, node->timer};
 	/* Timers are never early and now and then a little late. */
-	world_at(w, (at < w->now ? w->now : at) + rng_below(&w->rng_store, 1000), fire_timer, start);
+	world_at(w, at + rng_below(&w->rng_store, 1000), fire_timer, start);
 }
 
 static enum effect_type answer_type(enum reply_kind kind)
@@ -106,6 +132,12 @@ static enum effect_type answer_type(enum reply_kind kind)
 		return EFFECT_UPLOAD_ANSWER;
 	case REPLY_CONTROL:
 		return EFFECT_CONTROL_ANSWER;
+	case REPLY_QUERY:
+		return EFFECT_QUERY_ANSWER;
+	case REPLY_FETCH:
+		return EFFECT_FETCH_ANSWER;
+	case REPLY_FORGET:
+		return EFFECT_COMMAND_ANSWER;
 	default:
 		return EFFECT_OUTCOME_ANSWER;
 	}
@@ -129,6 +161,12 @@ static void answer(struct node *node, const struct effect *effect)
 		client_answer(w, reply, effect->answer);
 	else if (reply->kind == REPLY_CONTROL)
 		sim_control_answer(node, reply, effect->control);
+	else if (reply->kind == REPLY_QUERY)
+		check_query_answer(node, reply, effect);
+	else if (reply->kind == REPLY_FETCH)
+		check_fetch_answer(node, reply, effect);
+	else if (reply->kind == REPLY_FORGET)
+		sim_control_forgotten(node, reply, effect->status);
 	else
 		engine_answer(&node->engine, reply);
 }
@@ -146,6 +184,8 @@ static void carry_out(struct node *node, const struct effect *effect)
 	case EFFECT_STORE_SQUASH:
 	case EFFECT_LOAD_JOURNAL:
 	case EFFECT_LOAD_SHARD:
+	case EFFECT_STORE_REGISTER:
+	case EFFECT_LOAD_VALUE:
 		store_submit(&node->store, effect);
 		return;
 	case EFFECT_ENGINE_SETTLE:
@@ -153,6 +193,9 @@ static void carry_out(struct node *node, const struct effect *effect)
 		return;
 	case EFFECT_ENGINE_RESTART:
 		engine_restart(&node->engine);
+		return;
+	case EFFECT_ENGINE_STOP:
+		engine_stop(&node->engine);
 		return;
 	case EFFECT_SPOOL_REMOVE:
 		engine_remove(&node->engine, effect->text);
@@ -165,16 +208,40 @@ static void carry_out(struct node *node, const struct effect *effect)
 	case EFFECT_OUTCOME_ANSWER:
 	case EFFECT_UPLOAD_ANSWER:
 	case EFFECT_CONTROL_ANSWER:
+	case EFFECT_QUERY_ANSWER:
+	case EFFECT_FETCH_ANSWER:
+	case EFFECT_COMMAND_ANSWER:
 		answer(node, effect);
+		return;
+	case EFFECT_SEND:
+		net_send(node, effect);
+		return;
+	case EFFECT_PEER_WANT:
+		net_want(node, effect);
+		return;
+	case EFFECT_PEER_UNWANT:
+		net_unwant(node, effect);
+		return;
+	case EFFECT_PUBLISH:
+		dht_publish(node, effect);
+		return;
+	case EFFECT_DIRECTORY_PUT:
+		dht_put(node, effect);
+		return;
+	case EFFECT_DIRECTORY_GET:
+		dht_get(node, effect);
 		return;
 	case EFFECT_TIMER:
 		set_timer(node, effect->deadline);
 		return;
-	default: /* the cluster's */
+	case EFFECT_NOTICE:
+		TRACE_NODE(node, "notice: %s, %x",
+		    T(arena_copy(w->arena, effect->text, strlen(effect->text))), N(id_number(&effect->id)));
 		return;
 	case EFFECT_BATCH_ACCEPTED:
 	case EFFECT_BATCH_DONE:
-		TRACE(w, "%s %s", T(effect->type == EFFECT_BATCH_DONE ? "notice: done" : "notice: accepted"),
+		TRACE_NODE(node, "%s %s",
+		    T(effect->type == EFFECT_BATCH_DONE ? "notice: done" : "notice: accepted"),
 		    T(arena_copy(w->arena, effect->text, strlen(effect->text))));
 		return;
 	}
@@ -198,6 +265,14 @@ void node_step(struct node *node, struct event *event)
 		check_step(node);
 }
 
+static void next_incarnation(struct node *node)
+{
+	uint64_t now = node_utc(node).us;
+	uint64_t *incarnation = &node->config.presence.incarnation;
+
+	*incarnation = now > *incarnation ? now : *incarnation + 1;
+}
+
 /* Postfix's reports wait until here; then the spool is reported when the core asks for it. */
 static void recover(struct world *w, void *context)
 {
@@ -205,14 +280,16 @@ static void recover(struct world *w, void *context)
 	struct node *node = start->node;
 	struct event event;
 
-	if (node->life != start->life)
+	if (node->life != start->life || node->dead)
 		return;
+	node->machine_up = true;
 	if (!node->store.up) {
 		world_in(w, 100 * USEC_PER_MSEC, recover, start);
 		return;
 	}
-	TRACE(w, "daemon starts, life %u", N(node->life));
-	node->core = core_new(&w->plan.config);
+	TRACE_NODE(node, "daemon starts, life %u", N(node->life));
+	next_incarnation(node);
+	node->core = core_new(&node->config);
 	for (size_t i = 0; i < node->store.records.count && !w->failed; i++) {
 		const struct idmap_item *item = &node->store.records.items[i];
 		const struct stored *record = item->value;
@@ -229,6 +306,20 @@ static void recover(struct world *w, void *context)
 			continue;
 		event = (struct event){.type = EVENT_RECOVER_UPLOAD};
 		event.recover_upload.upload = item->a;
+		event.recover_upload.batch = ((const struct stored_upload *)item->value)->batch;
+		event.recover_upload.coordinator = ((const struct stored_upload *)item->value)->coordinator;
+		node_step(node, &event);
+	}
+	for (size_t i = 0; i < node->store.registers.count && !w->failed; i++) {
+		const struct idmap_item *item = &node->store.registers.items[i];
+		const struct stored *value = item->value;
+
+		if (value == NULL)
+			continue;
+		event = (struct event){.type = EVENT_RECOVER_REGISTER};
+		event.recover_register.batch = item->a;
+		event.recover_register.data = value->data;
+		event.recover_register.len = value->len;
 		node_step(node, &event);
 	}
 	if (w->failed)
@@ -239,38 +330,91 @@ static void recover(struct world *w, void *context)
 		return;
 	node->ready = true;
 	engine_daemon_ready(&node->engine);
+	dht_start(node);
 }
 
-void node_start(struct node *node)
+static void start_in(struct node *node, usec delay)
 {
 	struct world *w = node->world;
 	struct start *start = ARENA_NEW(w->arena, struct start);
 
 	*start = (struct start){node, node->life, 0};
-	world_in(w, rng_delay(&w->rng_fault, w->plan.down_time), recover, start);
+	world_in(w, delay, recover, start);
 }
 
-void node_crash(struct node *node, bool power)
+void node_begin(struct node *node)
+{
+	struct world *w = node->world;
+	usec delay = rng_delay(&w->rng_fault, w->plan.down_time);
+
+	if (node->index > 0 && rng_chance(&w->rng_fault, w->plan.chance[FAULT_JOIN]))
+		delay = rng_below(&w->rng_fault, w->plan.fault_phase);
+	start_in(node, delay);
+}
+
+bool node_asleep(struct node *node, world_fn *fn, void *context)
+{
+	if (node->world->now >= node->asleep_until)
+		return false;
+	world_at(node->world, node->asleep_until, fn, context);
+	return true;
+}
+
+void node_sleep(struct node *node, usec how_long)
+{
+	TRACE_NODE(node, "daemon STOPS for %u us", N(how_long));
+	node->asleep_until = node->world->now + how_long;
+}
+
+/* All that the daemon knew is gone. */
+static void end_life(struct node *node, bool power)
 {
 	struct world *w = node->world;
 
-	TRACE(w, power ? "POWER LOSS" : "daemon CRASH, life %u", N(node->life));
 	core_free(node->core);
 	node->core = NULL;
 	node->life++;
+	node->asleep_until = 0;
 	node->ready = false;
 	node->was_recovered = false;
 	node->utc_max.us = 0;
 	store_daemon_died(&node->store);
-	truth_forget_told(&w->truth);
+	truth_forget_told(&w->truth, node);
+	net_daemon_died(node, power);
 	engine_daemon_died(&node->engine);
 	clients_daemon_died(w, node);
 	if (power) {
 		engine_power_lost(&node->engine);
 		store_power_lost(&node->store);
 		node->booted = w->now;
+		node->machine_up = false;
 	}
-	node_start(node);
+}
+
+void node_crash(struct node *node, bool power)
+{
+	if (node->dead)
+		return;
+	TRACE_NODE(node, power ? "POWER LOSS" : "daemon CRASH, life %u", N(node->life));
+	end_life(node, power);
+	start_in(node, rng_delay(&node->world->rng_fault, node->world->plan.down_time));
+}
+
+void node_crash_for(struct node *node, usec away)
+{
+	if (node->dead)
+		return;
+	TRACE_NODE(node, "daemon CRASH, away for %u us, life %u", N(away), N(node->life));
+	end_life(node, false);
+	start_in(node, away);
+}
+
+void node_die(struct node *node)
+{
+	TRACE_NODE(node, "the node DIES for good", N(0));
+	end_life(node, true);
+	node->dead = true;
+	truth_node_died(&node->world->truth, node);
 }
 
 bool node_settled(const struct node *node)

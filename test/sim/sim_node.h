@@ -15,6 +15,8 @@
 #include "test/sim/sim_store.h"
 
 struct world;
+typedef void world_fn(struct world *w, void *context);
+struct sim_link;
 struct sim_client;
 struct attempt;
 
@@ -23,6 +25,9 @@ enum reply_kind {
 	REPLY_LEFT,
 	REPLY_UPLOAD,
 	REPLY_CONTROL,
+	REPLY_QUERY,
+	REPLY_FETCH,
+	REPLY_FORGET,
 };
 
 /* Somebody who waits for the core's answer. */
@@ -38,12 +43,16 @@ struct reply {
 	uint64_t serial;           /* REPLY_UPLOAD: of the client's connection */
 	struct sim_batch *batch;   /* REPLY_CONTROL; NULL: about draining */
 	enum control_what what;    /* REPLY_CONTROL */
+	struct node *about;        /* REPLY_FORGET */
+	struct sim_shard *shard;   /* REPLY_FETCH */
 };
 
 struct node {
 	struct world *world;
 	uint32_t index;
+	char *name; /* "n1" */
 	struct opt_id id;
+	struct core_config config;
 	struct core *core; /* NULL: the daemon is down */
 	struct effects effects;
 	uint32_t life;           /* of the daemon: raised when it dies */
@@ -59,15 +68,35 @@ struct node {
 	size_t reply_count;
 	size_t reply_size;
 	struct commanded drain;
-	bool was_recovered; /* the full check at the end of recovery was made */
+	/* Of a cluster. */
+	bool machine_up;
+	bool dead;         /* for good, and its store is lost */
+	bool forget;       /* the operator wants it forgotten */
+	bool leaving;      /* drained, and stopped once it owns nothing */
+	usec asleep_until; /* the daemon is stopped, by SIGSTOP */
+	int64_t rate_ppm;  /* how much too fast its clocks run */
+	struct sim_link **links;
+	size_t link_count, link_size;
+	struct presence *published, *published_before; /* NULL: nothing yet */
+	bool was_recovered;                            /* the full check at the end of recovery was made */
 };
 
 void node_init(struct node *node, struct world *w, uint32_t index);
 void node_done(struct node *node);
-/* Starts the daemon some time from now. */
-void node_start(struct node *node);
+/* Starts the daemon for the first time, some time from now. */
+void node_begin(struct node *node);
 /* The daemon dies; with `power` the whole machine. It comes back by itself. */
 void node_crash(struct node *node, bool power);
+/* The daemon dies and comes back after `away`. */
+void node_crash_for(struct node *node, usec away);
+/* The machine is gone, with all that it had. */
+void node_die(struct node *node);
+/*
+ * True when the daemon is stopped: then `fn` is called again when it goes on. To be asked by everything that
+ * would step the core.
+ */
+bool node_asleep(struct node *node, world_fn *fn, void *context);
+void node_sleep(struct node *node, usec how_long);
 /* Steps the core with the event; fills in the times. The daemon must be up. */
 void node_step(struct node *node, struct event *event);
 struct reply *node_reply(struct node *node, enum reply_kind kind);

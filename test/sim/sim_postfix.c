@@ -59,7 +59,7 @@ void engine_feed(struct sim_engine *engine, const struct effect *effect)
 
 		attempt->fed++;
 		attempt->not_now = false;
-		TRACE(w, "feed %m attempt %u", M(attempt->mail), N(key.attempt));
+		TRACE_NODE(engine->node, "feed %m attempt %u", M(attempt->mail), N(key.attempt));
 		pickup_feed(pickup, attempt);
 	}
 }
@@ -96,7 +96,7 @@ static void tell_spool(struct world *w, void *context)
 	struct sim_engine *engine = ee->engine;
 	struct event event = {.type = EVENT_SPOOL};
 
-	if (engine->node->life != ee->daemon)
+	if (engine->node->life != ee->daemon || node_asleep(engine->node, tell_spool, context))
 		return;
 	engine->looking = false;
 	if (engine->life != ee->life || engine->alive != ee->spool_alive) {
@@ -105,8 +105,8 @@ static void tell_spool(struct world *w, void *context)
 		look_into_spool(w, ee);
 		return;
 	}
-	TRACE(w, "spool: alive %u, generation %u, %u files", N(engine->alive), N(engine->generation),
-	    N(ee->entry_count));
+	TRACE_NODE(engine->node, "spool: alive %u, generation %u, %u files", N(engine->alive),
+	    N(engine->generation), N(ee->entry_count));
 	event.spool.alive = engine->alive;
 	event.spool.generation = engine->generation;
 	event.spool.entries = ee->entries;
@@ -123,7 +123,7 @@ static void look_into_spool(struct world *w, void *context)
 	struct sim_engine *engine = ee->engine;
 	struct node *node = engine->node;
 
-	if (node->life != ee->daemon || node->core == NULL)
+	if (node->life != ee->daemon || node->core == NULL || node_asleep(node, look_into_spool, context))
 		return;
 	if (!engine->alive && pickup_last_report(engine) > w->now) {
 		/* The shell reads what pickup said before its end, then looks. */
@@ -153,7 +153,7 @@ void engine_settle(struct sim_engine *engine)
 {
 	struct world *w = engine->node->world;
 
-	TRACE(w, "settle", N(0));
+	TRACE_NODE(engine->node, "settle", N(0));
 	world_in(
 	    w, 1 + rng_delay(&w->rng_postfix, w->plan.down_time / 10), look_into_spool, new_event(engine));
 }
@@ -186,14 +186,14 @@ static void come_up(struct world *w, void *context)
 	struct node *node = engine->node;
 	struct event event = {.type = EVENT_ENGINE_UP};
 
-	if (engine->life != ee->life)
+	if (engine->life != ee->life || node_asleep(node, come_up, context))
 		return;
 	engine->starting = false;
 	if (node->life != ee->daemon && rng_chance(&w->rng_postfix, 500000))
 		return; /* the daemon died while it started Postfix */
 	engine->alive = true;
 	engine->swept = false;
-	TRACE(w, "postfix is up, generation %u", N(engine->generation));
+	TRACE_NODE(engine->node, "postfix is up, generation %u", N(engine->generation));
 	if (node->life != ee->daemon)
 		return;
 	start_sweeping(engine);
@@ -205,7 +205,7 @@ void engine_restart(struct sim_engine *engine)
 {
 	struct world *w = engine->node->world;
 
-	TRACE(w, "restart of postfix", N(0));
+	TRACE_NODE(engine->node, "restart of postfix", N(0));
 	if (engine->alive) {
 		world_fail(w, "the core empties the spool of a live Postfix");
 		return;
@@ -230,7 +230,7 @@ void engine_remove(struct sim_engine *engine, const char *file)
 		spool_name(engine->files[i], name);
 		if (strcmp(name, file) != 0)
 			continue;
-		TRACE(engine->node->world, "%m attempt %u is removed from the spool",
+		TRACE_NODE(engine->node, "%m attempt %u is removed from the spool",
 		    M(engine->files[i]->attempt->mail), N(engine->files[i]->attempt->key.attempt));
 		spool_vanish(engine->files[i]);
 		return;
@@ -244,9 +244,10 @@ static void tell_down(struct world *w, void *context)
 	struct event event = {.type = EVENT_ENGINE_DOWN};
 
 	(void)w;
-	if (node->life != ee->daemon || !node->ready || ee->engine->life != ee->life)
+	if (node->life != ee->daemon || !node->ready || ee->engine->life != ee->life ||
+	    node_asleep(node, tell_down, context))
 		return;
-	TRACE(w, "the daemon sees that postfix is down", N(0));
+	TRACE_NODE(node, "the daemon sees that postfix is down", N(0));
 	node_step(node, &event);
 	if (rng_chance(&w->rng_postfix, 200000) && !w->failed)
 		engine_settle(ee->engine); /* the shell may look by itself */
@@ -270,9 +271,26 @@ void engine_die(struct sim_engine *engine)
 
 	if (!engine->alive)
 		return;
-	TRACE(w, "postfix DIES", N(0));
+	TRACE_NODE(engine->node, "postfix DIES", N(0));
 	stop(engine);
 	world_in(w, 1 + rng_delay(&w->rng_postfix, w->plan.down_time / 4), tell_down, new_event(engine));
+}
+
+static void stop_now(struct world *w, void *context)
+{
+	struct engine_event *ee = context;
+
+	(void)w;
+	if (ee->engine->life == ee->life)
+		engine_die(ee->engine);
+}
+
+void engine_stop(struct sim_engine *engine)
+{
+	struct world *w = engine->node->world;
+
+	TRACE_NODE(engine->node, "postfix is to stop", N(0));
+	world_in(w, rng_below(&w->rng_postfix, 5 * USEC_PER_SEC), stop_now, new_event(engine));
 }
 
 void engine_daemon_died(struct sim_engine *engine)

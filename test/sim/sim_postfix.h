@@ -74,6 +74,8 @@ void engine_init(struct sim_engine *engine, struct node *node);
 void engine_feed(struct sim_engine *engine, const struct effect *effect);
 void engine_settle(struct sim_engine *engine);
 void engine_restart(struct sim_engine *engine);
+/* Deliveries under way may end; then it is down. */
+void engine_stop(struct sim_engine *engine);
 void engine_remove(struct sim_engine *engine, const char *file);
 /* The core's answer to a report. */
 void engine_answer(struct sim_engine *engine, struct reply *reply);

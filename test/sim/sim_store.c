@@ -33,11 +33,14 @@ void store_init(struct sim_store *store, struct node *node)
 	idmap_init(&store->templates, arena);
 	idmap_init(&store->shards, arena);
 	idmap_init(&store->journals, arena);
+	idmap_init(&store->registers, arena);
+	idmap_init(&store->finished, arena);
 }
 
 static bool is_load(const struct store_op *op)
 {
-	return op->type == EFFECT_LOAD_JOURNAL || op->type == EFFECT_LOAD_SHARD;
+	return op->type == EFFECT_LOAD_JOURNAL || op->type == EFFECT_LOAD_SHARD ||
+	       op->type == EFFECT_LOAD_VALUE;
 }
 
 static struct op_event *op_event(struct sim_store *store, struct store_op *op)
@@ -68,10 +71,22 @@ static void report_load(struct node *node, struct store_op *op)
 	const char **domains;
 
 	if (op->type == EFFECT_LOAD_JOURNAL) {
+		event.journal_loaded.token = op->token;
 		event.journal_loaded.id = op->id;
 		event.journal_loaded.status = op->status;
 		event.journal_loaded.entries = op->spans;
 		event.journal_loaded.count = op->span_count;
+		node_step(node, &event);
+		return;
+	}
+	if (op->type == EFFECT_LOAD_VALUE) {
+		event.type = EVENT_VALUE_LOADED;
+		event.value_loaded.token = op->token;
+		event.value_loaded.status = op->status;
+		if (op->status == 0) {
+			event.value_loaded.data = op->spans[0].data;
+			event.value_loaded.len = op->spans[0].len;
+		}
 		node_step(node, &event);
 		return;
 	}
@@ -98,15 +113,17 @@ static void answer_op(struct world *w, void *context)
 	struct store_op *op = oe->op;
 	struct event event = {.type = EVENT_STORE_DONE};
 
-	if (oe->life != store->life)
+	if (oe->life != store->life || node_asleep(store->node, answer_op, context))
 		return;
 	unlink_op(store, op);
-	TRACE(w, "store: %s %x done, status %u", T(store_op_name(op->type)), N(id_number(&op->id)),
-	    N(-op->status));
+	TRACE_NODE(store->node, "store: %s %x done, status %u", T(store_op_name(op->type)),
+	    N(id_number(&op->id)), N(-op->status));
 	if (is_load(op)) {
 		report_load(store->node, op);
 		return;
 	}
+	if (op->status == 0)
+		truth_store_answered(&w->truth, store->node, op);
 	event.store_done.token = op->token;
 	event.store_done.status = op->status;
 	node_step(store->node, &event);
@@ -166,6 +183,8 @@ void store_submit(struct sim_store *store, const struct effect *effect)
 	op->id = effect->id;
 	op->batch = effect->batch;
 	op->upload = effect->upload;
+	op->node = effect->node;
+	op->submitted = w->now;
 	op->data = arena_copy(w->arena, effect->data, effect->len);
 	op->len = effect->len;
 	op->shards = effect->shards;
@@ -175,7 +194,7 @@ void store_submit(struct sim_store *store, const struct effect *effect)
 	else
 		store->first = op;
 	store->last = op;
-	TRACE(w, "store: %s %x", T(store_op_name(op->type)), N(id_number(&op->id)));
+	TRACE_NODE(store->node, "store: %s %x", T(store_op_name(op->type)), N(id_number(&op->id)));
 	if (store->up)
 		send_op(store, op);
 }
@@ -210,7 +229,8 @@ static void come_back(struct world *w, void *context)
 {
 	struct sim_store *store = context;
 
-	TRACE(w, "redis is back", N(0));
+	(void)w;
+	TRACE_NODE(store->node, "redis is back", N(0));
 	store->up = true;
 	store->last_apply = 0;
 	store->last_answer = 0;
@@ -239,13 +259,13 @@ void store_crash(struct sim_store *store)
 {
 	if (!store->up)
 		return;
-	TRACE(store->node->world, "redis CRASH", N(0));
+	TRACE_NODE(store->node, "redis CRASH", N(0));
 	land_prefix(store);
 	go_down(store);
 }
 
 void store_slow_down(struct sim_store *store, usec how_long)
 {
-	TRACE(store->node->world, "the disk is slow for %u us", N(how_long));
+	TRACE_NODE(store->node, "the disk is slow for %u us", N(how_long));
 	store->slow_until = store->node->world->now + how_long;
 }

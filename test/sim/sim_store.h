@@ -20,6 +20,11 @@ struct stored {
 	size_t len;
 };
 
+struct stored_upload {
+	struct opt_id batch;
+	struct opt_id coordinator;
+};
+
 struct stored_journal {
 	struct stored *entries;
 	size_t count;
@@ -36,10 +41,12 @@ struct sim_store {
 	usec slow_until;
 	/* What is durable. */
 	struct idmap records;   /* batch key -> struct stored */
-	struct idmap uploads;   /* upload id -> anything */
+	struct idmap uploads;   /* upload id -> struct stored_upload */
 	struct idmap templates; /* upload id -> struct stored */
 	struct idmap shards;    /* shard id, upload id -> struct stored */
 	struct idmap journals;  /* id -> struct stored_journal */
+	struct idmap registers; /* batch key -> struct stored */
+	struct idmap finished;  /* batch key -> anything, when its journal has FINISHED */
 };
 
 void store_init(struct sim_store *store, struct node *node);

@@ -33,7 +33,7 @@ struct sim_file *spool_create(struct sim_engine *engine, struct attempt *attempt
 	engine->files = arena_grow(
 	    w->arena, engine->files, engine->file_count, &engine->file_size, sizeof(*engine->files));
 	engine->files[engine->file_count++] = file;
-	TRACE(w, "pickup begins %m attempt %u", M(attempt->mail), N(attempt->key.attempt));
+	TRACE_NODE(engine->node, "pickup begins %m attempt %u", M(attempt->mail), N(attempt->key.attempt));
 	return file;
 }
 
@@ -73,7 +73,7 @@ static bool works(const struct sim_file *file)
 
 static void put_aside(struct sim_file *file)
 {
-	TRACE(file->engine->node->world, "postfix puts %m attempt %u aside", M(file->attempt->mail),
+	TRACE_NODE(file->engine->node, "postfix puts %m attempt %u aside", M(file->attempt->mail),
 	    N(file->attempt->key.attempt));
 	file->place = SPOOL_ASIDE;
 	file->attempt->causes |= CAUSE_WORDLESS;
@@ -112,7 +112,8 @@ static void accept_mail(struct world *w, struct sim_file *file)
 
 	attempt->accepted++;
 	attempt->mail->copies++;
-	TRACE(w, "the remote server has %m attempt %u", M(attempt->mail), N(attempt->key.attempt));
+	TRACE_NODE(file->engine->node, "the remote server has %m attempt %u", M(attempt->mail),
+	    N(attempt->key.attempt));
 	if (world_strikes(w, &w->rng_postfix, FAULT_FINAL_DOT)) {
 		attempt->lost_dots++;
 		decide(w, file, OUTCOME_DEFERRED);

@@ -30,6 +30,10 @@ const char *store_op_name(enum effect_type type)
 		return "append";
 	case EFFECT_STORE_SQUASH:
 		return "squash";
+	case EFFECT_STORE_REGISTER:
+		return "register";
+	case EFFECT_LOAD_VALUE:
+		return "load-value";
 	case EFFECT_LOAD_JOURNAL:
 		return "load-journal";
 	case EFFECT_LOAD_SHARD:
@@ -68,22 +72,46 @@ static void set_once(struct sim_store *store, struct idmap *map, const struct op
 	idmap_set(map, a, b, stored);
 }
 
-const char *store_whole(const struct sim_store *store, const struct sim_batch *batch)
+/* Whether one member holds the shard, with the template. */
+static bool holds(const struct sim_store *store, const struct sim_batch *batch, uint32_t index)
+{
+	const struct content_shard *shard = &batch->accepted->shards[index];
+	const struct stored *stored = idmap_get(&store->shards, &batch->shards[index].id, &batch->upload);
+
+	return stored != NULL && stored->len == shard->len &&
+	       memcmp(stored->data, shard->value, shard->len) == 0 &&
+	       idmap_get(&store->templates, &batch->upload, NULL) != NULL;
+}
+
+const char *store_whole(const struct world *w, const struct sim_batch *batch)
 {
 	if (batch->accepted == NULL)
 		return "its record";
-	if (idmap_get(&store->templates, &batch->upload, NULL) == NULL)
-		return "its template";
 	for (uint32_t i = 0; i < batch->accepted->shard_count; i++) {
-		const struct content_shard *shard = &batch->accepted->shards[i];
-		const struct stored *stored = idmap_get(&store->shards, &batch->shards[i].id, &batch->upload);
+		const struct sim_shard *shard = &batch->shards[i];
+		uint32_t holders = 0;
 
-		if (stored == NULL)
-			return "a shard";
-		if (stored->len != shard->len || memcmp(stored->data, shard->value, shard->len) != 0)
-			return "a shard as it was uploaded";
+		for (uint32_t m = 0; m < shard->config->count; m++)
+			holders += holds(&w->nodes[shard->config->nodes[m]].store, batch, i);
+		if (2 * holders <= shard->config->count)
+			return "a shard, as it was uploaded, with its template";
 	}
 	return NULL;
+}
+
+const char *store_recorded(const struct world *w, const struct sim_batch *batch)
+{
+	uint32_t holders = 0;
+
+	for (uint32_t i = 0; i < batch->home_count; i++) {
+		const struct sim_store *store = &w->nodes[batch->homes[i]].store;
+		const struct stored *reg = idmap_get(&store->registers, &batch->key, NULL);
+
+		holders +=
+		    idmap_get(&store->records, &batch->key, NULL) != NULL ||
+		    (reg != NULL && memmem(reg->data, reg->len, batch->record, batch->record_len) != NULL);
+	}
+	return 2 * holders > batch->home_count ? NULL : "its record";
 }
 
 static void commit(struct sim_store *store, struct store_op *op)
@@ -95,19 +123,25 @@ static void commit(struct sim_store *store, struct store_op *op)
 
 	set_once(store, &store->records, &op->id, NULL, op);
 	idmap_set(&store->uploads, &op->upload, NULL, NULL);
+	idmap_set(&store->registers, &op->id, NULL, NULL);
 	if (known || w->failed)
 		return;
-	wrong = truth_accept(&w->truth, &op->id, op->data, op->len);
+	if (batch != NULL && batch->accepted != NULL) {
+		if (op->len != batch->record_len || memcmp(op->data, batch->record, op->len) != 0)
+			world_fail(w, "I1: %s has two records", batch->name);
+		return;
+	}
+	wrong = truth_accept(w, &op->id, op->data, op->len);
 	if (wrong != NULL) {
 		world_fail(w, "%s", wrong);
 		return;
 	}
-	TRACE(w, "%s is accepted: %u mails", T(batch->name), N(batch->accepted->total));
+	TRACE_NODE(store->node, "%s is accepted: %u mails", T(batch->name), N(batch->accepted->total));
 	sim_control_accepted(store->node, batch);
 	if (!id_equal(&batch->upload, &op->upload) || strcmp(op->text, batch->name) != 0)
 		world_fail(
 		    w, "I1: the commit of %s names another upload or batch than its record", batch->name);
-	wrong = store_whole(store, batch);
+	wrong = store_whole(w, batch);
 	if (wrong != NULL)
 		world_fail(w, "I1: %s was committed without %s", batch->name, wrong);
 }
@@ -119,7 +153,8 @@ static void drop_upload(struct sim_store *store, const struct store_op *op)
 	for (size_t i = 0; i < w->truth.batches.count; i++) {
 		const struct sim_batch *batch = w->truth.batches.items[i].value;
 
-		if (batch->accepted != NULL && id_equal(&batch->upload, &op->upload))
+		if (batch->accepted != NULL && id_equal(&batch->upload, &op->upload) &&
+		    truth_takes_part(batch, store->node->index))
 			world_fail(w, "I1: the core drops the upload that %s was accepted with", batch->name);
 	}
 	idmap_set(&store->uploads, &op->upload, NULL, NULL);
@@ -133,11 +168,18 @@ static void drop_upload(struct sim_store *store, const struct store_op *op)
 	}
 }
 
-static void note_claims(struct node *node, const struct opt_id *shard, const struct journal_entry *entry)
+static void note_claims(struct node *node, const struct store_op *op, const struct journal_entry *entry)
 {
+	const struct opt_id *shard = &op->id;
 	struct world *w = node->world;
+	const struct node *owner = world_node(w, &entry->node);
 	struct attempt_key key = {.shard = *shard, .epoch = entry->epoch, .node = entry->node};
 
+	if (owner == NULL) {
+		world_fail(w, "I4: a claim of a node that there is not");
+		return;
+	}
+	check_epoch(node, shard, entry->epoch, owner);
 	for (size_t i = 0; i < entry->count; i++) {
 		struct attempt *attempt;
 
@@ -148,16 +190,19 @@ static void note_claims(struct node *node, const struct opt_id *shard, const str
 			world_fail(w, "I4: a claim on a mail that was never accepted");
 			return;
 		}
+		truth_held(&w->truth, attempt, node->index)->claimed = true;
 		if (attempt->claimed)
 			continue;
 		attempt->claimed = true;
+		attempt->owner = owner->index;
+		attempt->claim_made = op->submitted;
 		/* Without a core it is the last write of a daemon that has just died. */
-		attempt->life = node->core != NULL ? node->life : node->life - 1;
+		attempt->life = owner->core != NULL ? owner->life : owner->life - 1;
 		attempt->flags = entry->claims[i].flags;
 		attempt->generation = entry->generation;
 		attempt->claimed_at = entry->at;
-		TRACE(w, "claim of %m attempt %u is durable, flags %u, generation %u", M(attempt->mail),
-		    N(key.attempt), N(attempt->flags), N(attempt->generation));
+		TRACE_NODE(node, "claim of %m attempt %u is durable, flags %u, generation %u",
+		    M(attempt->mail), N(key.attempt), N(attempt->flags), N(attempt->generation));
 	}
 }
 
@@ -173,12 +218,13 @@ static void note_outcomes(struct node *node, const struct journal_entry *entry)
 			world_fail(w, "I4: a fact about a mail that was never accepted");
 			return;
 		}
+		truth_fact_held(&w->truth, attempt, node->index, outcome->kind, w->now);
 		if (attempt->facts & 1U << outcome->kind)
 			continue;
 		attempt->facts |= 1U << outcome->kind;
 		attempt->mail->fact_kinds |= 1U << outcome->kind;
-		TRACE(w, "fact about %m attempt %u is durable: %s", M(attempt->mail), N(attempt->key.attempt),
-		    T(outcome_kind_name(outcome->kind)));
+		TRACE_NODE(node, "fact about %m attempt %u is durable: %s", M(attempt->mail),
+		    N(attempt->key.attempt), T(outcome_kind_name(outcome->kind)));
 		check_fact(node, attempt, outcome->kind);
 	}
 }
@@ -202,13 +248,39 @@ static void append(struct sim_store *store, const struct store_op *op)
 		return;
 	}
 	if (entry.type == JOURNAL_CLAIMS)
-		note_claims(store->node, &op->id, &entry);
+		note_claims(store->node, op, &entry);
 	else if (entry.type == JOURNAL_OUTCOMES)
 		note_outcomes(store->node, &entry);
-	else if (entry.type == JOURNAL_FINISHED && batch != NULL)
+	else if (entry.type == JOURNAL_FINISHED && batch != NULL) {
+		idmap_set(&store->finished, &op->id, NULL, store);
 		check_finished(store->node, batch, &entry);
+	} else if (entry.type == JOURNAL_PROMISE)
+		truth_promise(&w->truth, &op->id, entry.epoch, w->now);
+	else if (entry.type == JOURNAL_CONFIG)
+		truth_config(w, &op->id, &entry);
 	else if (entry.type != JOURNAL_CONTROL || (batch == NULL && !id_equal(&op->id, &store->node->id)))
 		world_fail(w, "an entry of type %d in the journal of a shard", (int)entry.type);
+}
+
+static void set_upload(struct sim_store *store, struct store_op *op)
+{
+	struct stored_upload *upload = ARENA_NEW(store->node->world->arena, struct stored_upload);
+
+	upload->batch = op->id;
+	upload->coordinator = op->node;
+	idmap_set(&store->uploads, &op->upload, NULL, upload);
+	set_once(store, &store->templates, &op->upload, NULL, op);
+}
+
+static void set_register(struct sim_store *store, const struct store_op *op)
+{
+	struct stored *stored = NULL;
+
+	if (op->len > 0) {
+		stored = ARENA_NEW(store->node->world->arena, struct stored);
+		*stored = (struct stored){op->data, op->len};
+	}
+	idmap_set(&store->registers, &op->id, NULL, stored);
 }
 
 /* Exact repeats go; everything else stays. */
@@ -236,8 +308,10 @@ void store_write(struct sim_store *store, struct store_op *op)
 {
 	switch (op->type) {
 	case EFFECT_STORE_UPLOAD:
-		idmap_set(&store->uploads, &op->upload, NULL, store);
-		set_once(store, &store->templates, &op->upload, NULL, op);
+		set_upload(store, op);
+		return;
+	case EFFECT_STORE_REGISTER:
+		set_register(store, op);
 		return;
 	case EFFECT_STORE_SHARD:
 		set_once(store, &store->shards, &op->id, &op->upload, op);
@@ -276,7 +350,9 @@ void store_read(struct sim_store *store, struct store_op *op)
 	op->spans = arena_alloc(arena, sizeof(*op->spans));
 	op->span_count = 1;
 	{
-		const struct stored *value = idmap_get(&store->shards, &op->id, &op->upload);
+		const struct stored *value = op->type == EFFECT_LOAD_VALUE && id_is_zero(&op->id)
+		                                 ? idmap_get(&store->templates, &op->upload, NULL)
+		                                 : idmap_get(&store->shards, &op->id, &op->upload);
 
 		if (value == NULL)
 			op->status = OPT_E_NOT_FOUND;

@@ -11,6 +11,7 @@
 #include "test/sim/sim_store.h"
 
 struct sim_batch;
+struct world;
 
 struct store_op {
 	struct store_op *next;
@@ -19,6 +20,8 @@ struct store_op {
 	struct opt_id id;
 	struct opt_id batch;
 	struct opt_id upload;
+	struct opt_id node;
+	usec submitted;
 	void *data;
 	size_t len;
 	const char *text;
@@ -36,7 +39,10 @@ const char *store_op_name(enum effect_type type);
 uint64_t id_number(const struct opt_id *id);
 void store_write(struct sim_store *store, struct store_op *op);
 void store_read(struct sim_store *store, struct store_op *op);
-/* Whether the batch is durable as a whole: record, template, all shards. NULL or what is missing. */
-const char *store_whole(const struct sim_store *store, const struct sim_batch *batch);
+/* Whether every shard and its template are durable on a majority of the shard's members. NULL or what is
+ * missing. */
+const char *store_whole(const struct world *w, const struct sim_batch *batch);
+/* Whether the record is durable on a majority of the batch's homes. */
+const char *store_recorded(const struct world *w, const struct sim_batch *batch);
 
 #endif

@@ -12,6 +12,15 @@
 
 static const usec HOUR = 3600 * USEC_PER_SEC;
 
+static void several_nodes(struct rng *rng, struct batch_settings *settings)
+{
+	static const uint32_t replicas[] = {0, 0, 0, 3, 3, 3, 2, 1, 4, 5};
+
+	settings->replicas = replicas[rng_below(rng, sizeof(replicas) / sizeof(replicas[0]))];
+	if (settings->expire <= 6 * HOUR)
+		settings->expire = rng_between(rng, HOUR / 120, HOUR / 30);
+}
+
 static void draw_settings(struct world *w, struct sim_batch *batch, struct batch_settings *settings)
 {
 	struct rng *rng = &w->rng_client;
@@ -20,12 +29,15 @@ static void draw_settings(struct world *w, struct sim_batch *batch, struct batch
 	snprintf(settings->sender, sizeof(settings->sender), "news@sender.example");
 	if (rng_chance(rng, 200000))
 		settings->start.us =
-		    node_utc(&w->nodes[0]).us + rng_below(rng, rng_chance(rng, 500000) ? HOUR / 60 : HOUR);
+		    node_utc(&w->nodes[0]).us +
+		    rng_below(rng, rng_chance(rng, 500000) || w->node_count > 1 ? HOUR / 120 : HOUR);
 	settings->expire = 5 * 24 * HOUR;
 	if (rng_chance(rng, 200000))
 		settings->expire = rng_between(rng, HOUR / 120, 6 * HOUR);
 	settings->priority = (int32_t)rng_below(rng, 3) - 1;
 	settings->replicas = 1;
+	if (w->node_count > 1)
+		several_nodes(rng, settings);
 	settings->uid = 1000;
 }
 
@@ -73,7 +85,8 @@ static struct content *draw_content(
 {
 	struct content *content = ARENA_NEW(w->arena, struct content);
 	struct rng *rng = &w->rng_client;
-	uint64_t left = draw_size(rng);
+	uint64_t left =
+	    w->node_count == 1 ? draw_size(rng) : rng_between(rng, 1, rng_chance(rng, 800000) ? 60 : 200);
 	uint32_t largest = (uint32_t)rng_between(rng, 1, left > 200 ? 100 : 20);
 	struct id_hash hash;
 

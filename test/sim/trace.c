@@ -33,6 +33,8 @@ static void print_line(const struct trace_line *line, FILE *out)
 	int arg = 0;
 
 	fprintf(out, "%6" PRIu64 ".%06" PRIu64 " ", line->at / USEC_PER_SEC, line->at % USEC_PER_SEC);
+	if (line->who != NULL)
+		fprintf(out, "%s ", line->who);
 	for (const char *p = line->format; *p != '\0'; p++) {
 		const union trace_arg *value = &line->args[arg];
 
@@ -63,15 +65,19 @@ static void print_line(const struct trace_line *line, FILE *out)
 	fputc('\n', out);
 }
 
-void trace_add(struct trace *trace, usec at, const char *format, const union trace_arg args[TRACE_ARGS])
+void trace_add(
+    struct trace *trace, usec at, const char *who, const char *format, const union trace_arg args[TRACE_ARGS])
 {
 	struct trace_line *line = &trace->kept[trace->lines++ % TRACE_KEPT];
 	int arg = 0;
 
 	line->at = at;
+	line->who = who;
 	line->format = format;
 	memcpy(line->args, args, sizeof(line->args));
 	mix(&trace->hash, at);
+	if (who != NULL)
+		mix_text(&trace->hash, who);
 	for (const char *p = format; *p != '\0'; p++) {
 		mix(&trace->hash, (unsigned char)*p);
 		if (*p != '%')

@@ -25,6 +25,7 @@ union trace_arg {
 
 struct trace_line {
 	usec at;
+	const char *who; /* NULL: nobody */
 	const char *format;
 	union trace_arg args[TRACE_ARGS];
 };
@@ -41,7 +42,8 @@ void trace_init(struct trace *trace, FILE *live);
  * The format knows %u (uint64_t), %x (uint64_t, 8 hex digits), %s (a text that lives as long as the world)
  * and %m (struct mail). Arguments are not formatted until somebody reads the line.
  */
-void trace_add(struct trace *trace, usec at, const char *format, const union trace_arg args[TRACE_ARGS]);
+void trace_add(struct trace *trace, usec at, const char *who, const char *format,
+    const union trace_arg args[TRACE_ARGS]);
 void trace_print(const struct trace *trace, FILE *out);
 
 #define N(value)                                                                                             \
@@ -57,6 +59,11 @@ void trace_print(const struct trace *trace, FILE *out);
 		.mail = (value)                                                                              \
 	}
 #define TRACE(w, format, ...)                                                                                \
-	trace_add(&(w)->trace, (w)->now, (format), (const union trace_arg[TRACE_ARGS]){__VA_ARGS__})
+	trace_add(&(w)->trace, (w)->now, NULL, (format), (const union trace_arg[TRACE_ARGS]){__VA_ARGS__})
+/* The same about a node, which a world of one does not name. */
+#define TRACE_NODE(node, format, ...)                                                                        \
+	trace_add(&(node)->world->trace, (node)->world->now,                                                 \
+	    (node)->world->node_count > 1 ? (node)->name : NULL, (format),                                   \
+	    (const union trace_arg[TRACE_ARGS]){__VA_ARGS__})
 
 #endif

@@ -8,6 +8,8 @@
 #include <string.h>
 
 #include "queue/outcome.h"
+#include "test/sim/store_write.h"
+#include "test/sim/world.h"
 
 const char *const domain_names[DOMAINS] = {"big0.example", "big1.example", "big2.example", "s3.example",
     "s4.example", "s5.example", "s6.example", "s7.example", "s8.example", "s9.example", "s10.example",
@@ -34,6 +36,37 @@ struct sim_batch *truth_batch(struct truth *truth, const char *name)
 	batch->key = batch_key(name);
 	idmap_set(&truth->batches, &batch->key, NULL, batch);
 	return batch;
+}
+
+static const char *members(
+    struct world *w, const struct batch_record *record, struct sim_shard *shard, uint32_t index)
+{
+	const struct record_shard *place = &record->shards[index];
+
+	shard->config = ARENA_NEW(w->arena, struct sim_config);
+	shard->config->number = 1;
+	shard->config->count = place->replica_count;
+	for (uint32_t i = 0; i < place->replica_count; i++) {
+		const struct node *node = world_node(w, &record->nodes[place->replicas[i]]);
+
+		if (node == NULL)
+			return "I4: a record names a node that there is not";
+		shard->config->nodes[i] = node->index;
+	}
+	return NULL;
+}
+
+static const char *homes(struct world *w, const struct batch_record *record, struct sim_batch *batch)
+{
+	batch->home_count = record->home_count;
+	for (uint32_t i = 0; i < record->home_count; i++) {
+		const struct node *node = world_node(w, &record->nodes[record->homes[i]]);
+
+		if (node == NULL)
+			return "I4: a record names a node that there is not";
+		batch->homes[i] = node->index;
+	}
+	return NULL;
 }
 
 static void add_shard(struct truth *truth, struct sim_batch *batch, uint32_t index)
@@ -79,8 +112,9 @@ static const char *compare(const struct batch_record *record, const struct conte
 	return NULL;
 }
 
-const char *truth_accept(struct truth *truth, const struct opt_id *key, const void *data, size_t len)
+const char *truth_accept(struct world *w, const struct opt_id *key, const void *data, size_t len)
 {
+	struct truth *truth = &w->truth;
 	struct sim_batch *batch = idmap_get(&truth->batches, key, NULL);
 	const struct content *content;
 	struct batch_record record;
@@ -98,9 +132,14 @@ const char *truth_accept(struct truth *truth, const struct opt_id *key, const vo
 		batch->upload = record.upload;
 		batch->created = record.created;
 		batch->expires = record.expires;
+		batch->record = arena_copy(truth->arena, data, len);
+		batch->record_len = len;
 		batch->shards = arena_alloc(truth->arena, content->shard_count * sizeof(*batch->shards));
-		for (uint32_t i = 0; i < content->shard_count; i++)
+		wrong = homes(w, &record, batch);
+		for (uint32_t i = 0; i < content->shard_count && wrong == NULL; i++) {
+			wrong = members(w, &record, &batch->shards[i], i);
 			add_shard(truth, batch, i);
+		}
 	}
 	record_done(&record);
 	return wrong;
@@ -156,15 +195,208 @@ bool truth_ended(const struct mail *mail)
 	return false;
 }
 
-void truth_forget_told(struct truth *truth)
+void truth_forget_told(struct truth *truth, const struct node *node)
 {
 	for (size_t i = 0; i < truth->shards.count; i++) {
 		const struct sim_shard *shard = truth->shards.items[i].value;
 
 		for (uint32_t k = 0; k < shard->count; k++) {
 			for (struct attempt *a = shard->mails[k].attempts; a != NULL; a = a->next) {
-				a->told &= a->facts;
-				a->refused = a->refused && (a->facts & 1U << OUTCOME_BOUNCED) != 0;
+				if (!id_equal(&a->key.node, &node->id))
+					continue;
+				a->told &= truth_facts_of(a, node->index);
+				a->refused = a->refused && (a->told & 1U << OUTCOME_BOUNCED) != 0;
+			}
+		}
+	}
+}
+
+struct held *truth_held(struct truth *truth, struct attempt *attempt, uint32_t node)
+{
+	struct held *held = attempt->held;
+
+	while (held != NULL && held->node != node)
+		held = held->next;
+	if (held != NULL)
+		return held;
+	held = ARENA_NEW(truth->arena, struct held);
+	held->node = node;
+	held->next = attempt->held;
+	attempt->held = held;
+	return held;
+}
+
+static const struct held *find_held(const struct attempt *attempt, uint32_t node)
+{
+	const struct held *held = attempt->held;
+
+	while (held != NULL && held->node != node)
+		held = held->next;
+	return held;
+}
+
+uint32_t truth_facts_of(const struct attempt *attempt, uint32_t node)
+{
+	const struct held *held = find_held(attempt, node);
+
+	return held != NULL ? held->facts : 0;
+}
+
+void truth_fact_held(
+    struct truth *truth, struct attempt *attempt, uint32_t node, enum outcome_kind kind, usec now)
+{
+	const struct sim_config *config = attempt->mail->shard->config;
+	const uint32_t final = 1U << OUTCOME_SENT | 1U << OUTCOME_BOUNCED;
+	uint32_t count = 0;
+
+	truth_held(truth, attempt, node)->facts |= 1U << kind;
+	if (attempt->settled != 0 || (final & 1U << kind) == 0)
+		return;
+	for (uint32_t i = 0; i < config->count; i++)
+		count += (truth_facts_of(attempt, config->nodes[i]) & final) != 0;
+	if (2 * count > config->count)
+		attempt->settled = now;
+}
+
+bool truth_claim_safe(const struct attempt *attempt)
+{
+	for (const struct sim_config *config = attempt->mail->shard->config; config != NULL;
+	     config = config->before) {
+		uint32_t count = 0;
+
+		for (uint32_t i = 0; i < config->count; i++) {
+			const struct held *held = find_held(attempt, config->nodes[i]);
+
+			count += held != NULL && held->claimed;
+		}
+		if (2 * count > config->count)
+			return true;
+	}
+	return false;
+}
+
+static bool in_config(const struct sim_config *config, uint32_t node)
+{
+	for (uint32_t i = 0; i < config->count; i++) {
+		if (config->nodes[i] == node)
+			return true;
+	}
+	return false;
+}
+
+bool truth_member(const struct sim_shard *shard, uint32_t node)
+{
+	return in_config(shard->config, node);
+}
+
+bool truth_takes_part(const struct sim_batch *batch, uint32_t node)
+{
+	for (uint32_t i = 0; i < batch->home_count; i++) {
+		if (batch->homes[i] == node)
+			return true;
+	}
+	for (uint32_t i = 0; i < batch->accepted->shard_count; i++) {
+		for (const struct sim_config *c = batch->shards[i].config; c != NULL; c = c->before) {
+			if (in_config(c, node))
+				return true;
+		}
+	}
+	return false;
+}
+
+struct sim_epoch *truth_epoch(struct truth *truth, struct sim_shard *shard, uint32_t epoch)
+{
+	struct sim_epoch *found = shard->epochs;
+
+	while (found != NULL && found->epoch != epoch)
+		found = found->next;
+	if (found != NULL)
+		return found;
+	found = ARENA_NEW(truth->arena, struct sim_epoch);
+	found->epoch = epoch;
+	found->owner = UINT32_MAX;
+	found->next = shard->epochs;
+	shard->epochs = found;
+	return found;
+}
+
+void truth_promise(struct truth *truth, const struct opt_id *shard_id, uint32_t epoch, usec now)
+{
+	struct sim_shard *shard = idmap_get(&truth->shards, shard_id, NULL);
+
+	if (shard != NULL && truth_epoch(truth, shard, epoch)->promised == 0)
+		truth_epoch(truth, shard, epoch)->promised = now;
+}
+
+void truth_config(struct world *w, const struct opt_id *shard_id, const struct journal_entry *entry)
+{
+	struct sim_shard *shard = idmap_get(&w->truth.shards, shard_id, NULL);
+	struct sim_config *config;
+
+	if (shard == NULL || entry->config <= shard->config->number || entry->count > REPLICAS_MAX)
+		return;
+	config = ARENA_NEW(w->arena, struct sim_config);
+	config->before = shard->config;
+	config->number = entry->config;
+	for (size_t i = 0; i < entry->count; i++) {
+		const struct node *node = world_node(w, &entry->members[i]);
+
+		if (node != NULL)
+			config->nodes[config->count++] = node->index;
+	}
+	TRACE(w, "%s/%u has configuration %u of %u members", T(shard->batch->name), N(shard->index),
+	    N(config->number), N(config->count));
+	shard->config = config;
+}
+
+void truth_store_answered(struct truth *truth, const struct node *node, const struct store_op *op)
+{
+	struct sim_batch *batch;
+	struct journal_entry entry;
+	struct heard *heard;
+
+	if (op->type != EFFECT_STORE_APPEND)
+		return;
+	batch = idmap_get(&truth->batches, &op->id, NULL);
+	if (batch == NULL || journal_read(truth->reader, &op->id, op->data, op->len, &entry) != 0 ||
+	    entry.type != JOURNAL_CONTROL)
+		return;
+	if (batch->heard == NULL)
+		batch->heard = arena_alloc(truth->arena, node->world->node_count * sizeof(*batch->heard));
+	heard = &batch->heard[node->index];
+	if (entry.control.version <= heard->version || heard->what == CONTROL_CANCELLED)
+		return;
+	if (heard->what == CONTROL_RUNNING || entry.control.what == CONTROL_RUNNING)
+		heard->since = node->world->now;
+	heard->version = entry.control.version;
+	heard->what = entry.control.what;
+}
+
+static uint32_t facts_left(const struct attempt *attempt, const struct node *dead)
+{
+	uint32_t facts = 0;
+
+	for (const struct held *held = attempt->held; held != NULL; held = held->next) {
+		if (!dead->world->nodes[held->node].dead)
+			facts |= held->facts;
+	}
+	return facts;
+}
+
+void truth_node_died(struct truth *truth, const struct node *node)
+{
+	for (size_t i = 0; i < truth->shards.count; i++) {
+		const struct sim_shard *shard = truth->shards.items[i].value;
+
+		for (uint32_t k = 0; k < shard->count; k++) {
+			struct mail *mail = &shard->mails[k];
+
+			mail->fact_kinds = 0;
+			for (struct attempt *a = mail->attempts; a != NULL; a = a->next) {
+				a->facts = facts_left(a, node);
+				mail->fact_kinds |= a->facts;
+				if (id_equal(&a->key.node, &node->id))
+					a->causes |= CAUSE_DEATH;
 			}
 		}
 	}

@@ -19,6 +19,9 @@
 
 struct sim_file;
 struct effect;
+struct node;
+struct world;
+struct store_op;
 
 /* Where an attempt is, in truth. */
 enum place {
@@ -34,13 +37,26 @@ enum cause {
 	CAUSE_WORDLESS = 2,  /* it left the spool, or was put aside, without an outcome */
 	CAUSE_ENGINE = 4,    /* Postfix died under it */
 	CAUSE_DAEMON = 8,    /* optimusd died while it was on its way or in the spool */
+	CAUSE_DEATH = 16,    /* its node died for good */
+};
+
+/* What the store of one node has of an attempt. */
+struct held {
+	struct held *next;
+	uint32_t node;
+	bool claimed;
+	uint32_t facts; /* 1 << kind */
 };
 
 struct attempt {
 	struct attempt *next; /* the mail's earlier one */
 	struct mail *mail;
 	struct attempt_key key;
-	/* What the store holds. */
+	/* What stores hold: all of them together, then each. */
+	struct held *held;
+	uint32_t owner;  /* the node that claimed it */
+	usec claim_made; /* when the core said so */
+	usec settled;    /* when a majority of the members had its final fact; 0: not yet */
 	bool claimed;
 	uint32_t flags;
 	uint64_t generation;
@@ -77,8 +93,25 @@ struct mail {
 	uint32_t fact_kinds;      /* durable facts of all attempts, 1 << kind */
 };
 
+/* The members of a shard. */
+struct sim_config {
+	struct sim_config *before;
+	uint32_t number;
+	uint32_t count;
+	uint32_t nodes[REPLICAS_MAX];
+};
+
+struct sim_epoch {
+	struct sim_epoch *next;
+	uint32_t epoch;
+	uint32_t owner; /* UINT32_MAX: nobody has claimed in it */
+	usec promised;  /* the first promise of it that became durable; 0: none */
+};
+
 struct sim_shard {
 	struct sim_batch *batch;
+	struct sim_config *config; /* the latest */
+	struct sim_epoch *epochs;
 	struct opt_id id;
 	uint32_t index;
 	uint32_t count;
@@ -105,6 +138,13 @@ struct content {
 	} * shards;
 };
 
+/* What a node has durably heard of the operator's commands about a batch. */
+struct heard {
+	uint64_t version;
+	enum control_what what;
+	usec since;
+};
+
 struct sim_batch {
 	const char *name;
 	struct opt_id key;
@@ -112,11 +152,15 @@ struct sim_batch {
 	/* From the moment when the record is durable. */
 	const struct content *accepted;
 	struct opt_id upload;
+	void *record;
+	size_t record_len;
+	uint32_t homes[REPLICAS_MAX];
+	uint32_t home_count;
+	struct heard *heard; /* of each node; NULL: of none */
 	struct utc_time created;
 	struct utc_time expires;
 	struct sim_shard *shards;
 	bool told_accepted; /* a client knows */
-	bool finished;      /* FINISHED is durable */
 	struct commanded control;
 };
 
@@ -132,7 +176,7 @@ struct truth {
 void truth_init(struct truth *truth, struct arena *arena, struct journal_reader *reader);
 struct sim_batch *truth_batch(struct truth *truth, const char *name);
 /* The record of the batch became durable. NULL, or what is wrong with it. */
-const char *truth_accept(struct truth *truth, const struct opt_id *key, const void *data, size_t len);
+const char *truth_accept(struct world *w, const struct opt_id *key, const void *data, size_t len);
 /* NULL when there is none. */
 struct mail *truth_mail(const struct truth *truth, const struct opt_id *shard, uint32_t index);
 struct attempt *truth_attempt(const struct truth *truth, const struct attempt_key *key);
@@ -144,7 +188,26 @@ bool truth_settled(const struct attempt *attempt);
 /* Whether the core was told how the mail ended, by any attempt. */
 bool truth_ended(const struct mail *mail);
 /* The daemon died: what it was told and did not write down is forgotten. */
-void truth_forget_told(struct truth *truth);
+void truth_forget_told(struct truth *truth, const struct node *node);
+/* What only that node knew is lost. */
+void truth_node_died(struct truth *truth, const struct node *node);
+/* What the node's store has of the attempt; made when there is nothing yet. */
+struct held *truth_held(struct truth *truth, struct attempt *attempt, uint32_t node);
+uint32_t truth_facts_of(const struct attempt *attempt, uint32_t node);
+/* A fact became durable on the node. */
+void truth_fact_held(
+    struct truth *truth, struct attempt *attempt, uint32_t node, enum outcome_kind kind, usec now);
+/* Whether a majority of the members of some configuration has the claim. */
+bool truth_claim_safe(const struct attempt *attempt);
+/* Of the latest configuration. */
+bool truth_member(const struct sim_shard *shard, uint32_t node);
+/* The node is a home of the batch or a member of one of its shards, now or before. */
+bool truth_takes_part(const struct sim_batch *batch, uint32_t node);
+struct sim_epoch *truth_epoch(struct truth *truth, struct sim_shard *shard, uint32_t epoch);
+void truth_promise(struct truth *truth, const struct opt_id *shard, uint32_t epoch, usec now);
+void truth_config(struct world *w, const struct opt_id *shard, const struct journal_entry *entry);
+/* The core was told that a write is durable. */
+void truth_store_answered(struct truth *truth, const struct node *node, const struct store_op *op);
 /* The state that the durable facts give: the report's line. MAIL_READY when they leave it open. */
 enum mail_state truth_state(const struct mail *mail);
 

@@ -29,16 +29,38 @@ void world_init(
 	rng_seed(&w->rng_client, plan->seed, 3);
 	rng_seed(&w->rng_fault, plan->seed, 4);
 	rng_seed(&w->rng_operator, plan->seed, 5);
+	rng_seed(&w->rng_net, plan->seed, 7);
+	w->node_count = plan->nodes;
 	truth_init(&w->truth, arena, reader);
-	w->node_count = 1;
-	for (uint32_t i = 0; i < w->node_count; i++)
+	net_init(w);
+	dht_init(w);
+	idmap_init(&w->node_ids, arena);
+	w->nodes = arena_alloc(arena, w->node_count * sizeof(*w->nodes));
+	for (uint32_t i = 0; i < w->node_count; i++) {
 		node_init(&w->nodes[i], w, i);
+		idmap_set(&w->node_ids, &w->nodes[i].id, NULL, &w->nodes[i]);
+	}
 }
 
 void world_done(struct world *w)
 {
 	for (uint32_t i = 0; i < w->node_count; i++)
 		node_done(&w->nodes[i]);
+	net_done(w);
+}
+
+struct node *world_any(struct world *w, struct rng *rng)
+{
+	uint32_t index = (uint32_t)rng_below(rng, w->node_count);
+
+	while (w->nodes[index].dead)
+		index = (index + 1) % w->node_count;
+	return &w->nodes[index];
+}
+
+struct node *world_node(const struct world *w, const struct opt_id *id)
+{
+	return idmap_get(&w->node_ids, id, NULL);
 }
 
 static bool before(const struct world_item *a, const struct world_item *b)
@@ -108,6 +130,13 @@ bool world_strikes(struct world *w, struct rng *rng, enum fault fault)
 	return strikes && !w->healing;
 }
 
+static uint64_t steps_max(const struct world *w)
+{
+	uint64_t peers = w->node_count < 64 ? w->node_count : 64;
+
+	return WORLD_STEPS_MAX + 3000 * w->node_count * peers;
+}
+
 /* Runs until done() holds or `limit`; false when something broke or the limit was reached. */
 static bool run_until(struct world *w, usec limit, bool (*done)(struct world *w), usec step)
 {
@@ -128,9 +157,11 @@ static bool run_until(struct world *w, usec limit, bool (*done)(struct world *w)
 		item = take_first(w);
 		w->now = item.at;
 		item.fn(w, item.context);
-		if (w->healing && w->steps - w->steps_healed > WORLD_STEPS_MAX)
-			world_fail(
-			    w, "liveness: %d steps after the last fault it is not over", WORLD_STEPS_MAX);
+		if (w->healing && w->steps - w->steps_healed > steps_max(w)) {
+			check_stuck(w);
+			world_fail(w, "liveness: %llu steps after the last fault it is not over",
+			    (unsigned long long)steps_max(w));
+		}
 	}
 	return false;
 }
@@ -140,21 +171,35 @@ static bool phase_over(struct world *w)
 	return w->now >= w->plan.fault_phase;
 }
 
+enum { RESTARTS_MAX = 9 };
+
 /* After everything is over: does a restart show the same? */
 static void restart_and_compare(struct world *w)
 {
-	struct node *node = &w->nodes[0];
-	uint64_t before_hash = check_views_hash(node);
+	uint64_t before_hash[RESTARTS_MAX] = {0};
 
 	TRACE(w, "the last restart", N(0));
-	node_crash(node, false);
+	for (uint32_t i = 0; i < w->node_count && i < RESTARTS_MAX; i++) {
+		before_hash[i] = check_views_hash(&w->nodes[i]);
+		if (w->nodes[i].core != NULL)
+			node_crash(&w->nodes[i], false);
+	}
 	if (!run_until(w, w->now + 3600 * USEC_PER_SEC, check_all_over, USEC_PER_SEC)) {
 		world_fail(w, "liveness: no recovery after the last restart");
 		return;
 	}
 	check_nothing_staged(w);
-	if (check_views_hash(node) != before_hash)
-		world_fail(w, "I1: a restart changed what the status shows");
+	for (uint32_t i = 0; i < w->node_count && i < RESTARTS_MAX; i++) {
+		if (check_views_hash(&w->nodes[i]) != before_hash[i])
+			world_fail(w, "I1: a restart changed what the status of %s shows", w->nodes[i].name);
+	}
+}
+
+static void ask(struct world *w)
+{
+	check_ask(w);
+	if (!run_until(w, w->now + 60 * USEC_PER_SEC, check_asked, 100 * USEC_PER_MSEC))
+		world_fail(w, "liveness: %u questions were not answered", (unsigned)w->asked);
 }
 
 bool world_run(struct world *w)
@@ -162,18 +207,21 @@ bool world_run(struct world *w)
 	clients_start(w);
 	faults_start(w);
 	for (uint32_t i = 0; i < w->node_count; i++)
-		node_start(&w->nodes[i]);
+		node_begin(&w->nodes[i]);
 	run_until(w, w->plan.fault_phase, phase_over, USEC_PER_SEC);
 	if (!w->failed) {
 		TRACE(w, "faults are over", N(0));
 		w->healing = true;
 		w->steps_healed = w->steps;
 		faults_heal(w);
-		if (!run_until(w, check_limit(w), check_all_over, 20 * USEC_PER_SEC))
+		if (!run_until(
+		        w, check_limit(w), check_all_over, (w->node_count == 1 ? 20 : 1) * USEC_PER_SEC))
 			check_stuck(w);
 	}
 	if (!w->failed)
 		check_end(w);
+	if (!w->failed)
+		ask(w);
 	if (!w->failed)
 		restart_and_compare(w);
 	if (!w->failed)

@@ -13,15 +13,16 @@
 #include "test/sim/arena.h"
 #include "test/sim/plan.h"
 #include "test/sim/rng.h"
+#include "test/sim/sim_dht.h"
+#include "test/sim/sim_net.h"
 #include "test/sim/sim_node.h"
 #include "test/sim/trace.h"
 #include "test/sim/truth.h"
 
-enum { WORLD_NODES_MAX = 1, WORLD_STEPS_MAX = 150000 /* after the last fault */ };
+enum { WORLD_NODES_MAX = 10000, WORLD_STEPS_MAX = 150000 /* after the last fault, with one node */ };
 
 struct world;
 struct sim_client;
-typedef void world_fn(struct world *w, void *context);
 
 struct world_item {
 	usec at;
@@ -47,12 +48,17 @@ struct world {
 	struct rng rng_client;
 	struct rng rng_fault;
 	struct rng rng_operator;
+	struct rng rng_net;
 	struct truth truth;
-	struct node nodes[WORLD_NODES_MAX];
+	struct node *nodes;
 	uint32_t node_count;
+	struct idmap node_ids;
+	struct sim_net net;
+	struct sim_dht dht;
 	struct sim_client *clients; /* a chain */
 	bool healing;               /* the fault phase is over */
 	uint32_t pending;           /* reports of dead Postfixes that are still under way */
+	uint32_t asked;             /* questions that were not answered */
 	bool failed;
 	char failure[400];
 };
@@ -64,6 +70,11 @@ void world_init(
 bool world_run(struct world *w);
 /* Frees what is not in the arena. */
 void world_done(struct world *w);
+
+/* A node that is not dead. */
+struct node *world_any(struct world *w, struct rng *rng);
+/* NULL when there is none. */
+struct node *world_node(const struct world *w, const struct opt_id *id);
 
 void world_at(struct world *w, usec at, world_fn *fn, void *context);
 void world_in(struct world *w, usec delay, world_fn *fn, void *context);
