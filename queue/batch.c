@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "queue/control.h"
+#include "queue/cluster.h"
 #include "queue/lane.h"
 #include "queue/replica.h"
 #include "queue/shard.h"
@@ -20,6 +21,8 @@
 
 /* Shards of a batch that is over its time are expired in steps of this many, so that no step takes long. */
 enum { EXPIRE_STEP = 20 };
+
+static const usec CLOCK_WAIT = 10 * USEC_PER_SEC;
 
 static int compare_keys(const struct batch *a, const struct batch *b)
 {
@@ -174,7 +177,10 @@ static void expire(struct core *core, struct batch *batch)
 
 void batch_due(struct core *core, struct batch *batch)
 {
-	if (!batch->started)
+	/* A clock that the others contradict starts nothing and ends nothing (rule 9). */
+	if (cluster_clock_wrong(core))
+		timer_arm(&core->utc_timers, &batch->timer, core->utc.us + CLOCK_WAIT);
+	else if (!batch->started)
 		batch_begin(core, batch);
 	else
 		expire(core, batch);
