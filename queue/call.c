@@ -16,6 +16,7 @@
 
 #include "queue/error.h"
 #include "queue/gather.h"
+#include "queue/tell.h"
 #include "queue/replica.h"
 #include "queue/sync.h"
 #include "queue/takeover.h"
@@ -147,6 +148,10 @@ void call_again(struct call *call)
 static void dispatch(struct core *core, struct call *call, const struct peer_message *answer)
 {
 	switch (call->kind) {
+	case CALL_CONTROL:
+		tell_answered(core, call, answer);
+		return;
+	case CALL_COMMAND:
 	case CALL_STATUS:
 	case CALL_RECORD:
 	case CALL_FETCH:

@@ -29,6 +29,7 @@
 #include "queue/replica.h"
 #include "queue/sync.h"
 #include "queue/takeover.h"
+#include "queue/tell.h"
 
 static int compare(const struct peer *a, const struct peer *b)
 {
@@ -320,6 +321,12 @@ static void dispatch(struct core *core, struct peer *peer, const struct peer_mes
 	case PEER_FETCH:
 		fetch_serve(core, peer, message);
 		return;
+	case PEER_CONTROL:
+		tell_request(core, peer, message);
+		return;
+	case PEER_DRAIN:
+		control_drain_request(core, peer, message);
+		return;
 	default:
 		return;
 	}
@@ -408,6 +415,7 @@ static void peer_changed(struct core *core, struct peer *peer, const struct memb
 		    : member->state == MEMBER_SUSPECT ? "node_suspect"
 		                                      : "node_gone");
 	replica_peer_changed(core, peer);
+	tell_peer_changed(core, peer);
 }
 
 static void judge(struct core *core)

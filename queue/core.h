@@ -61,6 +61,7 @@ enum core_bug {
 	CORE_BUG_OUTCOMES_FENCED,        /* a replica drops outcomes of a lower epoch */
 	CORE_BUG_CLAIM_WITHOUT_MAJORITY, /* feeds when the claim is durable on this node alone */
 	CORE_BUG_TAKEOVER_WITHOUT_UNION, /* owns a shard without asking for what others know */
+	CORE_BUG_CANCEL_NOT_REFUSED,     /* a replica takes claims of a cancelled batch */
 	CORE_BUGS,
 };
 

@@ -245,6 +245,17 @@ struct net *net_new(uint32_t count, uint32_t replicas)
 	return net;
 }
 
+void net_set_broken(struct net *net, uint32_t rule)
+{
+	for (uint32_t i = 0; i < net->count; i++) {
+		struct shell *shell = net->shells[i];
+
+		shell->config.broken_rule = rule;
+		core_free(shell->core);
+		shell->core = core_new(&shell->config);
+	}
+}
+
 void net_free(struct net *net)
 {
 	for (uint32_t i = 0; i < net->count; i++)
@@ -262,17 +273,22 @@ static void tell_peer(struct net *net, uint32_t to, uint32_t about, enum event_t
 		shell_step(net->shells[to], &event);
 }
 
+static void tell_presence(struct net *net, uint32_t to, uint32_t about)
+{
+	struct event event = {
+	    .type = EVENT_PRESENCE, .presence.presence = &net->shells[about]->config.presence};
+
+	shell_step(net->shells[to], &event);
+}
+
 void net_start(struct net *net)
 {
 	for (uint32_t i = 0; i < net->count; i++)
 		shell_start(net->shells[i]);
 	for (uint32_t i = 0; i < net->count; i++) {
 		for (uint32_t k = 0; k < net->count; k++) {
-			struct event event = {
-			    .type = EVENT_PRESENCE, .presence.presence = &net->shells[k]->config.presence};
-
 			if (i != k)
-				shell_step(net->shells[i], &event);
+				tell_presence(net, i, k);
 		}
 	}
 	for (uint32_t i = 0; i < net->count; i++) {
@@ -284,6 +300,23 @@ void net_start(struct net *net)
 	net_advance(net, 2 * USEC_PER_SEC);
 	memset(net->sent, 0, sizeof(net->sent));
 	memset(net->sent_to, 0, sizeof(net->sent_to));
+}
+
+void net_restart(struct net *net, uint32_t number)
+{
+	struct shell *shell = net->shells[number];
+
+	net->down[number] = false;
+	shell->config.presence.incarnation += 1000;
+	shell_crash(shell);
+	for (uint32_t i = 0; i < net->count; i++) {
+		if (i == number || net->down[i])
+			continue;
+		tell_presence(net, i, number);
+		tell_presence(net, number, i);
+		tell_peer(net, i, number, EVENT_PEER_UP);
+		tell_peer(net, number, i, EVENT_PEER_UP);
+	}
 }
 
 void net_cut(struct net *net, uint32_t a, uint32_t b)
