@@ -53,6 +53,9 @@ static void on_batch(void *context, const struct effect *effect)
 	case CONTROL_FAILED:
 		api_fail_store(request);
 		return;
+	case CONTROL_AGAIN:
+		api_fail_again(request, 1, "too few of the batch's home nodes can be reached; try again");
+		return;
 	}
 }
 

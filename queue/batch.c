@@ -16,6 +16,7 @@
 #include "queue/lane.h"
 #include "queue/replica.h"
 #include "queue/shard.h"
+#include "queue/tell.h"
 #include "queue/takeover.h"
 #include "queue/write.h"
 
@@ -60,6 +61,7 @@ struct batch *batch_new(struct core *core, struct batch_record *record)
 	memset(record, 0, sizeof(*record));
 	batch->key = batch_key(batch->record.settings.name);
 	TAILQ_INIT(&batch->closed);
+	TAILQ_INIT(&batch->tellings);
 	TAILQ_INIT(&batch->ready);
 	RB_INIT(&batch->lanes);
 	timer_init(&batch->timer, TIMER_BATCH, batch);
@@ -91,6 +93,7 @@ void batch_free(struct core *core, struct batch *batch)
 {
 	leave_order(core, batch);
 	control_forget(core, batch);
+	tell_forget(core, batch);
 	timer_disarm(&core->utc_timers, &batch->timer);
 	lanes_free(core, batch);
 	for (uint32_t i = 0; i < batch->record.shard_count; i++)

@@ -34,7 +34,11 @@
 #include "queue/stage.h"
 #include "queue/sync.h"
 #include "queue/takeover.h"
+<<<<<<< HEAD
 #include "queue/upload.h"
+=======
+#include "queue/tell.h"
+>>>>>>> cluster
 
 static int compare(const struct peer *a, const struct peer *b)
 {
@@ -349,6 +353,12 @@ static void dispatch(struct core *core, struct peer *peer, const struct peer_mes
 	case PEER_FETCH:
 		fetch_serve(core, peer, message);
 		return;
+	case PEER_CONTROL:
+		tell_request(core, peer, message);
+		return;
+	case PEER_DRAIN:
+		control_drain_request(core, peer, message);
+		return;
 	default:
 		return;
 	}
@@ -440,6 +450,7 @@ static void peer_changed(struct core *core, struct peer *peer, const struct memb
 		    : member->state == MEMBER_SUSPECT ? "node_suspect"
 		                                      : "node_gone");
 	replica_peer_changed(core, peer);
+	tell_peer_changed(core, peer);
 }
 
 static void judge(struct core *core)

@@ -7,6 +7,9 @@
  * mail is handed to Postfix: nothing is claimed, and a claim that becomes durable later is taken back. What
  * Postfix has by then goes on.
  *
+ * With several nodes a command goes to the homes of its batch first (queue/command.c), and from them to all
+ * who take part (queue/tell.c). It is answered when a majority of the homes has it.
+ *
  * The entries merge like all facts do, whoever wrote them, in any order: see control_merge(). At start they
  * are read before anything is claimed.
  *
@@ -19,8 +22,11 @@
 #include <stdlib.h>
 
 #include "queue/batch.h"
+#include "queue/command.h"
 #include "queue/facts.h"
+#include "queue/query.h"
 #include "queue/shard.h"
+#include "queue/tell.h"
 #include "queue/write.h"
 
 enum { CANCEL_STEP = 8 /* shards whose mails are ended in one round of writes */ };
@@ -33,8 +39,7 @@ static void answer(struct core *core, uint64_t reply, enum control_answer what)
 	effect->control = what;
 }
 
-/* Whether `a` stands above `b`. */
-static bool above(const struct control *a, const struct control *b)
+bool control_above(const struct control *a, const struct control *b)
 {
 	if ((a->what == CONTROL_CANCELLED) != (b->what == CONTROL_CANCELLED))
 		return a->what == CONTROL_CANCELLED;
@@ -48,7 +53,7 @@ static bool above(const struct control *a, const struct control *b)
 
 bool control_merge(struct control *into, const struct control *other)
 {
-	if (!above(other, into))
+	if (!control_above(other, into))
 		return false;
 	*into = *other;
 	return true;
@@ -80,8 +85,10 @@ bool control_may_feed(const struct core *core, const struct batch *batch)
 	return !control_draining(core) && batch->control.now.what == CONTROL_RUNNING;
 }
 
-bool control_may_claim(const struct batch *batch)
+bool control_may_claim(const struct core *core, const struct batch *batch)
 {
+	if (core->config.broken_rule == CORE_BUG_CANCEL_NOT_REFUSED && control_cancelled(batch))
+		return true;
 	return batch->control.now.what == CONTROL_RUNNING;
 }
 
@@ -96,25 +103,40 @@ enum batch_state control_state(const struct batch *batch)
 	return batch->started ? BATCH_SENDING : BATCH_SCHEDULED;
 }
 
-static void write_control(struct core *core, struct control_register *reg, const struct opt_id *journal,
-    enum control_what what, uint64_t reply)
+struct write *control_write(struct core *core, struct control_register *reg, const struct opt_id *journal,
+    const struct control *control)
 {
-	struct journal_entry entry = {.type = JOURNAL_CONTROL};
+	const struct journal_entry entry = {.type = JOURNAL_CONTROL, .control = *control};
 	struct write *write = write_new(core, WRITE_CONTROL);
 	struct buffer bytes;
 
-	entry.control = (struct control){.version = ++reg->given, .what = what, .at = core->utc};
-	write->control = entry.control;
+	if (control->version > reg->given)
+		reg->given = control->version;
+	write->control = *control;
 	write->id = *journal;
-	write->replies = calloc(1, sizeof(*write->replies));
-	if (write->replies == NULL)
-		abort();
-	write->replies[0] = reply;
 	buffer_init(&bytes);
 	journal_encode(&entry, &bytes);
 	write->data = bytes.data;
 	write->len = bytes.len;
 	write_append(core, write);
+	return write;
+}
+
+/* A command that concerns nobody but this node. */
+static struct write *write_command(
+    struct core *core, struct control_register *reg, const struct opt_id *journal, enum control_what what)
+{
+	const struct control control = {.version = reg->given + 1, .what = what, .at = core->utc};
+
+	return control_write(core, reg, journal, &control);
+}
+
+static void answer_when_written(struct core *core, struct write *write, uint64_t reply)
+{
+	write->replies = calloc(1, sizeof(*write->replies));
+	if (write->replies == NULL)
+		abort();
+	write->replies[0] = reply;
 	if (core->config.broken_rule == CORE_BUG_CONTROL_EARLY) {
 		answer(core, reply, CONTROL_OK);
 		write->replies[0] = 0;
@@ -136,14 +158,14 @@ void control_command(struct core *core, const struct event *event)
 
 	if (!core->recovered)
 		answer(core, reply, CONTROL_STARTING);
-	else if (batch == NULL)
-		answer(core, reply, CONTROL_NOT_FOUND);
+	else if (batch == NULL || !query_alone(core, batch))
+		command_start(core, reply, &key, what);
 	else if (stands(&batch->control, what) && (what == CONTROL_CANCELLED || !batch->done))
 		answer(core, reply, CONTROL_OK);
 	else if (batch->done || control_cancelled(batch))
 		answer(core, reply, CONTROL_ALREADY);
 	else
-		write_control(core, &batch->control, &batch->key, what, reply);
+		answer_when_written(core, write_command(core, &batch->control, &batch->key, what), reply);
 }
 
 void control_drain(struct core *core, const struct event *event)
@@ -152,15 +174,36 @@ void control_drain(struct core *core, const struct event *event)
 
 	if (!core->recovered)
 		answer(core, event->drain.reply, CONTROL_STARTING);
+	else if (!id_is_zero(&event->drain.node) && !id_equal(&event->drain.node, &core->config.node))
+		command_drain(core, event->drain.reply, &event->drain.node, event->drain.on);
 	else if (stands(&core->drain, what))
 		answer(core, event->drain.reply, CONTROL_OK);
 	else
-		write_control(core, &core->drain, &core->config.node, what, event->drain.reply);
+		answer_when_written(
+		    core, write_command(core, &core->drain, &core->config.node, what), event->drain.reply);
+}
+
+void control_drain_request(struct core *core, struct peer *peer, const struct peer_message *request)
+{
+	const enum control_what what = (enum control_what)request->what;
+	struct peer_message message = {.count = 0};
+	struct write *write;
+
+	if (what == CONTROL_CANCELLED || stands(&core->drain, what)) {
+		call_reply(core, peer, request, what == CONTROL_CANCELLED ? PEER_FAILED : PEER_OK, &message);
+		return;
+	}
+	write = write_command(core, &core->drain, &core->config.node, what);
+	write->peer = peer;
+	write->peer_token = request->token;
 }
 
 static void apply(struct core *core, struct batch *batch, const struct control *control)
 {
-	if (!control_merge(&batch->control.now, control) || control->what != CONTROL_CANCELLED)
+	if (!control_merge(&batch->control.now, control))
+		return;
+	tell_all(core, batch);
+	if (control->what != CONTROL_CANCELLED)
 		return;
 	if (batch->started)
 		control_started(core, batch);
@@ -168,15 +211,34 @@ static void apply(struct core *core, struct batch *batch, const struct control *
 		batch_begin(core, batch); /* it waits for no start any more */
 }
 
+static void batch_written(struct core *core, struct batch *batch, const struct write *write, int status)
+{
+	if (status == 0)
+		apply(core, batch, &write->control);
+	tell_written(core, write, status);
+	command_written(core, write, status);
+}
+
+static void drain_written(struct core *core, const struct write *write, int status)
+{
+	struct peer_message message = {.count = 0};
+
+	if (status == 0)
+		control_merge(&core->drain.now, &write->control);
+	if (write->peer != NULL)
+		call_reply_to(core, write->peer, PEER_DRAIN, write->peer_token,
+		    status == 0 ? PEER_OK : PEER_FAILED, &message);
+}
+
 void control_written(struct core *core, struct write *write, int status)
 {
 	struct batch *batch = batch_find(core, &write->id);
 
-	if (status == 0 && batch != NULL)
-		apply(core, batch, &write->control);
-	else if (status == 0)
-		control_merge(&core->drain.now, &write->control);
-	if (write->replies[0] != 0)
+	if (batch != NULL)
+		batch_written(core, batch, write, status);
+	else
+		drain_written(core, write, status);
+	if (write->replies != NULL && write->replies[0] != 0)
 		answer(core, write->replies[0], status == 0 ? CONTROL_OK : CONTROL_FAILED);
 	write_free(core, write);
 }

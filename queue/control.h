@@ -12,6 +12,8 @@
 /* EVENT_CONTROL and EVENT_DRAIN. */
 void control_command(struct core *core, const struct event *event);
 void control_drain(struct core *core, const struct event *event);
+/* Request: PEER_DRAIN. */
+void control_drain_request(struct core *core, struct peer *peer, const struct peer_message *request);
 /* The store answered a command's entry. Frees the write. */
 void control_written(struct core *core, struct write *write, int status);
 
@@ -20,6 +22,11 @@ void control_written(struct core *core, struct write *write, int status);
  * the same in any order and any number of times. Returns whether `into` has changed.
  */
 bool control_merge(struct control *into, const struct control *other);
+/* Whether `a` stands above `b`. */
+bool control_above(const struct control *a, const struct control *b);
+/* Writes it to the journal; it takes effect in control_written(). */
+struct write *control_write(struct core *core, struct control_register *reg, const struct opt_id *journal,
+    const struct control *control);
 /* A CONTROL entry that was read at start. */
 void control_take(struct core *core, struct control_register *reg, const struct control *control);
 
@@ -27,7 +34,7 @@ void control_take(struct core *core, struct control_register *reg, const struct 
 bool control_may_feed(const struct core *core, const struct batch *batch);
 /* Whether a replica may take claims for the batch: it is neither paused nor cancelled as far as this node
  * knows. */
-bool control_may_claim(const struct batch *batch);
+bool control_may_claim(const struct core *core, const struct batch *batch);
 bool control_cancelled(const struct batch *batch);
 bool control_draining(const struct core *core);
 /* What the status shows. */

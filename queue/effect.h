@@ -77,6 +77,7 @@ enum control_answer {
 	CONTROL_ALREADY,   /* the batch is done or cancelled: nothing can change that */
 	CONTROL_STARTING,  /* the node does not know yet what it has: try again */
 	CONTROL_FAILED,    /* the store refused: all is as it was */
+	CONTROL_AGAIN,     /* too few nodes can be asked now; it may take effect or not: try again */
 };
 
 struct effect {

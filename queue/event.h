@@ -140,6 +140,7 @@ struct event {
 		} control;
 		struct {
 			uint64_t reply;
+			struct opt_id node; /* zero: this one */
 			bool on;
 		} drain;
 		struct {

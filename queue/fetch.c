@@ -122,6 +122,34 @@ static struct asked *best(struct query *query)
 	return found;
 }
 
+static void ask_for_word(struct core *core, struct query *query, struct peer *peer)
+{
+	struct peer_message request = {.type = PEER_STATUS, .from = query->index, .count = 1};
+	struct asked *asked = query_asked(query, peer);
+
+	if (!asked->told)
+		query_ask(core, query, asked, CALL_STATUS, &request);
+}
+
+/* Asks all members what they know. False when that was done before, or nobody can be asked. */
+static bool ask_members(struct core *core, struct query *query)
+{
+	const struct batch_record *record = query_record(core, query);
+	const struct record_shard *placed = &record->shards[query->index];
+	const struct shard *own = own_shard(core, query);
+
+	if (query->wide)
+		return false;
+	query->wide = true;
+	query->phase = QUERY_WORDS;
+	for (int i = 0; i < placed->replica_count; i++)
+		ask_for_word(core, query, peer_of(core, &record->nodes[placed->replicas[i]]));
+	for (int i = 0; own != NULL && i < own->member_count; i++)
+		ask_for_word(core, query, own->members[i]);
+	query_wait(core, query);
+	return query->waiting > 0;
+}
+
 static void read_next(struct core *core, struct query *query)
 {
 	query_end_calls(core, query);
@@ -131,6 +159,8 @@ static void read_next(struct core *core, struct query *query)
 	buffer_clear(&query->journal);
 	query->entry_count = 0;
 	query->source = best(query);
+	if (query->source == NULL && ask_members(core, query))
+		return;
 	if (query->source == NULL) {
 		answer_status(core, query, OPT_E_AGAIN);
 		return;
@@ -141,15 +171,6 @@ static void read_next(struct core *core, struct query *query)
 		load_own_value(core, query);
 	else
 		ask_for_value(core, query);
-}
-
-static void ask_for_word(struct core *core, struct query *query, struct peer *peer)
-{
-	struct peer_message request = {.type = PEER_STATUS, .from = query->index, .count = 1};
-	struct asked *asked = query_asked(query, peer);
-
-	if (!asked->told)
-		query_ask(core, query, asked, CALL_STATUS, &request);
 }
 
 void fetch_found(struct core *core, struct query *query)
@@ -166,13 +187,7 @@ void fetch_found(struct core *core, struct query *query)
 	self = query_asked(query, core->self);
 	self->told = true;
 	self->holds = own != NULL && query_own_word(core, own, &self->counts);
-	for (int i = 0; i < record->shards[query->index].replica_count && !up_to_date(own); i++)
-		ask_for_word(
-		    core, query, peer_of(core, &record->nodes[record->shards[query->index].replicas[i]]));
-	for (int i = 0; own != NULL && i < own->member_count && !up_to_date(own); i++)
-		ask_for_word(core, query, own->members[i]);
-	query_wait(core, query);
-	if (query->waiting == 0)
+	if (up_to_date(own) || !ask_members(core, query))
 		read_next(core, query);
 }
 

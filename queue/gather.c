@@ -19,6 +19,7 @@
 
 #include "queue/batch.h"
 #include "queue/cluster.h"
+#include "queue/command.h"
 #include "queue/control.h"
 #include "queue/error.h"
 #include "queue/fetch.h"
@@ -182,6 +183,10 @@ static void conclude(struct core *core, struct query *query)
 	};
 	bool finished = add_words(query, record, &view);
 
+	if (query->kind == QUERY_COMMAND) {
+		command_known(core, query, finished);
+		return;
+	}
 	view.state = state_of(query, &view, finished, record->settings.start.us > core->utc.us);
 	view.replicas = replicas_reached(core, query, record, finished);
 	if (!finished)
@@ -264,6 +269,7 @@ static void counts_answered(
 	struct asked *asked = query_answered(query, call);
 
 	asked->told = true;
+	asked->holds = asked->holds || message->status == PEER_OK;
 	if (message->status == PEER_OK)
 		take_answer(core, query, asked, query_record(core, query), message);
 	if (query->waiting == 0)
@@ -274,9 +280,11 @@ void gather_answered(struct core *core, struct call *call, const struct peer_mes
 {
 	struct query *query = call->owner;
 
-	if (call->kind == CALL_RECORD)
+	if (call->kind == CALL_COMMAND)
+		command_answered(core, call, message);
+	else if (call->kind == CALL_RECORD)
 		query_record_answered(core, query, call, message);
-	else if (query->kind == QUERY_COUNTS)
+	else if (query->kind != QUERY_FETCH)
 		counts_answered(core, query, call, message);
 	else
 		fetch_answered(core, query, call, message);
@@ -286,10 +294,12 @@ void gather_due(struct core *core, struct query *query)
 {
 	if (query->phase < QUERY_WORDS)
 		query_search_due(core, query);
-	else if (query->kind == QUERY_COUNTS)
-		conclude(core, query);
-	else
+	else if (query->phase == QUERY_COMMIT)
+		command_due(core, query);
+	else if (query->kind == QUERY_FETCH)
 		fetch_due(core, query);
+	else
+		conclude(core, query);
 }
 
 void gather_directory(struct core *core, const struct event *event)

@@ -77,7 +77,9 @@ static const struct layout layouts[PEER_TYPES] = {
     [PEER_TAKE] = {"take", {SHARD, EPOCH}},
     [PEER_GIVE] = {"give", {COUNT}, {IDS}, .count_max = PEER_ENTRIES_MAX},
     [PEER_JOIN] = {"join", {BATCH, SHARD, EPOCH, CONFIG, MEMBERS, DATA}},
-    [PEER_CONTROL] = {"control", {BATCH, VERSION, WHAT, AT}, .what_max = CONTROL_CANCELLED},
+    [PEER_CONTROL] = {"control", {BATCH, VERSION, WHAT, AT}, {VERSION, WHAT, AT},
+        .what_max = CONTROL_CANCELLED},
+    [PEER_DRAIN] = {"drain", {WHAT}, .what_max = CONTROL_PAUSED},
     [PEER_STATUS] = {"status", {BATCH, FROM, COUNT}, {VERSION, WHAT, AT, NEXT, SHARDS, IDS},
         .what_max = CONTROL_CANCELLED, .count_max = BATCH_SHARDS_MAX},
 };

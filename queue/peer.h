@@ -54,6 +54,7 @@ enum peer_type {
 	/* Batches (queue/control.h, queue/gather.h). */
 	PEER_CONTROL, /* pause, resume, cancel */
 	PEER_STATUS,  /* what do you know of this batch? */
+	PEER_DRAIN,   /* take no new mail, or take some again */
 	PEER_TYPES,
 };
 
@@ -140,7 +141,7 @@ struct peer_message {
 	uint32_t epoch;
 	uint32_t config;
 	uint32_t count;
-	uint32_t what; /* APPEND, FETCH: as above; DECISION's answer: enum decision; CONTROL, and
+	uint32_t what; /* APPEND, FETCH: as above; DECISION's answer: enum decision; CONTROL, DRAIN and
 	                  STATUS's answer: enum control_what */
 	uint64_t from; /* JOURNAL: entries to leave out; STATUS: shards; FETCH: bytes */
 	uint64_t next; /* where to go on; 0: that was all */

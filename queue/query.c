@@ -15,6 +15,7 @@
 
 #include "queue/batch.h"
 #include "queue/cluster.h"
+#include "queue/command.h"
 #include "queue/error.h"
 #include "queue/fetch.h"
 #include "queue/gather.h"
@@ -224,10 +225,10 @@ static void found(struct core *core, struct query *query)
 	forget_asked(core, query);
 	query->token = 0;
 	query->phase = QUERY_WORDS;
-	if (query->kind == QUERY_COUNTS)
-		gather_found(core, query);
-	else
+	if (query->kind == QUERY_FETCH)
 		fetch_found(core, query);
+	else
+		gather_found(core, query);
 }
 
 static void lost(struct core *core, struct query *query)
@@ -242,10 +243,12 @@ static void lost(struct core *core, struct query *query)
 			unknown++;
 	}
 	status = unknown > count / 2 ? OPT_E_NOT_FOUND : OPT_E_AGAIN;
-	if (query->kind == QUERY_COUNTS)
-		gather_lost(core, query, status);
-	else
+	if (query->kind == QUERY_FETCH)
 		fetch_lost(core, query, status);
+	else if (query->kind == QUERY_COMMAND)
+		command_lost(core, query, status);
+	else
+		gather_lost(core, query, status);
 }
 
 static void ask_for_record(struct core *core, struct query *query, struct peer *peer)

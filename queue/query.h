@@ -23,13 +23,19 @@ enum {
 	QUERY_RECORDS = 8,                    /* foreign records that are kept */
 };
 
-enum query_kind { QUERY_COUNTS, QUERY_FETCH };
+enum query_kind {
+	QUERY_COUNTS,
+	QUERY_FETCH,
+	QUERY_COMMAND, /* counts first, then the homes: queue/command.c */
+	QUERY_DRAIN,   /* no batch; one node is asked */
+};
 
 enum query_phase {
 	QUERY_HOMES,     /* asks the computed homes for the record */
 	QUERY_DIRECTORY, /* asks the directory who has it */
 	QUERY_NAMED,     /* asks those */
 	QUERY_WORDS,     /* asks all who take part what they know */
+	QUERY_COMMIT,    /* COMMAND, DRAIN: gives the command */
 	QUERY_VALUE,     /* FETCH: reads value and journal, from one node after the other */
 };
 
@@ -40,10 +46,10 @@ struct asked {
 	struct call *call;  /* NULL: nothing is expected of it */
 	struct buffer data; /* parts of a value so far */
 	bool unknown;       /* it knows nothing of the batch */
-	bool told;          /* it has said what it knows; FETCH: `counts`, where `holds` */
-	bool holds;
-	uint64_t from; /* COUNTS: the page that was asked for last */
-	bool tried;    /* FETCH: nothing could be read from it */
+	bool told;          /* it has said what it knows */
+	bool holds;         /* and has the batch; FETCH: the shard, and `counts` is its word */
+	uint64_t from;      /* COUNTS: the page that was asked for last */
+	bool tried;         /* FETCH: nothing could be read from it */
 	struct shard_counts counts;
 };
 RB_HEAD(asked_tree, asked);
@@ -74,11 +80,14 @@ struct query {
 	uint32_t waiting; /* calls under way */
 	uint64_t token;   /* of a directory or store effect */
 	struct timer timer;
-	/* COUNTS */
+	/* COUNTS, COMMAND */
 	struct word *words;
-	struct control control;
+	struct control control; /* the highest that is known; later the one that is given */
+	enum control_what what; /* COMMAND: what the operator wants */
+	uint32_t stored;        /* COMMAND: homes that have it */
 	/* FETCH */
 	uint32_t index;
+	bool wide; /* all members were asked */
 	struct asked *source;
 	struct buffer value;
 	struct buffer journal; /* entries, one behind the other */

@@ -16,6 +16,7 @@
 #include "queue/shard.h"
 #include "queue/sync.h"
 #include "queue/takeover.h"
+#include "queue/tell.h"
 #include "queue/write.h"
 
 static const usec ISOLATED_MAX = 5 * USEC_PER_SEC;
@@ -338,7 +339,7 @@ static enum peer_status check_owner(
 	    (append->epoch < shard->promised ||
 	        (append->epoch == shard->promised && peer != shard->promised_to)))
 		return PEER_REFUSED;
-	if (append->what == APPEND_CLAIMS && !control_may_claim(shard->batch))
+	if (append->what == APPEND_CLAIMS && !control_may_claim(core, shard->batch))
 		return PEER_BUSY;
 	return PEER_OK;
 }
@@ -436,6 +437,8 @@ void replica_append(struct core *core, struct peer *peer, const struct peer_mess
 		status = PEER_REFUSED;
 	if (status != PEER_OK) {
 		reply_header(core, peer, request, status, shard);
+		if (request->what == APPEND_CLAIMS && !control_may_claim(core, shard->batch))
+			tell_peer(core, shard->batch, peer);
 		return;
 	}
 	if (request->what == APPEND_CLAIMS || request->what == APPEND_CONFIG)

@@ -37,6 +37,7 @@ struct proposal;  /* queue/propose.c */
 struct registers; /* queue/registers.h */
 struct query;     /* queue/query.h */
 struct foreign;   /* queue/query.h */
+struct telling;   /* queue/tell.c */
 struct serve;     /* queue/fetch.c */
 struct spread;    /* dht/ring.c */
 struct view;      /* dht/view.c */
@@ -58,6 +59,7 @@ enum call_kind {
 	CALL_GIVE,          /* the core */
 	CALL_JOIN,          /* struct shard */
 	CALL_CONTROL,       /* struct batch */
+	CALL_COMMAND,       /* struct query */
 	CALL_STATUS,        /* struct query */
 	CALL_RECORD,        /* struct query */
 	CALL_FETCH,         /* struct query */
@@ -256,6 +258,7 @@ struct batch {
 	uint32_t expire_next;   /* the next shard to expire, once the time has come */
 	struct timer timer;     /* UTC: start or expiry */
 	struct control_register control;
+	TAILQ_HEAD(, telling) tellings; /* queue/tell.c */
 	TAILQ_ENTRY(batch) cancelling;
 	bool in_cancelling;   /* some of its shards may have mails to cancel */
 	uint32_t cancel_next; /* the next of them */

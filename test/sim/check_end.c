@@ -400,7 +400,7 @@ void check_end(struct world *w)
 
 			if (batch->accepted != NULL && !node->dead)
 				check_batch(node, batch);
-			else if (batch->told_accepted)
+			else if (batch->accepted == NULL && batch->told_accepted)
 				world_fail(w, "I1: the accepted batch %s is not in the store", batch->name);
 		}
 	}

@@ -12,7 +12,7 @@
 #include "test/sim/world.h"
 
 static const char *const names[] = {"goes on", "pauses", "is cancelled"};
-static const char *const answers[] = {"ok", "not found", "already", "starting", "failed"};
+static const char *const answers[] = {"ok", "not found", "already", "starting", "failed", "again"};
 
 /* Nobody will answer any more: the daemon that was asked is dead. */
 static void note_death(const struct node *node, struct commanded *commanded)
@@ -130,6 +130,7 @@ void sim_control_answer(struct node *node, const struct reply *reply, enum contr
 		return;
 	case CONTROL_STARTING:
 	case CONTROL_FAILED:
+	case CONTROL_AGAIN:
 		return;
 	}
 }

@@ -55,7 +55,13 @@ struct net {
 /* Not started yet: the test may put records into the shells. R is `replicas`. */
 struct net *net_new(uint32_t count, uint32_t replicas);
 void net_free(struct net *net);
+<<<<<<< HEAD
 /* Starts all that are not `down`, lets them know each other and links them. */
+=======
+/* Plants a bug into all of them, before net_start(). */
+void net_set_broken(struct net *net, uint32_t rule);
+/* Starts all, lets them know each other and links them. */
+>>>>>>> cluster
 void net_start(struct net *net);
 struct opt_id net_node(uint32_t number);
 
@@ -81,6 +87,9 @@ void net_link(struct net *net, uint32_t a, uint32_t b);
 /* kill -9: its links break, and dials of its port are refused. */
 void net_kill(struct net *net, uint32_t number);
 /* It starts (again) with what is durable, and meets all that are there. */
+void net_restart(struct net *net, uint32_t number);
+
+/* It comes back, with what was durable, as a new incarnation. */
 void net_restart(struct net *net, uint32_t number);
 
 /* EVENT_QUERY to that node. The answer may come later. */

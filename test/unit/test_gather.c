@@ -4,6 +4,19 @@
 
 #include "queue/message/buffer.h"
 
+enum { MANY = 9001 /* shards: three messages */ };
+
+static const struct net_answer *ask(struct net *net, uint32_t number, const char *batch)
+{
+	size_t before = net->answers[number].count;
+
+	net_query(net, number, batch);
+	if (net->answers[number].count == before)
+		net_advance(net, 10 * USEC_PER_SEC);
+	assert_int_equal(net->answers[number].count, before + 1);
+	return &net->answers[number];
+}
+
 static uint64_t sum(const struct batch_view *view)
 {
 	uint64_t total = view->unavailable;
@@ -79,12 +92,269 @@ static void a_node_alone_reads_its_own_shards(void **state)
 	net_free(net);
 }
 
+/* Node 3 has nothing of it; the homes are 0, 1 and 2. */
+static const char *const spread[] = {"012", "120", "201", "1", NULL};
+
+static struct net *four_nodes(const char *const *members, uint32_t mails)
+{
+	struct net *net = net_new(4, 3);
+	struct buffer record = net_record("news", "012", members, mails);
+
+	net_put_record(net, "012", &record);
+	buffer_done(&record);
+	net_start(net);
+	return net;
+}
+
+static void check_same(const struct net_answer *a, const struct net_answer *b)
+{
+	assert_int_equal(a->status, 0);
+	assert_int_equal(b->status, 0);
+	assert_memory_equal(a->view.states, b->view.states, sizeof(a->view.states));
+	assert_int_equal(a->view.unavailable, b->view.unavailable);
+	assert_int_equal(a->view.total, b->view.total);
+	assert_int_equal(a->view.state, b->view.state);
+	assert_int_equal(a->view.replicas, b->view.replicas);
+	assert_true(a->view.finished.us == b->view.finished.us);
+	assert_string_equal(a->name, b->name);
+}
+
+static void every_node_says_the_same_of_a_batch(void **state)
+{
+	struct net *net = four_nodes(spread, 10);
+
+	(void)state;
+	net_advance(net, 20 * USEC_PER_SEC);
+	for (uint32_t i = 0; i < 4; i++) {
+		ask(net, i, "news");
+		assert_int_equal(sum(&net->answers[i].view), 40);
+		assert_int_equal(net->answers[i].view.total, 40);
+		assert_int_equal(net->answers[i].view.unavailable, 0);
+		assert_int_equal(net->answers[i].view.shards, 4);
+		assert_int_equal(net->answers[i].view.state, BATCH_SENDING);
+		assert_int_equal(net->answers[i].view.replicas, 1);
+		assert_int_equal(net->answers[i].view.finished.us, 0);
+	}
+	for (uint32_t i = 1; i < 4; i++)
+		check_same(&net->answers[0], &net->answers[i]);
+	net_free(net);
+}
+
+static void replicas_are_those_that_can_be_reached(void **state)
+{
+	static const char *const all[] = {"012", "120", NULL};
+	struct net *net = four_nodes(all, 10);
+
+	(void)state;
+	assert_int_equal(ask(net, 3, "news")->view.replicas, 3);
+	net_kill(net, 2);
+	net_advance(net, 10 * USEC_PER_SEC);
+	assert_int_equal(ask(net, 3, "news")->view.replicas, 2);
+	assert_int_equal(net->answers[3].view.unavailable, 0);
+	net_free(net);
+}
+
+static void mails_that_no_live_node_has_are_unavailable(void **state)
+{
+	struct net *net = four_nodes(spread, 10);
+
+	(void)state;
+	net_kill(net, 1);
+	net_advance(net, 10 * USEC_PER_SEC);
+	for (uint32_t i = 0; i < 4; i += 2) {
+		ask(net, i, "news");
+		assert_int_equal(net->answers[i].view.unavailable, 10);
+		assert_int_equal(net->answers[i].view.replicas, 0);
+		assert_int_equal(sum(&net->answers[i].view), 40);
+	}
+	net_free(net);
+}
+
+static void a_node_that_is_silent_is_left_out_after_two_seconds(void **state)
+{
+	struct net *net = four_nodes(spread, 10);
+
+	(void)state;
+	net->cut[1][3] = net->cut[3][1] = true; /* nobody tells them */
+	net_query(net, 3, "news");
+	net_advance(net, 1900 * USEC_PER_MSEC);
+	assert_int_equal(net->answers[3].count, 0);
+	net_advance(net, 200 * USEC_PER_MSEC);
+	assert_int_equal(net->answers[3].count, 1);
+	assert_int_equal(net->answers[3].view.unavailable, 10);
+	assert_int_equal(sum(&net->answers[3].view), 40);
+	net_free(net);
+}
+
+static void nobody_is_asked_who_is_not_alive(void **state)
+{
+	struct net *net = four_nodes(spread, 10);
+
+	(void)state;
+	net_kill(net, 1);
+	net_advance(net, 10 * USEC_PER_SEC);
+	net_query(net, 0, "news");
+	net_run(net);
+	assert_int_equal(net->answers[0].count, 1);
+	net_free(net);
+}
+
+static void not_found_takes_a_majority_of_the_homes(void **state)
+{
+	struct net *net = four_nodes(spread, 10);
+
+	(void)state;
+	assert_int_equal(ask(net, 0, "nothing")->status, OPT_E_NOT_FOUND);
+	assert_int_equal(net->directory_gets, 1);
+	for (uint32_t i = 1; i < 4; i++)
+		net_kill(net, i);
+	net_advance(net, 10 * USEC_PER_SEC);
+	assert_int_equal(ask(net, 0, "nothing")->status, OPT_E_AGAIN);
+	net_free(net);
+}
+
+/* The batch was accepted when there were other nodes: no home that is computed now has it. */
+static void the_directory_knows_homes_that_nobody_computes(void **state)
+{
+	static const char *const one[] = {"0", NULL};
+	struct net *net = net_new(8, 1);
+	struct buffer record = net_record("news", "0", one, 10);
+	uint32_t asker = 0;
+
+	(void)state;
+	net_put_record(net, "0", &record);
+	buffer_done(&record);
+	net_start(net);
+	net->directory[0] = net_node(0);
+	net->directory_count = 1;
+	for (uint32_t i = 1; i < 8; i++) {
+		ask(net, i, "news");
+		assert_int_equal(net->answers[i].status, 0);
+		assert_int_equal(net->answers[i].view.total, 10);
+		asker += net->directory_gets > 0;
+	}
+	assert_true(asker > 0); /* in this net the ring names another node */
+	net_free(net);
+}
+
+/* Puts the end of the batch into the shell's store, so that nothing is left to do: two mails sent a shard. */
+static void put_finished(struct net *net, uint32_t number, const char *const *members)
+{
+	struct shell *shell = net->shells[number];
+	struct shard_counts *shards = calloc(MANY, sizeof(*shards));
+	struct journal_entry entry = {.type = JOURNAL_FINISHED, .at = {shell->utc.us + 1}, .shards = shards};
+	struct buffer bytes;
+
+	assert_non_null(shards);
+	for (uint32_t i = 0; i < MANY; i++) {
+		if (strchr(members[i], (int)('0' + number)) == NULL)
+			continue;
+		shards[entry.count].index = i;
+		shards[entry.count++].states[MAIL_SENT] = 2;
+	}
+	buffer_init(&bytes);
+	journal_encode(&entry, &bytes);
+	shell->entries[shell->entry_count++] =
+	    (struct shell_blob){.id = batch_key("news"), .data = bytes.data, .len = bytes.len};
+	free(shards);
+}
+
+static void a_batch_of_any_size_fits(void **state)
+{
+	static const char *many[MANY + 1];
+	struct net *net = net_new(4, 3);
+	struct buffer record;
+
+	(void)state;
+	for (size_t i = 0; i < MANY; i++)
+		many[i] = i % 3 == 0 ? "0" : i % 3 == 1 ? "12" : "2";
+	record = net_record("news", "012", many, 2);
+	net_put_record(net, "012", &record);
+	buffer_done(&record);
+	for (uint32_t i = 0; i < 3; i++)
+		put_finished(net, i, many);
+	net_start(net);
+	for (uint32_t i = 0; i < 4; i++) {
+		ask(net, i, "news");
+		assert_int_equal(net->answers[i].view.states[MAIL_SENT], 2 * MANY);
+		assert_int_equal(net->answers[i].view.unavailable, 0);
+		assert_int_equal(net->answers[i].view.state, BATCH_DONE);
+		check_same(&net->answers[0], &net->answers[i]);
+		assert_true(net->answers[i].view.finished.us > 0);
+	}
+	net_free(net);
+}
+
+static void a_shard_is_read_from_the_node_that_knows_most(void **state)
+{
+	struct net *net = four_nodes(spread, 10);
+	const struct opt_id key = batch_key("news");
+	const struct opt_id upload = shell_upload_id(1);
+	const struct opt_id shard = shard_id(&key, 3);
+
+	(void)state;
+	net_put_value(net, "1", &shard, &upload, "the fourth");
+	net_fetch(net, 3, "news", 3);
+	net_advance(net, 5 * USEC_PER_SEC);
+	assert_int_equal(net->answers[3].count, 1);
+	assert_int_equal(net->answers[3].status, 0);
+	assert_int_equal(net->answers[3].len, 10);
+	assert_memory_equal(net->answers[3].data, "the fourth", 10);
+	net_free(net);
+}
+
+static void a_shard_that_one_node_can_not_read_comes_from_another(void **state)
+{
+	struct net *net = four_nodes(spread, 10);
+	const struct opt_id key = batch_key("news");
+	const struct opt_id upload = shell_upload_id(1);
+	const struct opt_id shard = shard_id(&key, 0);
+
+	(void)state;
+	net_advance(net, 20 * USEC_PER_SEC);
+	net_put_value(net, "2", &shard, &upload, "recipients");
+	for (uint32_t i = 0; i < 4; i++) {
+		net_fetch(net, i, "news", 0);
+		net_advance(net, 10 * USEC_PER_SEC);
+		assert_int_equal(net->answers[i].count, 1);
+		assert_int_equal(net->answers[i].status, 0);
+		assert_int_equal(net->answers[i].len, 10);
+		assert_int_equal(net->answers[i].entries, net->answers[0].entries);
+	}
+	net_free(net);
+}
+
+static void a_shard_without_a_live_member_can_be_asked_for_again(void **state)
+{
+	struct net *net = four_nodes(spread, 10);
+
+	(void)state;
+	net_kill(net, 1);
+	net_advance(net, 10 * USEC_PER_SEC);
+	net_fetch(net, 3, "news", 3);
+	net_advance(net, 10 * USEC_PER_SEC);
+	assert_int_equal(net->answers[3].count, 1);
+	assert_int_equal(net->answers[3].status, OPT_E_AGAIN);
+	net_free(net);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(a_node_alone_answers_in_the_same_step_and_asks_nobody),
 	    cmocka_unit_test(an_upload_shows_on_its_own_node),
 	    cmocka_unit_test(a_node_alone_reads_its_own_shards),
+	    cmocka_unit_test(every_node_says_the_same_of_a_batch),
+	    cmocka_unit_test(replicas_are_those_that_can_be_reached),
+	    cmocka_unit_test(mails_that_no_live_node_has_are_unavailable),
+	    cmocka_unit_test(a_node_that_is_silent_is_left_out_after_two_seconds),
+	    cmocka_unit_test(nobody_is_asked_who_is_not_alive),
+	    cmocka_unit_test(not_found_takes_a_majority_of_the_homes),
+	    cmocka_unit_test(the_directory_knows_homes_that_nobody_computes),
+	    cmocka_unit_test(a_batch_of_any_size_fits),
+	    cmocka_unit_test(a_shard_is_read_from_the_node_that_knows_most),
+	    cmocka_unit_test(a_shard_that_one_node_can_not_read_comes_from_another),
+	    cmocka_unit_test(a_shard_without_a_live_member_can_be_asked_for_again),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -251,7 +251,8 @@ static const uint32_t fields[PEER_TYPES][2] = {
     [PEER_TAKE] = {2, 0},
     [PEER_GIVE] = {1, 1},
     [PEER_JOIN] = {6, 0},
-    [PEER_CONTROL] = {4, 0},
+    [PEER_CONTROL] = {4, 3},
+    [PEER_DRAIN] = {1, 0},
     [PEER_STATUS] = {3, 6},
 };
 

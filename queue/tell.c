@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Telling the participants of a batch where it stands. A call for each that may not know it; a later command
+ * takes the place of an earlier one. What the other side knows better comes back with its answer.
+ *
+ * When the batch's time is over nothing of it can be fed any more, and nobody needs to be told.
+ */
+#include "queue/tell.h"
+
+#include <stdlib.h>
+
+#include "queue/batch.h"
+#include "queue/cluster.h"
+#include "queue/control.h"
+#include "queue/error.h"
+
+/* A node that is being told. */
+struct telling {
+	TAILQ_ENTRY(telling) link;
+	struct call *call;
+};
+
+static struct telling *find(struct batch *batch, const struct peer *peer)
+{
+	struct telling *telling;
+
+	TAILQ_FOREACH (telling, &batch->tellings, link) {
+		if (telling->call->peer == peer)
+			return telling;
+	}
+	return NULL;
+}
+
+static void end(struct core *core, struct batch *batch, struct telling *telling)
+{
+	TAILQ_REMOVE(&batch->tellings, telling, link);
+	call_end(core, telling->call);
+	free(telling);
+}
+
+void tell_forget(struct core *core, struct batch *batch)
+{
+	struct telling *telling;
+
+	while ((telling = TAILQ_FIRST(&batch->tellings)) != NULL)
+		end(core, batch, telling);
+}
+
+static bool of_interest(const struct core *core, const struct batch *batch)
+{
+	return batch->control.now.version > 0 && core->utc.us < batch->record.expires.us;
+}
+
+void tell_peer(struct core *core, struct batch *batch, struct peer *peer)
+{
+	const struct control *now = &batch->control.now;
+	struct peer_message request = {.type = PEER_CONTROL,
+	    .batch = batch->key,
+	    .version = now->version,
+	    .what = now->what,
+	    .at = now->at};
+	struct telling *telling = find(batch, peer);
+
+	if (peer == core->self || !of_interest(core, batch) || !peer_alive(core, peer))
+		return;
+	if (telling != NULL && telling->call->number == now->version)
+		return;
+	if (telling != NULL)
+		end(core, batch, telling);
+	telling = calloc(1, sizeof(*telling));
+	if (telling == NULL)
+		opt_abort("out of memory");
+	telling->call = call_start(core, peer, CALL_CONTROL, batch, &request, false);
+	telling->call->number = now->version;
+	TAILQ_INSERT_TAIL(&batch->tellings, telling, link);
+}
+
+static bool is_home(const struct core *core, const struct batch_record *record)
+{
+	for (uint32_t i = 0; i < record->home_count; i++) {
+		if (id_equal(&record->nodes[record->homes[i]], &core->config.node))
+			return true;
+	}
+	return false;
+}
+
+void tell_all(struct core *core, struct batch *batch)
+{
+	if (!is_home(core, &batch->record))
+		return;
+	for (uint32_t i = 0; i < batch->record.node_count; i++)
+		tell_peer(core, batch, peer_of(core, &batch->record.nodes[i]));
+	for (uint32_t i = 0; i < batch->record.shard_count; i++) {
+		const struct shard *shard = &batch->shards[i];
+
+		for (int m = 0; m < shard->member_count && shard->config > 1; m++)
+			tell_peer(core, batch, shard->members[m]);
+	}
+}
+
+static bool takes_part(const struct batch *batch, const struct peer *peer)
+{
+	for (uint32_t i = 0; i < batch->record.node_count; i++) {
+		if (id_equal(&batch->record.nodes[i], &peer->id))
+			return true;
+	}
+	for (uint32_t i = 0; i < batch->record.shard_count; i++) {
+		const struct shard *shard = &batch->shards[i];
+
+		for (int m = 0; m < shard->member_count && shard->config > 1; m++) {
+			if (shard->members[m] == peer)
+				return true;
+		}
+	}
+	return false;
+}
+
+void tell_peer_changed(struct core *core, struct peer *peer)
+{
+	const bool alive = peer_alive(core, peer);
+
+	for (struct batch *batch = batch_after(core, NULL); batch != NULL;
+	     batch = batch_after(core, &batch->key)) {
+		struct telling *telling = find(batch, peer);
+
+		if (!alive && telling != NULL)
+			end(core, batch, telling);
+		else if (alive && telling == NULL && of_interest(core, batch) &&
+		         is_home(core, &batch->record) && takes_part(batch, peer))
+			tell_peer(core, batch, peer);
+	}
+}
+
+static struct control control_of(const struct peer_message *message)
+{
+	return (struct control){
+	    .version = message->version, .what = (enum control_what)message->what, .at = message->at};
+}
+
+static void reply(struct core *core, struct peer *peer, uint64_t token, enum peer_status status,
+    const struct control *stands)
+{
+	struct peer_message answer = {.version = stands->version, .what = stands->what, .at = stands->at};
+
+	call_reply_to(core, peer, PEER_CONTROL, token, status, &answer);
+}
+
+void tell_request(struct core *core, struct peer *peer, const struct peer_message *request)
+{
+	static const struct control none = {.version = 0};
+	struct batch *batch = batch_find(core, &request->batch);
+	const struct control control = control_of(request);
+	struct write *write;
+
+	if (batch == NULL) {
+		reply(core, peer, request->token, PEER_UNKNOWN, &none);
+		return;
+	}
+	if (!control_above(&control, &batch->control.now)) {
+		reply(core, peer, request->token, PEER_OK, &batch->control.now);
+		return;
+	}
+	write = control_write(core, &batch->control, &batch->key, &control);
+	write->peer = peer;
+	write->peer_token = request->token;
+}
+
+void tell_written(struct core *core, const struct write *write, int status)
+{
+	const struct batch *batch = batch_find(core, &write->id);
+
+	if (write->peer != NULL && batch != NULL)
+		reply(core, write->peer, write->peer_token, status == 0 ? PEER_OK : PEER_FAILED,
+		    &batch->control.now);
+}
+
+/* Who has not got the batch yet, or could not write it down, is told again. */
+void tell_answered(struct core *core, struct call *call, const struct peer_message *answer)
+{
+	struct batch *batch = call->owner;
+	const struct control control = control_of(answer);
+	struct telling *telling = find(batch, call->peer);
+
+	if (answer->status != PEER_OK) {
+		call_again(call);
+		return;
+	}
+	if (telling != NULL && telling->call == call)
+		end(core, batch, telling);
+	if (control_above(&control, &batch->control.now))
+		control_write(core, &batch->control, &batch->key, &control);
+}
