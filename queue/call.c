@@ -17,13 +17,10 @@
 #include "queue/announce.h"
 #include "queue/error.h"
 #include "queue/gather.h"
-<<<<<<< HEAD
 #include "queue/homesync.h"
 #include "queue/place.h"
 #include "queue/propose.h"
-=======
 #include "queue/tell.h"
->>>>>>> cluster
 #include "queue/replica.h"
 #include "queue/stage.h"
 #include "queue/sync.h"
@@ -156,7 +153,6 @@ void call_again(struct call *call)
 static void dispatch(struct core *core, struct call *call, const struct peer_message *answer)
 {
 	switch (call->kind) {
-<<<<<<< HEAD
 	case CALL_STAGE:
 		place_answered(core, call, answer);
 		return;
@@ -173,12 +169,10 @@ static void dispatch(struct core *core, struct call *call, const struct peer_mes
 	case CALL_DECISION:
 		stage_answered(core, call, answer);
 		return;
-=======
 	case CALL_CONTROL:
 		tell_answered(core, call, answer);
 		return;
 	case CALL_COMMAND:
->>>>>>> cluster
 	case CALL_STATUS:
 	case CALL_RECORD:
 	case CALL_FETCH:

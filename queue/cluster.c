@@ -34,11 +34,8 @@
 #include "queue/stage.h"
 #include "queue/sync.h"
 #include "queue/takeover.h"
-<<<<<<< HEAD
-#include "queue/upload.h"
-=======
 #include "queue/tell.h"
->>>>>>> cluster
+#include "queue/upload.h"
 
 static int compare(const struct peer *a, const struct peer *b)
 {

@@ -61,12 +61,9 @@ enum core_bug {
 	CORE_BUG_OUTCOMES_FENCED,        /* a replica drops outcomes of a lower epoch */
 	CORE_BUG_CLAIM_WITHOUT_MAJORITY, /* feeds when the claim is durable on this node alone */
 	CORE_BUG_TAKEOVER_WITHOUT_UNION, /* owns a shard without asking for what others know */
-<<<<<<< HEAD
 	CORE_BUG_REGISTER_FORGETS_PROMISE, /* a home answers a proposer without keeping its promise */
 	CORE_BUG_STAGE_DROPPED_EARLY,      /* a holder drops staged shards without asking the homes */
-=======
 	CORE_BUG_CANCEL_NOT_REFUSED,     /* a replica takes claims of a cancelled batch */
->>>>>>> cluster
 	CORE_BUGS,
 };
 

@@ -245,17 +245,6 @@ struct net *net_new(uint32_t count, uint32_t replicas)
 	return net;
 }
 
-void net_set_broken(struct net *net, uint32_t rule)
-{
-	for (uint32_t i = 0; i < net->count; i++) {
-		struct shell *shell = net->shells[i];
-
-		shell->config.broken_rule = rule;
-		core_free(shell->core);
-		shell->core = core_new(&shell->config);
-	}
-}
-
 void net_free(struct net *net)
 {
 	for (uint32_t i = 0; i < net->count; i++)
@@ -273,7 +262,17 @@ static void tell_peer(struct net *net, uint32_t to, uint32_t about, enum event_t
 		shell_step(net->shells[to], &event);
 }
 
-<<<<<<< HEAD
+void net_set_broken(struct net *net, uint32_t rule)
+{
+	for (uint32_t i = 0; i < net->count; i++) {
+		struct shell *shell = net->shells[i];
+
+		shell->config.broken_rule = rule;
+		core_free(shell->core);
+		shell->core = core_new(&shell->config);
+	}
+}
+
 /* Two nodes hear of each other and get a link. */
 static void meet(struct net *net, uint32_t a, uint32_t b)
 {
@@ -286,28 +285,13 @@ static void meet(struct net *net, uint32_t a, uint32_t b)
 	shell_step(net->shells[b], &event);
 	tell_peer(net, a, b, EVENT_PEER_UP);
 	tell_peer(net, b, a, EVENT_PEER_UP);
-=======
-static void tell_presence(struct net *net, uint32_t to, uint32_t about)
-{
-	struct event event = {
-	    .type = EVENT_PRESENCE, .presence.presence = &net->shells[about]->config.presence};
-
-	shell_step(net->shells[to], &event);
->>>>>>> cluster
 }
 
 void net_start(struct net *net)
 {
 	for (uint32_t i = 0; i < net->count; i++) {
-<<<<<<< HEAD
 		if (!net->down[i])
 			shell_start(net->shells[i]);
-=======
-		for (uint32_t k = 0; k < net->count; k++) {
-			if (i != k)
-				tell_presence(net, i, k);
-		}
->>>>>>> cluster
 	}
 	for (uint32_t i = 0; i < net->count; i++) {
 		for (uint32_t k = 0; k < i; k++)
@@ -324,7 +308,6 @@ void net_restart(struct net *net, uint32_t number)
 
 	net->down[number] = false;
 	shell->config.presence.incarnation += 1000;
-<<<<<<< HEAD
 	for (uint32_t i = 0; i < net->count; i++) {
 		if (i != number && linked(net, i, number))
 			tell_peer(net, i, number, EVENT_PEER_DOWN);
@@ -333,16 +316,6 @@ void net_restart(struct net *net, uint32_t number)
 	for (uint32_t i = 0; i < net->count; i++) {
 		if (i != number)
 			meet(net, i, number);
-=======
-	shell_crash(shell);
-	for (uint32_t i = 0; i < net->count; i++) {
-		if (i == number || net->down[i])
-			continue;
-		tell_presence(net, i, number);
-		tell_presence(net, number, i);
-		tell_peer(net, i, number, EVENT_PEER_UP);
-		tell_peer(net, number, i, EVENT_PEER_UP);
->>>>>>> cluster
 	}
 }
 

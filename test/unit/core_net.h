@@ -55,13 +55,9 @@ struct net {
 /* Not started yet: the test may put records into the shells. R is `replicas`. */
 struct net *net_new(uint32_t count, uint32_t replicas);
 void net_free(struct net *net);
-<<<<<<< HEAD
-/* Starts all that are not `down`, lets them know each other and links them. */
-=======
 /* Plants a bug into all of them, before net_start(). */
 void net_set_broken(struct net *net, uint32_t rule);
-/* Starts all, lets them know each other and links them. */
->>>>>>> cluster
+/* Starts all that are not `down`, lets them know each other and links them. */
 void net_start(struct net *net);
 struct opt_id net_node(uint32_t number);
 
