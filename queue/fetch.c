@@ -138,7 +138,7 @@ static bool ask_members(struct core *core, struct query *query)
 	const struct record_shard *placed = &record->shards[query->index];
 	const struct shard *own = own_shard(core, query);
 
-	if (query->wide)
+	if (query->wide || !core->recovered)
 		return false;
 	query->wide = true;
 	query->phase = QUERY_WORDS;

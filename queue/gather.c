@@ -224,15 +224,19 @@ void gather_found(struct core *core, struct query *query)
 	const struct batch_record *record = query_record(core, query);
 	const struct batch *batch = batch_find(core, &query->batch);
 
+	/* No timer fires before the start is over, and much of what is here is not read yet. */
+	if (!core->recovered) {
+		gather_lost(core, query, OPT_E_AGAIN);
+		return;
+	}
 	query->words = calloc(record->shard_count + 1, sizeof(*query->words));
 	if (query->words == NULL)
 		opt_abort("out of memory");
 	if (batch != NULL)
 		take_own_words(core, query, batch);
-	/* No timer fires before the start is over. */
-	for (uint32_t i = 0; i < record->node_count && core->recovered; i++)
+	for (uint32_t i = 0; i < record->node_count; i++)
 		ask_for_counts(core, query, query_asked(query, peer_of(core, &record->nodes[i])), 0);
-	if (batch != NULL && core->recovered)
+	if (batch != NULL)
 		ask_later_members(core, query, batch);
 	query_wait(core, query);
 	if (query->waiting == 0)

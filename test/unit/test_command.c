@@ -12,9 +12,7 @@ static struct net *four_nodes(const char *homes, const char *const *members)
 	struct net *net = net_new(4, 3);
 	struct buffer record = net_record("news", homes, members, 10);
 
-	net_put_record(net, "0123", &record);
-	if (strchr(homes, '3') == NULL)
-		net->shells[3]->record_count = 0;
+	net_put_record(net, strchr(homes, '3') == NULL ? "012" : "0123", &record);
 	buffer_done(&record);
 	return net;
 }
@@ -60,6 +58,18 @@ static void a_command_on_any_node_reaches_all_who_take_part(void **state)
 	check_state(net, "012", BATCH_CANCELLED);
 	assert_int_equal(command(net, 3, CONTROL_RUNNING), CONTROL_ALREADY);
 	assert_int_equal(command(net, 1, CONTROL_PAUSED), CONTROL_ALREADY);
+	net_free(net);
+}
+
+static void the_homes_tell_all_who_take_part(void **state)
+{
+	struct net *net = four_nodes("0", spread);
+
+	(void)state;
+	net_start(net);
+	assert_int_equal(command(net, 3, CONTROL_PAUSED), CONTROL_OK);
+	net_run(net);
+	check_state(net, "012", BATCH_PAUSED);
 	net_free(net);
 }
 
@@ -198,6 +208,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(a_command_on_any_node_reaches_all_who_take_part),
+	    cmocka_unit_test(the_homes_tell_all_who_take_part),
 	    cmocka_unit_test(a_command_is_durable_on_a_majority_of_the_homes_when_it_is_answered),
 	    cmocka_unit_test(without_a_majority_of_the_homes_a_command_is_to_be_tried_again),
 	    cmocka_unit_test(a_node_that_was_away_learns_of_the_command),

@@ -246,7 +246,7 @@ static void put_finished(struct net *net, uint32_t number, const char *const *me
 	struct buffer bytes;
 
 	assert_non_null(shards);
-	for (uint32_t i = 0; i < MANY; i++) {
+	for (uint32_t i = 0; members[i] != NULL; i++) {
 		if (strchr(members[i], (int)('0' + number)) == NULL)
 			continue;
 		shards[entry.count].index = i;
@@ -281,6 +281,29 @@ static void a_batch_of_any_size_fits(void **state)
 		assert_int_equal(net->answers[i].view.state, BATCH_DONE);
 		check_same(&net->answers[0], &net->answers[i]);
 		assert_true(net->answers[i].view.finished.us > 0);
+	}
+	net_free(net);
+}
+
+static void who_knows_most_is_believed(void **state)
+{
+	static const char *const all[] = {"012", "120", "201", NULL};
+	struct net *net = net_new(4, 3);
+	struct buffer record = net_record("news", "012", all, 2);
+
+	(void)state;
+	net_put_record(net, "012", &record);
+	buffer_done(&record);
+	put_finished(net, 1, all);
+	for (uint32_t i = 0; i < 3; i++)
+		net->shells[i]->hold_engine = true;
+	net_start(net);
+	for (uint32_t i = 0; i < 4; i++) {
+		ask(net, i, "news");
+		assert_int_equal(net->answers[i].view.states[MAIL_SENT], 6);
+		assert_int_equal(net->answers[i].view.state, BATCH_DONE);
+		assert_int_equal(net->answers[i].view.replicas, 3);
+		check_same(&net->answers[0], &net->answers[i]);
 	}
 	net_free(net);
 }
@@ -338,6 +361,32 @@ static void a_shard_without_a_live_member_can_be_asked_for_again(void **state)
 	net_free(net);
 }
 
+static void a_node_that_starts_says_try_again(void **state)
+{
+	struct net *net = net_new(3, 3);
+	struct buffer record = net_record("news", "012", spread, 10);
+
+	(void)state;
+	net_put_record(net, "012", &record);
+	buffer_done(&record);
+	net->shells[0]->hold_loads = true;
+	net_start(net);
+	net_query(net, 0, "news");
+	assert_int_equal(net->answers[0].status, OPT_E_AGAIN);
+	net_query(net, 0, "nothing");
+	assert_int_equal(net->answers[0].status, OPT_E_AGAIN);
+	net_fetch(net, 0, "news", 1);
+	assert_int_equal(net->answers[0].status, OPT_E_AGAIN);
+	assert_int_equal(net->answers[0].count, 3);
+	net->shells[0]->hold_loads = false;
+	net_advance(net, 5 * USEC_PER_SEC);
+	net_query(net, 0, "news");
+	net_run(net);
+	assert_int_equal(net->answers[0].status, 0);
+	assert_int_equal(net->answers[0].view.unavailable, 0);
+	net_free(net);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -352,9 +401,11 @@ int main(void)
 	    cmocka_unit_test(not_found_takes_a_majority_of_the_homes),
 	    cmocka_unit_test(the_directory_knows_homes_that_nobody_computes),
 	    cmocka_unit_test(a_batch_of_any_size_fits),
+	    cmocka_unit_test(who_knows_most_is_believed),
 	    cmocka_unit_test(a_shard_is_read_from_the_node_that_knows_most),
 	    cmocka_unit_test(a_shard_that_one_node_can_not_read_comes_from_another),
 	    cmocka_unit_test(a_shard_without_a_live_member_can_be_asked_for_again),
+	    cmocka_unit_test(a_node_that_starts_says_try_again),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
