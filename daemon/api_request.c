@@ -33,7 +33,7 @@ void api_answer_with(struct api_request *request, unsigned status, struct MHD_Re
 static struct MHD_Response *json_response(json_t *body)
 {
 	struct MHD_Response *response;
-	char *text = json_dumps(body, JSON_COMPACT | JSON_REAL_PRECISION(12));
+	char *text = json_dumps(body, JSON_COMPACT);
 
 	json_decref(body);
 	if (!text)
@@ -139,11 +139,6 @@ void api_fail_store(struct api_request *request)
 		    "the node could not store it, and nothing was kept; try again later");
 }
 
-void api_fail_nodes(struct api_request *request)
-{
-	api_fail_again(request, API_BUSY_SECONDS, "too few nodes of the cluster answer now; try again");
-}
-
 void api_rest(struct api_request *request)
 {
 	if (request->suspended)
@@ -174,40 +169,18 @@ bool api_recovered(struct api_request *request)
 	return false;
 }
 
-static void on_answer(void *context, const struct effect *effect)
+bool api_batch(struct api_request *request, struct batch_view *ret_view)
 {
-	struct api_request *request = context;
-
-	request->reply = 0;
-	request->answered(request, effect);
-}
-
-uint64_t api_expect(struct api_request *request, api_answered_fn *fn)
-{
-	request->answered = fn;
-	request->reply = node_expect(request->node, on_answer, request);
-	return request->reply;
-}
-
-static void on_batch(struct api_request *request, const struct effect *effect)
-{
-	if (effect->status == OPT_E_AGAIN)
-		api_fail_nodes(request);
-	else if (effect->status < 0 || (!request->admin && effect->view->uid != request->uid))
-		api_fail(request, API_NOT_FOUND,
-		    "there is no batch %s; `optimus status` lists those that you may see", request->name);
-	else
-		request->found(request, effect->view);
-}
-
-void api_batch(struct api_request *request, api_batch_fn *fn)
-{
-	struct event event = {.type = EVENT_QUERY};
+	struct batch_view view;
 
 	if (!api_recovered(request))
-		return;
-	request->found = fn;
-	event.query.reply = api_expect(request, on_batch);
-	event.query.batch = request->name;
-	node_event(request->node, &event);
+		return false;
+	if (core_batch(node_core(request->node), request->name, &view) < 0 ||
+	    (!request->admin && view.uid != request->uid)) {
+		api_fail(request, API_NOT_FOUND,
+		    "there is no batch %s; `optimus status` lists those that you may see", request->name);
+		return false;
+	}
+	*ret_view = view;
+	return true;
 }

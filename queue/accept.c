@@ -90,8 +90,8 @@ int accept_record(struct core *core, const struct opt_id *batch, const void *rec
 	return start(core, batch, record, len) == NULL ? OPT_E_INVALID : 0;
 }
 
-static void answer(struct core *core, struct peer *peer, uint64_t token, const struct opt_id *batch,
-    enum peer_status status)
+static void answer(
+    struct core *core, struct peer *peer, uint64_t token, const struct opt_id *batch, enum peer_status status)
 {
 	struct peer_message message = {.batch = *batch};
 
@@ -151,7 +151,7 @@ void accept_stored(struct core *core, struct write *write, int status)
 		return;
 	if (accept->peer != NULL)
 		answer(core, accept->peer, accept->peer_token, &batch,
-		    status == 0             ? PEER_OK
+		    status == 0            ? PEER_OK
 		    : status == OPT_E_FULL ? PEER_FULL
 		                           : PEER_FAILED);
 	if (status == 0)

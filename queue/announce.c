@@ -63,7 +63,8 @@ static void call(struct core *core, struct announce *announce, uint32_t node)
 	    .len = announce->len,
 	};
 
-	announce->calls[node] = call_start(core, announce->peers[node], CALL_ANNOUNCE, announce, &message, true);
+	announce->calls[node] =
+	    call_start(core, announce->peers[node], CALL_ANNOUNCE, announce, &message, true);
 	announce->calls[node]->number = node;
 }
 

@@ -147,7 +147,8 @@ static bool pushes(struct core *core, const struct batch *batch)
 	return !takes_part || !home_alive;
 }
 
-static void push(struct core *core, const struct opt_id *batch, const struct batch *decided, const struct reg *reg)
+static void push(
+    struct core *core, const struct opt_id *batch, const struct batch *decided, const struct reg *reg)
 {
 	struct peer_message message = {.type = PEER_RECORD, .batch = *batch, .what = RECORD_ASKED};
 	struct peer *homes[REPLICAS_MAX];

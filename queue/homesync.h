@@ -11,7 +11,8 @@
 /* Whether this node may vote as a home of the batch: it knows what may have been decided about it. */
 bool homesync_complete(struct core *core, const struct opt_id *batch);
 
-/* Once a heartbeat, before it is sent: goes on with the push, starts it anew when the members have changed. */
+/* Once a heartbeat, before it is sent: goes on with the push, starts it anew when the members have changed.
+ */
 void homesync_tick(struct core *core);
 /* There is a new link to the peer, or none any more. */
 void homesync_peer_changed(struct core *core, struct peer *peer);

@@ -57,7 +57,8 @@ struct layout {
 };
 
 static const struct layout layouts[PEER_TYPES] = {
-    [PEER_HEARTBEAT] = {"heartbeat", {AT, HASH, WHAT, LOAD, DIGEST}, .what_max = BEAT_FLAGS, .no_answer = true},
+    [PEER_HEARTBEAT] = {"heartbeat", {AT, HASH, WHAT, LOAD, DIGEST}, .what_max = BEAT_FLAGS,
+        .no_answer = true},
     [PEER_STAGE_OPEN] = {"stage_open", {BATCH, UPLOAD, INDEX, COUNT, DATA}, .count_max = STAGE_PARTS_MAX},
     [PEER_STAGE_SHARD] = {"stage_shard", {BATCH, UPLOAD, INDEX, DATA}},
     [PEER_STAGE_DROP] = {"stage_drop", {BATCH, UPLOAD}, .no_answer = true},

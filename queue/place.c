@@ -33,8 +33,8 @@ static uint32_t majority(const struct record_shard *shard)
 	return shard->replica_count / 2U + 1;
 }
 
-static void call(struct core *core, struct upload *upload, uint32_t node, uint32_t shard,
-    struct peer_message *message)
+static void call(
+    struct core *core, struct upload *upload, uint32_t node, uint32_t shard, struct peer_message *message)
 {
 	struct call *started;
 
@@ -70,8 +70,7 @@ static bool parts_left(const struct upload *upload, uint32_t node)
 }
 
 /* The node's number in the record, with its entry in upload->nodes. */
-static int number_of(
-    struct core *core, struct upload *upload, const struct opt_id *id, uint16_t *ret_number)
+static int number_of(struct core *core, struct upload *upload, const struct opt_id *id, uint16_t *ret_number)
 {
 	const uint32_t before = upload->record.node_count;
 	int status = record_node(&upload->record, id, ret_number);
@@ -102,8 +101,7 @@ int place_shard(struct core *core, struct upload *upload, const void *value, siz
 {
 	const uint32_t index = upload->shard_count - 1;
 	struct record_shard *shard = &upload->shards[index];
-	struct peer_message message = {
-	    .type = PEER_STAGE_SHARD, .index = index, .data = value, .len = len};
+	struct peer_message message = {.type = PEER_STAGE_SHARD, .index = index, .data = value, .len = len};
 	struct opt_id ids[RING_REPLICAS_MAX];
 	size_t count = choose(core, upload, index, ids);
 
@@ -266,8 +264,7 @@ bool place_complete(const struct core *core, const struct upload *upload, const 
 
 void place_end(struct core *core, struct upload *upload, bool drop)
 {
-	struct peer_message message = {
-	    .type = PEER_STAGE_DROP, .batch = upload->batch, .upload = upload->id};
+	struct peer_message message = {.type = PEER_STAGE_DROP, .batch = upload->batch, .upload = upload->id};
 
 	for (uint32_t i = 0; i < upload->place_nodes; i++) {
 		struct peer *peer = upload->nodes[i].peer;

@@ -39,9 +39,9 @@ struct proposal {
 	propose_done_fn *done;
 	struct boot_time since;
 	usec wait;
-	bool waits;    /* for the next round */
-	bool aborted;  /* a home has the abort of our upload: only that can be proposed */
-	bool failed;   /* the latest refusal was a store's */
+	bool waits;   /* for the next round */
+	bool aborted; /* a home has the abort of our upload: only that can be proposed */
+	bool failed;  /* the latest refusal was a store's */
 	bool accepting;
 	uint64_t number; /* of the round */
 	struct ballot ballot;
@@ -49,7 +49,7 @@ struct proposal {
 	struct peer *homes[REPLICAS_MAX];
 	struct call *calls[REPLICAS_MAX];
 	uint32_t home_count;
-	uint32_t yes, no; /* bits of homes */
+	uint32_t yes, no;  /* bits of homes */
 	struct value best; /* of those that the homes have accepted */
 	struct timer timer;
 };
@@ -163,8 +163,8 @@ static void ask(struct core *core, struct proposal *p, bool accepting)
 			home = true;
 			continue;
 		}
-		p->calls[i] = call_start(core, p->homes[i], accepting ? CALL_ACCEPT : CALL_PREPARE, p, &request,
-		    request.len > 0);
+		p->calls[i] = call_start(
+		    core, p->homes[i], accepting ? CALL_ACCEPT : CALL_PREPARE, p, &request, request.len > 0);
 		p->calls[i]->number = i;
 	}
 	if (!home)

@@ -91,8 +91,8 @@ static void add_aborted(struct reg *reg, const struct opt_id *upload)
 	reg->aborted[reg->aborted_count++] = *upload;
 }
 
-void register_accept(struct reg *reg, const struct ballot *ballot, const struct opt_id *upload,
-    const void *record, size_t len)
+void register_accept(
+    struct reg *reg, const struct ballot *ballot, const struct opt_id *upload, const void *record, size_t len)
 {
 	void *copy = NULL;
 

@@ -64,7 +64,7 @@ static struct stage *stage_new(
 	struct stage *stage = calloc(1, sizeof(*stage));
 
 	if (stage == NULL)
-		opt_abort("out of memory");
+		abort();
 	stage->upload = *upload;
 	stage->batch = *batch;
 	stage->coordinator = coordinator;
@@ -94,8 +94,8 @@ void stage_recover(struct core *core, const struct event *event)
 		upload_drop_left_over(core, upload);
 		return;
 	}
-	stage = stage_new(core, upload, &event->recover_upload.batch,
-	    peer_of(core, &event->recover_upload.coordinator));
+	stage = stage_new(
+	    core, upload, &event->recover_upload.batch, peer_of(core, &event->recover_upload.coordinator));
 	stage->storing = stage->stored = true;
 }
 
@@ -223,7 +223,7 @@ void stage_stored(struct core *core, struct write *write, int status)
 	if (status == 0 && stage != NULL && stage->failed)
 		status = OPT_E_STORE;
 	call_reply_to(core, write->peer, write->peer_type, write->peer_token,
-	    !held                   ? PEER_REFUSED
+	    !held                  ? PEER_REFUSED
 	    : status == 0          ? PEER_OK
 	    : status == OPT_E_FULL ? PEER_FULL
 	                           : PEER_FAILED,
@@ -249,8 +249,8 @@ void stage_decision(struct core *core, struct peer *peer, const struct peer_mess
 		return;
 	}
 	if (batch == NULL) {
-		bool open = upload_find(core, &request->upload) != NULL || find(core, &request->upload) != NULL ||
-		            accept_under_way(core, &request->batch);
+		bool open = upload_find(core, &request->upload) != NULL ||
+		            find(core, &request->upload) != NULL || accept_under_way(core, &request->batch);
 
 		call_reply(core, peer, request, open ? PEER_OK : PEER_UNKNOWN, &answer);
 		return;
@@ -308,8 +308,7 @@ static void propose_abort(struct core *core, struct stage *stage)
 
 void stage_due(struct core *core, struct stage *stage)
 {
-	struct peer_message request = {
-	    .type = PEER_DECISION, .batch = stage->batch, .upload = stage->upload};
+	struct peer_message request = {.type = PEER_DECISION, .batch = stage->batch, .upload = stage->upload};
 
 	wait_for_news(core, stage);
 	if (accept_under_way(core, &stage->batch))

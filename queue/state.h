@@ -95,11 +95,11 @@ struct peer {
 	char address[PRESENCE_ADDRESS_MAX + 1];
 	struct boot_time needed; /* when the mesh or a call last needed its link */
 	struct opt_id digest_cursor;
-	struct opt_id members;     /* the hash of its members, in its latest heartbeat */
-	struct peer_load load;     /* of its latest heartbeat */
-	struct boot_time load_at;  /* 0: none yet */
-	struct utc_time utc;       /* its clock then */
-	uint64_t seen_incarnation; /* the one that shards know of */
+	struct opt_id members;      /* the hash of its members, in its latest heartbeat */
+	struct peer_load load;      /* of its latest heartbeat */
+	struct boot_time load_at;   /* 0: none yet */
+	struct utc_time utc;        /* its clock then */
+	uint64_t seen_incarnation;  /* the one that shards know of */
 	struct opt_id homes_pushed; /* the members for which it has pushed what it holds: queue/homesync.h */
 	bool homes_new;             /* it does not know yet what was decided before it came */
 	struct call_list calls;
@@ -301,11 +301,11 @@ struct upload {
 	struct spread *spread;     /* NULL: this node was the only one when it was opened */
 	struct upload_node *nodes; /* replicas: the first place_nodes of the record's nodes */
 	uint32_t place_nodes;
-	uint32_t pending;          /* writes of this node under way */
+	uint32_t pending; /* writes of this node under way */
 	bool template_stored;
-	uint32_t unsafe;           /* shards that no majority has yet */
-	uint32_t calls;            /* under way */
-	bool compares;             /* the batch exists: nothing is stored */
+	uint32_t unsafe; /* shards that no majority has yet */
+	uint32_t calls;  /* under way */
+	bool compares;   /* the batch exists: nothing is stored */
 	bool failed;
 	bool again;   /* too few replicas are left for one of the shards */
 	bool refused; /* a replica knows that another upload is the batch */

@@ -322,7 +322,8 @@ static void aborted(struct core *core, const struct opt_id *batch, const struct 
 		return;
 	upload->deciding = false;
 	if (outcome == PROPOSE_AGAIN || outcome == PROPOSE_FAILED) {
-		if (upload->phase == UPLOAD_TAKING) { /* never proposed: only asked for what another one became */
+		if (upload->phase ==
+		    UPLOAD_TAKING) { /* never proposed: only asked for what another one became */
 			answer_commit(core, upload, UPLOAD_AGAIN);
 			give_up(core, upload);
 		}

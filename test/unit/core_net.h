@@ -82,10 +82,7 @@ void net_cut(struct net *net, uint32_t a, uint32_t b);
 void net_link(struct net *net, uint32_t a, uint32_t b);
 /* kill -9: its links break, and dials of its port are refused. */
 void net_kill(struct net *net, uint32_t number);
-/* It starts (again) with what is durable, and meets all that are there. */
-void net_restart(struct net *net, uint32_t number);
-
-/* It comes back, with what was durable, as a new incarnation. */
+/* It starts (again), as a new incarnation with what is durable, and meets all that are there. */
 void net_restart(struct net *net, uint32_t number);
 
 /* EVENT_QUERY to that node. The answer may come later. */
