@@ -245,7 +245,7 @@ static void add_entry(struct query *query, const struct span *entry)
 		query->entry_ends =
 		    reallocarray(query->entry_ends, query->entry_size, sizeof(*query->entry_ends));
 		if (query->entry_ends == NULL)
-			opt_abort("out of memory");
+			abort();
 	}
 	buffer_add(&query->journal, entry->data, entry->len);
 	query->entry_ends[query->entry_count++] = query->journal.len;
@@ -257,7 +257,7 @@ static void journal_complete(struct core *core, struct query *query)
 	size_t count = query->entry_count, start = 0;
 
 	if (entries == NULL)
-		opt_abort("out of memory");
+		abort();
 	for (size_t i = 0; i < count; i++) {
 		entries[i] = (struct span){query->journal.data + start, query->entry_ends[i] - start};
 		start = query->entry_ends[i];
@@ -409,7 +409,7 @@ void fetch_serve(struct core *core, struct peer *peer, const struct peer_message
 	}
 	serve = calloc(1, sizeof(*serve));
 	if (serve == NULL)
-		opt_abort("out of memory");
+		abort();
 	serve->token = core->next_token++;
 	serve->peer = peer;
 	serve->peer_token = request->token;

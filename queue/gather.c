@@ -231,7 +231,7 @@ void gather_found(struct core *core, struct query *query)
 	}
 	query->words = calloc(record->shard_count + 1, sizeof(*query->words));
 	if (query->words == NULL)
-		opt_abort("out of memory");
+		abort();
 	if (batch != NULL)
 		take_own_words(core, query, batch);
 	for (uint32_t i = 0; i < record->node_count; i++)
@@ -355,7 +355,7 @@ static void reply_counts(
 	uint32_t end = batch->record.shard_count;
 
 	if (shards == NULL || named == NULL)
-		opt_abort("out of memory");
+		abort();
 	if (request->from < end && end - request->from > limit)
 		end = (uint32_t)request->from + limit;
 	for (uint64_t i = request->from; i < end; i++) {

@@ -33,7 +33,7 @@ struct query *query_new(struct core *core, enum query_kind kind, uint64_t reply,
 	struct query *query = calloc(1, sizeof(*query));
 
 	if (query == NULL)
-		opt_abort("out of memory");
+		abort();
 	query->kind = kind;
 	query->reply = reply;
 	query->batch = *batch;
@@ -109,7 +109,7 @@ struct asked *query_asked(struct query *query, struct peer *peer)
 		return asked;
 	asked = calloc(1, sizeof(*asked));
 	if (asked == NULL)
-		opt_abort("out of memory");
+		abort();
 	asked->peer = peer;
 	buffer_init(&asked->data);
 	RB_INSERT(asked_tree, &query->asked, asked);
@@ -211,7 +211,7 @@ static int keep_foreign(struct core *core, struct query *query, const struct buf
 	}
 	foreign = calloc(1, sizeof(*foreign));
 	if (foreign == NULL)
-		opt_abort("out of memory");
+		abort();
 	foreign->batch = query->batch;
 	foreign->record = record;
 	TAILQ_INSERT_HEAD(&core->foreign, foreign, link);

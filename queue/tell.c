@@ -69,7 +69,7 @@ void tell_peer(struct core *core, struct batch *batch, struct peer *peer)
 		end(core, batch, telling);
 	telling = calloc(1, sizeof(*telling));
 	if (telling == NULL)
-		opt_abort("out of memory");
+		abort();
 	telling->call = call_start(core, peer, CALL_CONTROL, batch, &request, false);
 	telling->call->number = now->version;
 	TAILQ_INSERT_TAIL(&batch->tellings, telling, link);

@@ -213,7 +213,8 @@ static void not_found_takes_a_majority_of_the_homes(void **state)
 	net_free(net);
 }
 
-/* The batch was accepted when there were other nodes: the homes of today have it by now, or the directory helps. */
+/* The batch was accepted when there were other nodes: the homes of today have it by now, or the directory
+ * helps. */
 static void homes_of_another_day_are_found(void **state)
 {
 	static const char *const one[] = {"0", NULL};
