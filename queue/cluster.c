@@ -389,16 +389,15 @@ void cluster_frame(struct core *core, const struct opt_id *from, const void *dat
 static int forget(struct core *core, const struct opt_id *node)
 {
 	const struct peer *peer = peer_find(core, node);
+	const struct member *member = view_find(core->view, node);
 	const struct presence nothing = {.node = *node, .weight = WEIGHT_ONE};
 
 	if (peer == NULL)
 		return OPT_E_NOT_FOUND;
-	if (peer == core->self || peer->linked)
+	if (peer == core->self || (member == NULL ? peer->linked : member_alive(member)))
 		return OPT_E_CONFLICT;
-	if (view_find(core->view, node) == NULL)
+	if (member == NULL)
 		view_presence(core->view, &nothing, core->now);
-	else if (peer_alive(core, peer))
-		return OPT_E_CONFLICT;
 	view_forget(core->view, node, core->now);
 	begin(core);
 	return 0;

@@ -117,7 +117,7 @@ void heartbeat_take(struct core *core, struct peer *peer, const struct peer_mess
 
 /*
  * With ours the clocks are one more than `heard`, and their median is off only when more than half of them
- * are, to the same side.
+ * are, to the same side; one other alone never is.
  */
 bool cluster_clock_wrong(const struct core *core)
 {
@@ -134,5 +134,5 @@ bool cluster_clock_wrong(const struct core *core)
 		ahead += utc > core->utc.us + CLUSTER_CLOCK_OFF;
 		behind += core->utc.us > utc + CLUSTER_CLOCK_OFF;
 	}
-	return heard >= 2 && (2 * ahead > heard + 1 || 2 * behind > heard + 1);
+	return 2 * ahead > heard + 1 || 2 * behind > heard + 1;
 }

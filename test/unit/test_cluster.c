@@ -484,8 +484,7 @@ static void only_a_dead_node_can_be_forgotten(void **state)
 	cut[3] = true;
 	seconds(4);
 	assert_int_equal(forget(0, &nodes[3].id), OPT_E_CONFLICT);
-	kill_node(3, false);
-	seconds(3);
+	seconds(3); /* dead, though its host keeps the links */
 	assert_int_equal(forget(0, &nodes[3].id), 0);
 	seconds(2);
 	for (uint32_t i = 0; i < 3; i++) {
@@ -502,7 +501,9 @@ static void a_node_known_from_records_alone_can_be_forgotten(void **state)
 
 	(void)state;
 	start_cluster(2);
-	peer_of(nodes[0].core, &dead);
+	step(0, (struct event){.type = EVENT_PEER_UP, .peer = {dead}});
+	assert_int_equal(forget(0, &dead), OPT_E_CONFLICT); /* its record has not come yet */
+	step(0, (struct event){.type = EVENT_PEER_DOWN, .peer = {dead}});
 	assert_int_equal(forget(0, &dead), 0);
 	assert_int_equal(forget(0, &dead), 0);
 	seconds(2);
@@ -561,6 +562,28 @@ static void homes_are_the_same_at_every_node_whatever_its_weight(void **state)
 	}
 	for (uint32_t i = 0; i < NODES_MAX; i++)
 		assert_true(used[i]);
+}
+
+/* As long as not all have heard of a new weight, the hash of the members is the same nevertheless. */
+static void a_weight_that_only_one_node_knows_moves_no_homes(void **state)
+{
+	struct presence heavier;
+
+	(void)state;
+	start_cluster(NODES_MAX);
+	heavier = nodes[3].published;
+	heavier.sequence++;
+	heavier.weight = WEIGHT_MAX;
+	step(0, (struct event){.type = EVENT_PRESENCE, .presence = {&heavier}});
+	for (uint32_t b = 0; b < 100; b++) {
+		const struct opt_id batch = shard_id(&nodes[0].id, b);
+		struct peer *one[REPLICAS_MAX], *two[REPLICAS_MAX];
+
+		assert_int_equal(cluster_homes(nodes[0].core, &batch, one), 3);
+		assert_int_equal(cluster_homes(nodes[1].core, &batch, two), 3);
+		for (int h = 0; h < 3; h++)
+			assert_true(id_equal(&one[h]->id, &two[h]->id));
+	}
 }
 
 static void a_dead_node_stays_a_home_and_a_forgotten_one_does_not(void **state)
@@ -905,6 +928,7 @@ int main(void)
 	    CLUSTER_TEST(a_node_known_from_records_alone_can_be_forgotten),
 	    CLUSTER_TEST(a_forgotten_node_that_was_only_cut_off_joins_anew),
 	    CLUSTER_TEST(homes_are_the_same_at_every_node_whatever_its_weight),
+	    CLUSTER_TEST(a_weight_that_only_one_node_knows_moves_no_homes),
 	    CLUSTER_TEST(a_dead_node_stays_a_home_and_a_forgotten_one_does_not),
 	    CLUSTER_TEST(the_number_of_replicas_follows_the_live_members),
 	    CLUSTER_TEST(a_node_without_postfix_holds_shards_and_owns_none),
