@@ -18,6 +18,7 @@
 #include "queue/error.h"
 #include "queue/gather.h"
 #include "queue/homesync.h"
+#include "queue/move.h"
 #include "queue/place.h"
 #include "queue/propose.h"
 #include "queue/tell.h"
@@ -191,6 +192,9 @@ static void dispatch(struct core *core, struct call *call, const struct peer_mes
 		return;
 	case CALL_CATCH_UP:
 		replica_catch_up_answered(core, call, answer);
+		return;
+	case CALL_GIVE:
+		move_given(core, call, answer);
 		return;
 	default:
 		return;

@@ -30,6 +30,7 @@
 #include "queue/home.h"
 #include "queue/homesync.h"
 #include "queue/mesh.h"
+#include "queue/move.h"
 #include "queue/replica.h"
 #include "queue/stage.h"
 #include "queue/sync.h"
@@ -338,6 +339,9 @@ static void dispatch(struct core *core, struct peer *peer, const struct peer_mes
 	case PEER_TAKE:
 		takeover_take(core, peer, message);
 		return;
+	case PEER_GIVE:
+		move_give(core, peer, message);
+		return;
 	case PEER_JOURNAL:
 		sync_journal(core, peer, message);
 		return;
@@ -430,6 +434,7 @@ void cluster_tick(struct core *core)
 	uploads_tick(core);
 	announces_tick(core);
 	replica_tick(core);
+	move_tick(core);
 	core->mesh_stale = core->mesh_stale || mesh_partial(core);
 }
 

@@ -11,12 +11,15 @@
 #include "queue/batch.h"
 #include "queue/call.h"
 #include "queue/cluster.h"
+#include "queue/control.h"
 #include "queue/homesync.h"
 
 #define HEARTBEAT_FRESH (5 * USEC_PER_SEC)
 
-static void add_shards(const struct batch *batch, struct peer_load *load)
+static void add_shards(const struct core *core, const struct batch *batch, struct peer_load *load)
 {
+	const bool may_claim = batch->started && control_may_claim(core, batch);
+
 	for (uint32_t i = 0; i < batch->record.shard_count; i++) {
 		const struct shard *shard = &batch->shards[i];
 
@@ -26,7 +29,7 @@ static void add_shards(const struct batch *batch, struct peer_load *load)
 			load->replicas++;
 		if (shard->owning) {
 			load->owned++;
-			load->ready += shard->states[MAIL_READY];
+			load->ready += may_claim ? shard->states[MAIL_READY] : 0;
 		}
 	}
 }
@@ -44,7 +47,7 @@ struct peer_load heartbeat_load(const struct core *core)
 	for (const struct batch *batch = batch_after(core, NULL); batch != NULL;
 	     batch = batch_after(core, &batch->key)) {
 		if (batch->unfinished > 0)
-			add_shards(batch, &load);
+			add_shards(core, batch, &load);
 	}
 	return load;
 }
@@ -54,13 +57,13 @@ void heartbeat_measure(struct core *core)
 	const usec gone = core->now.us - core->rate_at.us;
 
 	if (core->rate_at.us > 0 && gone > 0) {
-		const uint64_t now = (core->sent - core->rate_sent) * 100 * USEC_PER_SEC / gone;
+		const uint64_t now = (core->settled - core->rate_settled) * 100 * USEC_PER_SEC / gone;
 
 		core->rate =
 		    (uint32_t)((core->rate * UINT64_C(3) + (now < UINT32_MAX ? now : UINT32_MAX)) / 4);
 	}
 	core->rate_at = core->now;
-	core->rate_sent = core->sent;
+	core->rate_settled = core->settled;
 }
 
 static struct peer_message compose(struct core *core)
@@ -109,6 +112,8 @@ void heartbeat_take(struct core *core, struct peer *peer, const struct peer_mess
 {
 	peer->load = message->load;
 	peer->load_at = core->now;
+	if (message->load.ready > 0)
+		peer->busy_rate = message->load.rate;
 	peer->utc = message->at;
 	peer->members = message->hash;
 	homesync_heard(core, peer, message);

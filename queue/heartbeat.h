@@ -19,7 +19,7 @@ void heartbeat_take(struct core *core, struct peer *peer, const struct peer_mess
 
 /* What this node has to do now. */
 struct peer_load heartbeat_load(const struct core *core);
-/* Once each HEARTBEAT_EVERY: how many mails a second this node sends. */
+/* Once each HEARTBEAT_EVERY: how many mails a second this node settles. */
 void heartbeat_measure(struct core *core);
 
 #endif

@@ -251,6 +251,7 @@ void replica_own(struct core *core, struct shard *shard, uint32_t epoch)
 	if (!shard->owning && shard->phase != SHARD_FINISHED)
 		core->owned_shards++;
 	shard->owning = true;
+	shard->owned_at = core->now;
 	shard->synced = true;
 	replica_check_quorum(core, shard);
 	takeover_watch_doubt(core, shard);
@@ -523,6 +524,9 @@ void replica_peer_changed(struct core *core, struct peer *peer)
 			sync_peer_changed(core, shard, peer);
 		if (shard->owner == peer)
 			shard->synced = false;
+		/* Heard for the first time since our own start: nothing says that it has restarted. */
+		if (shard->owner == peer && shard->owner_incarnation == 0)
+			shard->owner_incarnation = peer_incarnation(core, peer);
 		/* It may have lost what it had not written down, or come back after we gave it up. */
 		if (shard->owning && shard->phase != SHARD_FINISHED &&
 		    peer_incarnation(core, peer) > peer->seen_incarnation)

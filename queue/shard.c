@@ -149,6 +149,8 @@ void shard_move(struct core *core, struct shard *shard, uint32_t index, enum mai
 
 	if (!mail_move_allowed(from, to))
 		opt_abort("core: a mail was about to make a forbidden move");
+	if (from == MAIL_CLAIMED && mail->node == core->self && !shard->journal_loading)
+		core->settled += to != MAIL_READY && to != MAIL_IN_DOUBT;
 	if (from == MAIL_CLAIMED)
 		leave_claimed(core, mail);
 	if (to == MAIL_SENT && core->recovered && !shard->journal_loading && mail->node == core->self)

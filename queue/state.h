@@ -98,6 +98,8 @@ struct peer {
 	struct opt_id members;      /* the hash of its members, in its latest heartbeat */
 	struct peer_load load;      /* of its latest heartbeat */
 	struct boot_time load_at;   /* 0: none yet */
+	uint32_t busy_rate;         /* its rate when it last had mails to feed; 0: not known */
+	struct boot_time asked_at;  /* for shards, without success; 0: not lately */
 	struct utc_time utc;        /* its clock then */
 	uint64_t seen_incarnation;  /* the one that shards know of */
 	struct opt_id homes_pushed; /* the members for which it has pushed what it holds: queue/homesync.h */
@@ -216,9 +218,11 @@ struct shard {
 	uint32_t config;   /* number of the configuration that `members` is */
 	uint32_t promised; /* the highest epoch that was promised or used; `epoch` is that of `owner` */
 	struct peer *promised_to;
-	struct peer *owner;         /* as far as is known; NULL: nobody */
-	uint64_t owner_incarnation; /* when it was learnt */
-	struct utc_time last;       /* of its latest fact; 0: none */
+	struct peer *owner;          /* as far as is known; NULL: nobody */
+	uint64_t owner_incarnation;  /* when it was learnt */
+	struct utc_time last;        /* of its latest fact; 0: none */
+	struct boot_time owned_at;   /* when this node took it over */
+	struct boot_time offered_at; /* to a node that asked for work; 0: never */
 	struct takeover *takeover;
 	struct sync *sync;
 	struct timer takeover_timer; /* boot time */
@@ -439,9 +443,9 @@ struct core {
 	struct boot_time beat_at;  /* when the next heartbeats go out */
 	bool leaving;              /* EVENT_LEAVE */
 	struct presence published; /* the record that was said last; no incarnation: none yet */
-	uint64_t rate_sent;        /* `sent` at the last heartbeats, */
+	uint64_t rate_settled;     /* `settled` at the last heartbeats, */
 	struct boot_time rate_at;  /* which were then */
-	uint32_t rate;             /* sent in a second, in hundredths, smoothed */
+	uint32_t rate;             /* settled in a second, in hundredths, smoothed */
 	struct peer_reader *peer_reader;
 	TAILQ_HEAD(, stage) stages;
 	TAILQ_HEAD(, accept) accepts;
@@ -457,6 +461,11 @@ struct core {
 	uint32_t syncs, takeovers; /* under way */
 	uint32_t owned_shards;     /* not finished */
 	struct boot_time recovered_at;
+	struct call *give; /* queue/move.c */
+	struct boot_time give_at;
+	uint64_t settled; /* mails of ours with an outcome, since the start */
+	uint64_t settled_before;
+	struct boot_time progress_at;    /* when one was seen last, or Postfix was empty */
 	struct boot_time isolated_since; /* owned shards have no majority; 0: they have */
 	bool isolated;                   /* for so long that Postfix has to rest (rule 4) */
 	uint64_t random;                 /* state of core_random() */

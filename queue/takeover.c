@@ -205,9 +205,18 @@ void takeover_promised(struct core *core, struct call *call, const struct peer_m
 	}
 	if (answer->epoch < takeover->epoch)
 		return;
-	replica_learn(core, shard, answer->epoch, peer_of(core, &answer->node));
-	if (shard->takeover != NULL)
-		try_later(core, shard);
+	/* A promise makes no owner: where two have promised themselves the same epoch, both try again. */
+	if (answer->epoch > shard->promised) {
+		shard->promised = answer->epoch;
+		shard->promised_to = peer_of(core, &answer->node);
+	}
+	try_later(core, shard);
+}
+
+/* Who was promised a higher epoch than the owner's is about to own the shard, or does already. */
+static struct peer *expected_owner(const struct shard *shard)
+{
+	return shard->promised > shard->epoch ? shard->promised_to : shard->owner;
 }
 
 /* Which one of those who could own it this node is, in the order of the members; -1: it can't. */
@@ -220,7 +229,7 @@ static int turn(const struct core *core, const struct shard *shard)
 	for (int i = 0; i < shard->member_count; i++) {
 		if (shard->members[i] == core->self)
 			return before;
-		before += shard->members[i] != shard->owner && peer_may_own(core, shard->members[i]);
+		before += shard->members[i] != expected_owner(shard) && peer_may_own(core, shard->members[i]);
 	}
 	return -1;
 }
@@ -234,20 +243,21 @@ static bool wanted(const struct core *core, const struct shard *shard)
 /* How long to wait before taking it over; UINT64_MAX: there is no reason to. */
 static usec patience(const struct core *core, const struct shard *shard)
 {
+	const struct peer *owner = expected_owner(shard);
 	int place = turn(core, shard);
 	usec wait;
 
 	/* Its own shards a node takes again at once; where its Postfix does not run, the others will know. */
-	if (shard->owner == core->self)
+	if (owner == core->self)
 		return 0;
 	if (place < 0)
 		return UINT64_MAX;
 	wait = (usec)place * TURN;
 	if (core->now.us < core->recovered_at.us + START_GRACE)
 		wait += core->recovered_at.us + START_GRACE - core->now.us;
-	if (!peer_alive(core, shard->owner) || !peer_may_own(core, shard->owner))
+	if (!peer_alive(core, owner) || !peer_may_own(core, owner))
 		return wait;
-	if (peer_incarnation(core, shard->owner) > shard->owner_incarnation)
+	if (shard->promised == shard->epoch && peer_incarnation(core, owner) > shard->owner_incarnation)
 		return wait + RESTART_TIME;
 	return UINT64_MAX;
 }

@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: MIT */
+/* Load moves to whoever has nothing to do. */
+#include "core_net.h"
+
+static const usec beat = USEC_PER_SEC / 10;
+
+/* Settled so far, by node, and when the last one was. */
+struct progress {
+	size_t settled[NET_MAX];
+	uint64_t last[NET_MAX];
+};
+
+static uint64_t now_of(const struct net *net)
+{
+	return net->shells[0]->now.us;
+}
+
+/* Each node's Postfix sends up to `speeds` mails. */
+static void work(struct net *net, struct progress *progress, const size_t *speeds)
+{
+	for (uint32_t i = 0; i < net->count; i++) {
+		struct shell *shell = net->shells[i];
+
+		for (size_t k = 0; k < speeds[i] && progress->settled[i] < shell->fed_count; k++) {
+			shell_tell_outcome(shell, &shell->fed[progress->settled[i]++], OUTCOME_SENT, 1);
+			progress->last[i] = now_of(net);
+		}
+	}
+	net_advance(net, beat);
+}
+
+static size_t fed(const struct net *net)
+{
+	size_t count = 0;
+
+	for (uint32_t i = 0; i < net->count; i++)
+		count += net->shells[i]->fed_count;
+	return count;
+}
+
+static uint32_t highest_epoch(const struct net *net)
+{
+	uint32_t epoch = 0;
+
+	for (uint32_t i = 0; i < net->count; i++) {
+		for (size_t k = 0; k < net->shells[i]->fed_count; k++) {
+			if (net->shells[i]->fed[k].epoch > epoch)
+				epoch = net->shells[i]->fed[k].epoch;
+		}
+	}
+	return epoch;
+}
+
+/* Three nodes that share all shards; the first one owns them. */
+static struct net *three_nodes(uint32_t shards, uint32_t mails)
+{
+	const char *members[65] = {NULL};
+	struct net *net = net_new(3, 3);
+	struct buffer record;
+
+	for (uint32_t i = 0; i < shards; i++)
+		members[i] = "012";
+	record = net_record("load", "012", members, mails);
+	net_put_record(net, "012", &record);
+	buffer_done(&record);
+	return net;
+}
+
+/* Until all is sent, at most a minute; the seconds that it took. */
+static double send_all(struct net *net, struct progress *progress, const size_t *speeds, size_t mails)
+{
+	const uint64_t begin = now_of(net);
+
+	for (int i = 0; i < 600; i++) {
+		size_t settled = 0;
+
+		for (uint32_t k = 0; k < net->count; k++)
+			settled += progress->settled[k];
+		if (settled == mails)
+			return (double)(now_of(net) - begin) / USEC_PER_SEC;
+		work(net, progress, speeds);
+	}
+	fail_msg("not all mails were sent");
+	return 0;
+}
+
+static void who_runs_dry_takes_over_from_the_one_furthest_behind(void **state)
+{
+	struct net *net = three_nodes(48, 50);
+	struct progress progress = {{0}, {0}};
+	double took;
+
+	(void)state;
+	net_start(net);
+	took = send_all(net, &progress, (const size_t[]){10, 10, 10}, 2400);
+	assert_int_equal(fed(net), 2400); /* none twice */
+	/* One alone needs 24 seconds. The others begin when they have heard of it, four seconds after the
+	 * start. */
+	assert_true(took < 11);
+	for (uint32_t i = 0; i < 3; i++) {
+		assert_true(progress.settled[i] > 500);
+		assert_int_equal(shell_count(net->shells[i], "load", MAIL_SENT), 2400);
+	}
+	net_free(net);
+}
+
+static void a_slow_node_gives_away_so_much_that_all_are_done_together(void **state)
+{
+	struct net *net = three_nodes(60, 50);
+	struct progress progress = {{0}, {0}};
+	double took;
+
+	(void)state;
+	net_start(net);
+	took = send_all(net, &progress, (const size_t[]){4, 12, 12}, 3000);
+	assert_int_equal(fed(net), 3000);
+	for (uint32_t i = 0; i < 3; i++)
+		assert_true((double)(now_of(net) - progress.last[i]) / USEC_PER_SEC < took / 10 + 1);
+	net_free(net);
+}
+
+static void shards_do_not_go_to_and_fro(void **state)
+{
+	struct net *net = three_nodes(48, 50);
+	struct progress progress = {{0}, {0}};
+
+	(void)state;
+	net_start(net);
+	send_all(net, &progress, (const size_t[]){5, 10, 15}, 2400);
+	/* 1: accepted; 2: taken again after the start. */
+	assert_true(highest_epoch(net) <= 4);
+	net_free(net);
+}
+
+static void a_node_whose_postfix_is_stuck_loses_what_it_has_not_claimed(void **state)
+{
+	struct net *net = three_nodes(20, 50);
+	struct progress progress = {{0}, {0}};
+	size_t stuck;
+
+	(void)state;
+	net_start(net);
+	for (int i = 0; i < 100 && fed(net) < 1000; i++)
+		work(net, &progress, (const size_t[]){0, 20, 20});
+	assert_int_equal(fed(net), 1000);
+	stuck = net->shells[0]->fed_count;
+	assert_int_equal(stuck, net->shells[0]->config.window);
+	/* What is in its Postfix waits for it. */
+	assert_int_equal(shell_count(net->shells[1], "load", MAIL_CLAIMED) +
+	                     shell_count(net->shells[1], "load", MAIL_SENT),
+	    1000);
+	send_all(net, &progress, (const size_t[]){20, 20, 20}, 1000);
+	assert_int_equal(fed(net), 1000);
+	assert_int_equal(shell_count(net->shells[2], "load", MAIL_SENT), 1000);
+	net_free(net);
+}
+
+static void a_node_that_drains_asks_for_nothing_and_gives_all(void **state)
+{
+	struct net *net = three_nodes(20, 50);
+	struct progress progress = {{0}, {0}};
+
+	(void)state;
+	net_start(net);
+	assert_int_equal(shell_drain(net->shells[0], true), CONTROL_OK);
+	for (int i = 0; i < 100; i++)
+		work(net, &progress, (const size_t[]){20, 20, 20});
+	assert_int_equal(core_numbers(net->shells[0]->core).owned, 0);
+	assert_int_equal(core_numbers(net->shells[0]->core).in_flight, 0);
+	send_all(net, &progress, (const size_t[]){20, 20, 20}, 1000);
+	assert_int_equal(fed(net), 1000);
+	net_free(net);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(who_runs_dry_takes_over_from_the_one_furthest_behind),
+	    cmocka_unit_test(a_slow_node_gives_away_so_much_that_all_are_done_together),
+	    cmocka_unit_test(shards_do_not_go_to_and_fro),
+	    cmocka_unit_test(a_node_whose_postfix_is_stuck_loses_what_it_has_not_claimed),
+	    cmocka_unit_test(a_node_that_drains_asks_for_nothing_and_gives_all),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
