@@ -57,13 +57,13 @@ enum core_bug {
 	CORE_BUG_PAUSE_IGNORED,        /* feeds a paused batch once one of its mails was deferred */
 	CORE_BUG_CONTROL_EARLY,        /* says OK to a command before it is durable */
 	/* Of a cluster. */
-	CORE_BUG_PROMISE_IGNORED,        /* a replica takes claims of a lower epoch than it promised */
-	CORE_BUG_OUTCOMES_FENCED,        /* a replica drops outcomes of a lower epoch */
-	CORE_BUG_CLAIM_WITHOUT_MAJORITY, /* feeds when the claim is durable on this node alone */
-	CORE_BUG_TAKEOVER_WITHOUT_UNION, /* owns a shard without asking for what others know */
+	CORE_BUG_PROMISE_IGNORED,          /* a replica takes claims of a lower epoch than it promised */
+	CORE_BUG_OUTCOMES_FENCED,          /* a replica drops outcomes of a lower epoch */
+	CORE_BUG_CLAIM_WITHOUT_MAJORITY,   /* feeds when the claim is durable on this node alone */
+	CORE_BUG_TAKEOVER_WITHOUT_UNION,   /* owns a shard without asking for what others know */
 	CORE_BUG_REGISTER_FORGETS_PROMISE, /* a home answers a proposer without keeping its promise */
 	CORE_BUG_STAGE_DROPPED_EARLY,      /* a holder drops staged shards without asking the homes */
-	CORE_BUG_CANCEL_NOT_REFUSED,     /* a replica takes claims of a cancelled batch */
+	CORE_BUG_CANCEL_NOT_REFUSED,       /* a replica takes claims of a cancelled batch */
 	CORE_BUGS,
 };
 
