@@ -86,7 +86,7 @@ struct effect {
 	uint64_t reply;
 	struct opt_id id; /* batch key or shard id */
 	struct opt_id upload;
-	struct opt_id node; /* STORE_UPLOAD: the upload's coordinator */
+	struct opt_id node; /* STORE_UPLOAD: the upload's coordinator; zero: it is this node's alone */
 	const void *data;
 	size_t len;
 	uint32_t shards;             /* STORE_DROP_UPLOAD */

@@ -91,7 +91,8 @@ struct event {
 		struct {
 			struct opt_id upload;
 			struct opt_id batch;       /* key */
-			struct opt_id coordinator; /* the node that the client uploads to */
+			struct opt_id coordinator; /* the node that the client uploaded to; zero: nobody else
+			                              heard of it */
 		} recover_upload;
 		struct {
 			struct opt_id batch; /* key */

@@ -311,7 +311,7 @@ void stage_due(struct core *core, struct stage *stage)
 	struct peer_message request = {.type = PEER_DECISION, .batch = stage->batch, .upload = stage->upload};
 
 	wait_for_news(core, stage);
-	if (accept_under_way(core, &stage->batch))
+	if (!core->recovered || accept_under_way(core, &stage->batch))
 		return;
 	if (stage->coordinator == core->self || !peer_alive(core, stage->coordinator)) {
 		if (stage->call != NULL)
