@@ -37,6 +37,7 @@
 #include "queue/takeover.h"
 #include "queue/tell.h"
 #include "queue/upload.h"
+#include "queue/write.h"
 
 static int compare(const struct peer *a, const struct peer *b)
 {
@@ -114,10 +115,30 @@ bool peer_alive(const struct core *core, const struct peer *peer)
 	return peer == core->self || member_alive(view_find(core->view, &peer->id));
 }
 
+/* It does not run, and not only for the moment of a restart. */
+static bool engine_gone(const struct core *core)
+{
+	return core->engine != ENGINE_UP &&
+	       (core->engine_up_at.us == 0 || core->now.us - core->engine_up_at.us >= HEALTH_PATIENCE);
+}
+
+/* Something was given to the store so long ago that it should have answered. Tokens rise with time. */
+static bool store_silent(const struct core *core)
+{
+	for (struct write *write = write_first((struct core *)(uintptr_t)core);
+	     write != NULL && core->now.us - write->since.us >= HEALTH_PATIENCE; write = write_next(write)) {
+		/* These stay for as long as a peer has not answered. */
+		if ((write->kind != WRITE_CLAIMS && write->kind != WRITE_OUTCOMES) ||
+		    (!write->local && !write->done))
+			return true;
+	}
+	return false;
+}
+
 static uint32_t self_flags(const struct core *core)
 {
 	return (control_draining(core) ? PRESENCE_DRAINING : 0U) | (core->leaving ? PRESENCE_LEFT : 0U) |
-	       (core->engine != ENGINE_UP ? PRESENCE_NO_ENGINE : 0U);
+	       (engine_gone(core) || store_silent(core) ? PRESENCE_NO_ENGINE : 0U);
 }
 
 bool peer_may_own(const struct core *core, const struct peer *peer)
@@ -508,6 +529,8 @@ void cluster_run(struct core *core)
 {
 	const struct presence *self = view_self(core->view);
 
+	if (core->engine == ENGINE_UP)
+		core->engine_up_at = core->now;
 	if (view_self_forgotten(core->view)) {
 		/* We were cut off for so long that we were given up. */
 		notice(core, &self->node, "node_forgotten");

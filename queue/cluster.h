@@ -55,6 +55,9 @@ int cluster_spread(struct core *core, uint32_t replicas, struct spread **ret_spr
 #define CLUSTER_CLOCK_OFF (30 * USEC_PER_SEC)
 bool cluster_clock_wrong(const struct core *core);
 
+/* A Postfix that is away for longer, or a store that does not answer for longer, makes a node own nothing. */
+#define HEALTH_PATIENCE (2 * USEC_PER_SEC)
+
 /* Events. */
 void cluster_presence(struct core *core, const struct presence *presence);
 void cluster_peer_up(struct core *core, const struct opt_id *id);

@@ -461,7 +461,8 @@ struct core {
 	uint32_t syncs, takeovers; /* under way */
 	uint32_t owned_shards;     /* not finished */
 	struct boot_time recovered_at;
-	struct call *give; /* queue/move.c */
+	struct boot_time engine_up_at; /* when it was seen running last; 0: not yet */
+	struct call *give;             /* queue/move.c */
 	struct boot_time give_at;
 	uint64_t settled; /* mails of ours with an outcome, since the start */
 	uint64_t settled_before;

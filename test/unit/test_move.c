@@ -172,6 +172,33 @@ static void a_node_that_drains_asks_for_nothing_and_gives_all(void **state)
 	net_free(net);
 }
 
+static void a_node_without_postfix_or_store_keeps_no_ownership_and_takes_part_again(void **state)
+{
+	struct net *net = three_nodes(20, 50);
+	struct progress progress = {{0}, {0}};
+
+	(void)state;
+	net_start(net);
+	net->shells[0]->hold_engine = true;
+	shell_tell_engine_down(net->shells[0]);
+	net_advance(net, 4 * USEC_PER_SEC);
+	assert_int_equal(core_numbers(net->shells[0]->core).owned, 0);
+	assert_int_equal(
+	    core_numbers(net->shells[1]->core).owned + core_numbers(net->shells[2]->core).owned, 20);
+	net->shells[0]->hold_engine = false;
+	shell_run(net->shells[0]);
+	/* The store of the next one falls silent. */
+	net->shells[1]->hold_writes = true;
+	for (int i = 0; i < 40; i++)
+		work(net, &progress, (const size_t[]){0, 10, 0});
+	assert_int_equal(core_numbers(net->shells[1]->core).owned, 0);
+	net->shells[1]->hold_writes = false;
+	shell_run(net->shells[1]);
+	send_all(net, &progress, (const size_t[]){10, 10, 10}, 1000);
+	assert_int_equal(shell_count(net->shells[1], "load", MAIL_SENT), 1000);
+	net_free(net);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -180,6 +207,7 @@ int main(void)
 	    cmocka_unit_test(shards_do_not_go_to_and_fro),
 	    cmocka_unit_test(a_node_whose_postfix_is_stuck_loses_what_it_has_not_claimed),
 	    cmocka_unit_test(a_node_that_drains_asks_for_nothing_and_gives_all),
+	    cmocka_unit_test(a_node_without_postfix_or_store_keeps_no_ownership_and_takes_part_again),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
