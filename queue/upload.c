@@ -249,8 +249,12 @@ static void answer_commit(struct core *core, struct upload *upload, enum upload_
 static void compare_and_end(struct core *core, struct upload *upload, const struct batch_record *record)
 {
 	struct opt_id content = content_of(upload);
+	enum upload_answer what = id_equal(&content, &record->content) ? UPLOAD_SAME : UPLOAD_CONFLICT;
 
-	answer_commit(core, upload, id_equal(&content, &record->content) ? UPLOAD_SAME : UPLOAD_CONFLICT);
+	/* Shards that came after something had failed are not in the list. */
+	if (upload->failed || upload->again)
+		what = UPLOAD_AGAIN;
+	answer_commit(core, upload, what);
 	give_up(core, upload);
 }
 
