@@ -52,7 +52,7 @@ static void check_shown(struct node *node)
 
 		if (batch->accepted == NULL ||
 		    (w->node_count == 1 ? !batch->told_accepted
-		                        : idmap_get(&node->store.records, &batch->key, NULL) == NULL))
+		                        : idmap_get(&node->store.answered, &batch->key, NULL) == NULL))
 			continue;
 		if (core_batch(node->core, batch->name, &view) != 0 ||
 		    (view.state == BATCH_UPLOADING && w->node_count == 1))
@@ -265,8 +265,8 @@ void check_outcome_answer(struct node *node, const struct reply *reply)
 		    (unsigned)reply->attempt->key.attempt);
 }
 
-void check_upload_answer(struct node *node, const struct sim_batch *batch, const struct content *content,
-    enum upload_answer answer)
+void check_upload_answer(
+    struct node *node, const struct sim_batch *batch, struct content *content, enum upload_answer answer)
 {
 	struct world *w = node->world;
 	const char *missing;
@@ -281,6 +281,8 @@ void check_upload_answer(struct node *node, const struct sim_batch *batch, const
 		else if (batch->accepted != content)
 			world_fail(w, "I1: %s is called accepted, but with other content", batch->name);
 	}
-	if (answer == UPLOAD_CONFLICT && (batch->accepted == NULL || batch->accepted == content))
+	if (answer == UPLOAD_CONFLICT && w->node_count > 1)
+		content->told_conflict = true; /* the record may be on its way yet */
+	else if (answer == UPLOAD_CONFLICT && (batch->accepted == NULL || batch->accepted == content))
 		world_fail(w, "I1: %s is called a conflict, but there is no other content", batch->name);
 }

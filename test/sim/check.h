@@ -40,7 +40,7 @@ void check_finished(struct node *node, struct sim_batch *batch, const struct jou
 /* The core lets Postfix go on. */
 void check_outcome_answer(struct node *node, const struct reply *reply);
 /* The core answers a client. */
-void check_upload_answer(struct node *node, const struct sim_batch *batch, const struct content *content,
-    enum upload_answer answer);
+void check_upload_answer(
+    struct node *node, const struct sim_batch *batch, struct content *content, enum upload_answer answer);
 
 #endif

@@ -391,6 +391,12 @@ void check_end(struct world *w)
 
 		if (batch->accepted != NULL)
 			check_mails(w, batch);
+		for (int c = 0; c < 2; c++) {
+			if (batch->contents[c]->told_conflict &&
+			    (batch->accepted == NULL || batch->accepted == batch->contents[c]))
+				world_fail(w, "I1: %s was called a conflict, but there is no other content",
+				    batch->name);
+		}
 	}
 	for (uint32_t n = 0; n < w->node_count; n++) {
 		struct node *node = &w->nodes[n];
@@ -435,7 +441,7 @@ uint64_t check_views_hash(const struct node *node)
 		const struct sim_batch *batch = w->truth.batches.items[i].value;
 		struct batch_view view;
 
-		if (batch->accepted == NULL || node->core == NULL ||
+		if (batch->accepted == NULL || node->core == NULL || !concerns(batch, node->index) ||
 		    core_batch(node->core, batch->name, &view) != 0)
 			continue;
 		hash = mix(hash, view.state);

@@ -19,7 +19,7 @@ enum client_state { CLIENT_IDLE, CLIENT_OPENING, CLIENT_STREAMING, CLIENT_COMMIT
 struct sim_client {
 	struct sim_client *next;
 	struct sim_batch *batch;
-	const struct content *content;
+	struct content *content;
 	struct node *node;
 	enum client_state state;
 	uint64_t serial; /* of its connection: what belongs to an older one is void */
@@ -69,14 +69,15 @@ static void open_upload(struct world *w, void *context)
 
 	if (client->serial != ce->serial || client->state != CLIENT_IDLE)
 		return;
-	if (client->node->dead || !client->node->ready || w->now < client->node->asleep_until) {
+	if (client->node->dead || !client->node->ready || !node_joined(client->node) ||
+	    w->now < client->node->asleep_until) {
 		again(w, client);
 		return;
 	}
 	client->state = CLIENT_OPENING;
 	client->shard = 0;
 	client->upload = rng_id(&w->rng_client);
-	idmap_set(&w->truth.uploads, &client->upload, NULL, (void *)(uintptr_t)client->content);
+	idmap_set(&w->truth.uploads, &client->upload, NULL, client->content);
 	reply = node_reply(client->node, REPLY_UPLOAD);
 	reply->client = client;
 	reply->serial = client->serial;
@@ -228,7 +229,7 @@ uint32_t clients_waiting(const struct world *w)
 	return count;
 }
 
-static void add_client(struct world *w, struct sim_batch *batch, const struct content *content, usec at)
+static void add_client(struct world *w, struct sim_batch *batch, struct content *content, usec at)
 {
 	struct sim_client *client = ARENA_NEW(w->arena, struct sim_client);
 
@@ -254,7 +255,7 @@ void clients_start(struct world *w)
 		submission_draw(w, batch);
 		add_client(w, batch, batch->contents[0], at);
 		while (rng_chance(&w->rng_client, w->plan.repeats)) {
-			const struct content *content = batch->contents[rng_below(&w->rng_client, 2)];
+			struct content *content = batch->contents[rng_below(&w->rng_client, 2)];
 			usec later = rng_chance(&w->rng_client, 500000)
 			                 ? rng_below(&w->rng_client, 20 * w->plan.store_latency)
 			                 : rng_below(&w->rng_client, phase);

@@ -9,15 +9,16 @@
 #include "test/sim/sim_control.h"
 
 #include "test/sim/check.h"
+#include "test/sim/sim_client.h"
 #include "test/sim/world.h"
 
 static const char *const names[] = {"goes on", "pauses", "is cancelled"};
 static const char *const answers[] = {"ok", "not found", "already", "starting", "failed", "again"};
 
 /* Nobody will answer any more: the daemon that was asked is dead. */
-static void note_death(const struct node *node, struct commanded *commanded)
+static void note_death(struct commanded *commanded)
 {
-	if (!commanded->waiting || commanded->life == node->life)
+	if (!commanded->waiting || (commanded->life == commanded->asked->life && !commanded->asked->dead))
 		return;
 	commanded->waiting = false;
 	commanded->unknown = true;
@@ -30,13 +31,14 @@ static void give(struct node *node, struct sim_batch *batch, enum control_what w
 	struct event event = {.type = batch != NULL ? EVENT_CONTROL : EVENT_DRAIN};
 	struct reply *reply;
 
-	note_death(node, commanded);
+	note_death(commanded);
 	if (!node->ready || commanded->waiting || node->world->now < node->asleep_until)
 		return;
 	reply = node_reply(node, REPLY_CONTROL);
 	reply->batch = batch;
 	reply->what = what;
 	commanded->waiting = true;
+	commanded->asked = node;
 	commanded->life = node->life;
 	commanded->cancel_asked = commanded->cancel_asked || what == CONTROL_CANCELLED;
 	TRACE_NODE(node, "the operator: %s %s (reply %u)", T(batch != NULL ? batch->name : "the node"),
@@ -292,7 +294,8 @@ static void heal(struct world *w, void *context)
 		if (batch->accepted != NULL && held(&batch->control))
 			give(taker(w, batch), batch, CONTROL_RUNNING);
 	}
-	if (sim_control_waiting(w))
+	/* A batch that is yet to be accepted may have been given a command that nobody answered. */
+	if (sim_control_waiting(w) || clients_waiting(w) > 0)
 		world_in(w, USEC_PER_SEC, heal, context);
 }
 

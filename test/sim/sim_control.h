@@ -11,18 +11,20 @@
 #include "queue/effect.h"
 #include "queue/journal.h"
 
+struct node;
+
 /* The operator's commands about a batch, or about draining a node. */
 struct commanded {
 	enum control_what stands; /* by the last answer */
 	bool waiting;             /* a command was given, and its answer is not here */
 	bool unknown;             /* the daemon died with a command: it may stand or not */
 	bool cancel_asked;
-	bool over;     /* the batch needs no more commands: it is done or cancelled */
-	uint32_t life; /* of the daemon that was given the last command */
+	bool over;                /* the batch needs no more commands: it is done or cancelled */
+	const struct node *asked; /* the last one that was given a command */
+	uint32_t life;            /* of its daemon, then */
 };
 
 struct world;
-struct node;
 struct reply;
 struct rng;
 struct sim_batch;

@@ -294,6 +294,7 @@ static void recover(struct world *w, void *context)
 		const struct idmap_item *item = &node->store.records.items[i];
 		const struct stored *record = item->value;
 
+		idmap_set(&node->store.answered, &item->a, NULL, node);
 		event = (struct event){.type = EVENT_RECOVER_BATCH};
 		event.recover_batch.data = record->data;
 		event.recover_batch.len = record->len;
@@ -415,6 +416,20 @@ void node_die(struct node *node)
 	end_life(node, true);
 	node->dead = true;
 	truth_node_died(&node->world->truth, node);
+}
+
+bool node_joined(const struct node *node)
+{
+	const struct world *w = node->world;
+	struct member_view member;
+	uint32_t others = 0;
+
+	if (core_member_next(node->core, NULL, &member) == 0 &&
+	    (!id_equal(&member.id, &node->id) || core_member_next(node->core, &member.id, &member) == 0))
+		return true;
+	for (uint32_t i = 0; i < w->node_count; i++)
+		others += &w->nodes[i] != node && (w->nodes[i].life > 0 || w->nodes[i].ready);
+	return others == 0;
 }
 
 bool node_settled(const struct node *node)

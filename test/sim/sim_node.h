@@ -102,6 +102,12 @@ void node_step(struct node *node, struct event *event);
 struct reply *node_reply(struct node *node, enum reply_kind kind);
 struct boot_time node_boot_time(const struct node *node);
 struct utc_time node_utc(const struct node *node);
+/*
+ * The daemon knows another member, or is the first node and alone. Before that a daemon that was told of
+ * others
+ * (--bootstrap) takes no batches: it can't know who else has taken one of that name.
+ */
+bool node_joined(const struct node *node);
 /* The daemon runs, has recovered, and its Postfix is up. */
 bool node_settled(const struct node *node);
 

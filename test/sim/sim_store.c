@@ -34,6 +34,7 @@ void store_init(struct sim_store *store, struct node *node)
 	idmap_init(&store->shards, arena);
 	idmap_init(&store->journals, arena);
 	idmap_init(&store->registers, arena);
+	idmap_init(&store->answered, arena);
 	idmap_init(&store->finished, arena);
 }
 
@@ -122,6 +123,8 @@ static void answer_op(struct world *w, void *context)
 		report_load(store->node, op);
 		return;
 	}
+	if (op->status == 0 && op->type == EFFECT_STORE_COMMIT)
+		idmap_set(&store->answered, &op->id, NULL, store);
 	if (op->status == 0)
 		truth_store_answered(&w->truth, store->node, op);
 	event.store_done.token = op->token;

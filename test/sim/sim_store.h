@@ -46,6 +46,7 @@ struct sim_store {
 	struct idmap shards;    /* shard id, upload id -> struct stored */
 	struct idmap journals;  /* id -> struct stored_journal */
 	struct idmap registers; /* batch key -> struct stored */
+	struct idmap answered;  /* batch key -> anything: the core knows that it has the record */
 	struct idmap finished;  /* batch key -> anything, when its journal has FINISHED */
 };
 

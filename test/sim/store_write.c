@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "queue/error.h"
+#include "queue/register.h"
 #include "test/sim/check.h"
 #include "test/sim/sim_control.h"
 #include "test/sim/world.h"
@@ -99,12 +100,13 @@ const char *store_whole(const struct world *w, const struct sim_batch *batch)
 	return NULL;
 }
 
+/* Members that come move homes, so the homes that voted need not be those that the record names. */
 const char *store_recorded(const struct world *w, const struct sim_batch *batch)
 {
 	uint32_t holders = 0;
 
-	for (uint32_t i = 0; i < batch->home_count; i++) {
-		const struct sim_store *store = &w->nodes[batch->homes[i]].store;
+	for (uint32_t i = 0; i < w->node_count; i++) {
+		const struct sim_store *store = &w->nodes[i].store;
 		const struct stored *reg = idmap_get(&store->registers, &batch->key, NULL);
 
 		holders +=
@@ -114,36 +116,46 @@ const char *store_recorded(const struct world *w, const struct sim_batch *batch)
 	return 2 * holders > batch->home_count ? NULL : "its record";
 }
 
+/* The record is decided: what it says must be there. */
+static void accept_batch(struct sim_store *store, const struct opt_id *key, const void *data, size_t len)
+{
+	struct world *w = store->node->world;
+	const char *wrong = truth_accept(w, key, data, len);
+	struct sim_batch *batch;
+
+	if (wrong != NULL) {
+		world_fail(w, "%s", wrong);
+		return;
+	}
+	batch = idmap_get(&w->truth.batches, key, NULL);
+	TRACE_NODE(store->node, "%s is accepted: %u mails", T(batch->name), N(batch->accepted->total));
+	sim_control_accepted(store->node, batch);
+	wrong = store_whole(w, batch);
+	if (wrong != NULL)
+		world_fail(w, "I1: %s was committed without %s", batch->name, wrong);
+}
+
 static void commit(struct sim_store *store, struct store_op *op)
 {
 	struct world *w = store->node->world;
 	struct sim_batch *batch = idmap_get(&w->truth.batches, &op->id, NULL);
 	bool known = idmap_get(&store->records, &op->id, NULL) != NULL;
-	const char *wrong = NULL;
 
 	set_once(store, &store->records, &op->id, NULL, op);
 	idmap_set(&store->uploads, &op->upload, NULL, NULL);
 	idmap_set(&store->registers, &op->id, NULL, NULL);
 	if (known || w->failed)
 		return;
-	if (batch != NULL && batch->accepted != NULL) {
-		if (op->len != batch->record_len || memcmp(op->data, batch->record, op->len) != 0)
-			world_fail(w, "I1: %s has two records", batch->name);
+	if (batch == NULL || batch->accepted == NULL)
+		accept_batch(store, &op->id, op->data, op->len);
+	else if (op->len != batch->record_len || memcmp(op->data, batch->record, op->len) != 0)
+		world_fail(w, "I1: %s has two records", batch->name);
+	if (w->failed)
 		return;
-	}
-	wrong = truth_accept(w, &op->id, op->data, op->len);
-	if (wrong != NULL) {
-		world_fail(w, "%s", wrong);
-		return;
-	}
-	TRACE_NODE(store->node, "%s is accepted: %u mails", T(batch->name), N(batch->accepted->total));
-	sim_control_accepted(store->node, batch);
+	batch = idmap_get(&w->truth.batches, &op->id, NULL);
 	if (!id_equal(&batch->upload, &op->upload) || strcmp(op->text, batch->name) != 0)
 		world_fail(
 		    w, "I1: the commit of %s names another upload or batch than its record", batch->name);
-	wrong = store_whole(w, batch);
-	if (wrong != NULL)
-		world_fail(w, "I1: %s was committed without %s", batch->name, wrong);
 }
 
 static void drop_upload(struct sim_store *store, const struct store_op *op)
@@ -272,6 +284,52 @@ static void set_upload(struct sim_store *store, struct store_op *op)
 	set_once(store, &store->templates, &op->upload, NULL, op);
 }
 
+/* Whether so many have accepted it under this ballot, or stored it, that no other record can be decided. */
+static bool decided(const struct world *w, const struct opt_id *batch, const struct reg *reg,
+    const struct batch_record *record)
+{
+	uint32_t homes = w->plan.config.replicas < w->node_count ? w->plan.config.replicas : w->node_count;
+	uint32_t count = 0;
+
+	if (homes < record->home_count)
+		homes = record->home_count;
+	for (uint32_t i = 0; i < w->node_count; i++) {
+		const struct sim_store *store = &w->nodes[i].store;
+		const struct stored *stored = idmap_get(&store->registers, batch, NULL);
+		struct reg other;
+
+		if (idmap_get(&store->records, batch, NULL) != NULL) {
+			count++;
+		} else if (stored != NULL && register_decode(stored->data, stored->len, &other) == 0) {
+			count += ballot_compare(&other.accepted, &reg->accepted) == 0 && other.len > 0;
+			register_done(&other);
+		}
+	}
+	return 2 * count > homes;
+}
+
+/* From this moment on the batch is accepted, whoever knows it. */
+static void take_decision(struct sim_store *store, const struct opt_id *batch, const void *data, size_t len)
+{
+	struct world *w = store->node->world;
+	const struct sim_batch *known = idmap_get(&w->truth.batches, batch, NULL);
+	struct batch_record record;
+	struct reg reg;
+
+	if (known == NULL || known->accepted != NULL)
+		return;
+	if (register_decode(data, len, &reg) != 0) {
+		world_fail(w, "a register that can't be read");
+		return;
+	}
+	if (reg.len > 0 && record_decode(reg.record, reg.len, &record) == 0) {
+		if (decided(w, batch, &reg, &record))
+			accept_batch(store, batch, reg.record, reg.len);
+		record_done(&record);
+	}
+	register_done(&reg);
+}
+
 static void set_register(struct sim_store *store, const struct store_op *op)
 {
 	struct stored *stored = NULL;
@@ -281,6 +339,8 @@ static void set_register(struct sim_store *store, const struct store_op *op)
 		*stored = (struct stored){op->data, op->len};
 	}
 	idmap_set(&store->registers, &op->id, NULL, stored);
+	if (stored != NULL)
+		take_decision(store, &op->id, op->data, op->len);
 }
 
 /* Exact repeats go; everything else stays. */

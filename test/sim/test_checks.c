@@ -207,7 +207,7 @@ static void a_missing_shard_is_seen(void **state)
 	struct fixture *f = *state;
 
 	idmap_set(&f->w.nodes[0].store.shards, &f->sent->shard->id, &f->sent->batch->upload, NULL);
-	check_upload_answer(&f->w.nodes[0], f->sent->batch, f->sent->batch->accepted, UPLOAD_ACCEPTED);
+	check_upload_answer(&f->w.nodes[0], f->sent->batch, f->sent->batch->contents[0], UPLOAD_ACCEPTED);
 	expect_failure(f, "is called accepted, but a shard");
 }
 

@@ -128,6 +128,7 @@ struct content {
 	struct batch_settings settings;
 	struct opt_id template_hash;
 	const char *template_text;
+	bool told_conflict; /* a client knows that the batch has other content */
 	uint32_t shard_count;
 	uint64_t total;
 	struct content_shard {
