@@ -45,7 +45,8 @@ static bool too_early(const struct node *node, const struct attempt *earlier)
 	usec backoff = node->config.min_backoff;
 	usec second = USEC_PER_SEC; /* deadlines are kept in seconds */
 
-	if (!(earlier->told & 1U << OUTCOME_DEFERRED))
+	/* Deadlines are kept in the UTC of whoever owned it meanwhile. */
+	if (!(earlier->told & 1U << OUTCOME_DEFERRED) || node->world->node_count > 1)
 		return false;
 	if (earlier->deferred_life == node->life &&
 	    node_boot_time(node).us + second >= earlier->deferred_boot.us + backoff)

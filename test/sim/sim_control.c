@@ -241,11 +241,18 @@ static void forget(struct world *w, void *context)
 void sim_control_forget(struct world *w)
 {
 	uint32_t dead = 0;
+	bool accepted = false;
 
 	for (uint32_t i = 0; i < w->node_count; i++)
 		dead += w->nodes[i].dead;
-	/* One that is dead harms nobody for ever; two may be most of a batch's homes. */
-	if (dead == 0 || (dead == 1 && rng_chance(&w->rng_operator, 500000)))
+	/*
+	 * One that is dead harms nobody for ever; two may be most of a batch's homes. And nodes that have all
+	 * restarted without any batch can't know what the dead one has accepted.
+	 */
+	for (size_t i = 0; i < w->truth.batches.count; i++)
+		accepted =
+		    accepted || ((const struct sim_batch *)w->truth.batches.items[i].value)->accepted != NULL;
+	if (dead == 0 || (dead == 1 && accepted && rng_chance(&w->rng_operator, 500000)))
 		return;
 	for (uint32_t i = 0; i < w->node_count && !w->failed; i++) {
 		if (!w->nodes[i].dead)

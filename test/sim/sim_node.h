@@ -45,6 +45,7 @@ struct reply {
 	enum control_what what;    /* REPLY_CONTROL */
 	struct node *about;        /* REPLY_FORGET */
 	struct sim_shard *shard;   /* REPLY_FETCH */
+	uint32_t tries;            /* REPLY_QUERY, REPLY_FETCH */
 };
 
 struct node {

@@ -179,12 +179,14 @@ static void restart_and_compare(struct world *w)
 	uint64_t before_hash[RESTARTS_MAX] = {0};
 
 	TRACE(w, "the last restart", N(0));
+	w->restarted = true;
 	for (uint32_t i = 0; i < w->node_count && i < RESTARTS_MAX; i++) {
 		before_hash[i] = check_views_hash(&w->nodes[i]);
 		if (w->nodes[i].core != NULL)
 			node_crash(&w->nodes[i], false);
 	}
 	if (!run_until(w, w->now + 3600 * USEC_PER_SEC, check_all_over, USEC_PER_SEC)) {
+		check_stuck(w);
 		world_fail(w, "liveness: no recovery after the last restart");
 		return;
 	}
@@ -198,7 +200,7 @@ static void restart_and_compare(struct world *w)
 static void ask(struct world *w)
 {
 	check_ask(w);
-	if (!run_until(w, w->now + 60 * USEC_PER_SEC, check_asked, 100 * USEC_PER_MSEC))
+	if (!run_until(w, w->now + 600 * USEC_PER_SEC, check_asked, 100 * USEC_PER_MSEC))
 		world_fail(w, "liveness: %u questions were not answered", (unsigned)w->asked);
 }
 
