@@ -1,14 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Shows batches as JSON. The words are those of users: what waits before its acceptance is `ready` too, and a
+ * Shows a batch as JSON. The words are those of users: what waits before its acceptance is `ready` too, and a
  * mail in doubt is `claimed`, for nobody outside can do anything about the difference.
  *
- * Views borrow from the core until its next step, so the JSON is made before this returns to the loop.
+ * Views are borrowed, so the JSON is made before this returns to the loop.
  */
 #include "daemon/api_batches.h"
-
-#include <stdlib.h>
-#include <string.h>
 
 #include "daemon/api_time.h"
 
@@ -22,6 +19,15 @@ static json_t *time_json(struct utc_time time)
 static void set_number(json_t *body, const char *name, uint64_t value)
 {
 	json_object_set_new(body, name, json_integer((json_int_t)value));
+}
+
+void api_batch_add_up(struct batch_view *view)
+{
+	uint64_t here = 0;
+
+	for (int state = 0; state < MAIL_STATES; state++)
+		here += view->states[state];
+	view->unavailable = here < view->total ? view->total - here : 0;
 }
 
 json_t *api_batch_json(const struct batch_view *view)
@@ -41,7 +47,7 @@ json_t *api_batch_json(const struct batch_view *view)
 	set_number(body, "cancelled", states[MAIL_CANCELLED]);
 	set_number(body, "suppressed", states[MAIL_SUPPRESSED]);
 	set_number(body, "unknown", states[MAIL_UNKNOWN]);
-	set_number(body, "unavailable", 0); /* every shard has its one replica here */
+	set_number(body, "unavailable", view->unavailable);
 	set_number(body, "replicas", view->replicas);
 	set_number(body, "duplicates", view->duplicates);
 	set_number(body, "in_doubt_resent", view->in_doubt_resent);
@@ -50,54 +56,12 @@ json_t *api_batch_json(const struct batch_view *view)
 	return body;
 }
 
-/* Newest first; those that are still coming in, which have no time yet, before them; then by name. */
-static int newest_first(const void *a, const void *b)
+static void show(struct api_request *request, const struct batch_view *view)
 {
-	const struct batch_view *one = a, *two = b;
-	uint64_t first = one->created.us ? one->created.us : UINT64_MAX;
-	uint64_t second = two->created.us ? two->created.us : UINT64_MAX;
-
-	if (first != second)
-		return first > second ? -1 : 1;
-	return strcmp(one->name, two->name);
-}
-
-void api_batches_list(struct api_request *request)
-{
-	const struct core *core = node_core(request->node);
-	struct batch_view *views = NULL, view;
-	size_t count = 0, size = 0;
-	struct opt_id after;
-	json_t *list;
-
-	if (!api_recovered(request))
-		return;
-	for (int status = core_batch_next(core, NULL, &view); status == 0;
-	     status = core_batch_next(core, &after, &view)) {
-		after = view.key;
-		if (!request->admin && view.uid != request->uid)
-			continue;
-		if (count == size) {
-			size = size ? size * 2 : 64;
-			views = realloc(views, size * sizeof views[0]);
-			if (!views)
-				abort();
-		}
-		views[count++] = view;
-	}
-	if (count > 0)
-		qsort(views, count, sizeof views[0], newest_first);
-	list = json_array();
-	for (size_t i = 0; i < count; i++)
-		json_array_append_new(list, api_batch_json(&views[i]));
-	free(views);
-	api_answer(request, MHD_HTTP_OK, json_pack("{s:o}", "batches", list));
+	api_answer(request, MHD_HTTP_OK, api_batch_json(view));
 }
 
 void api_batches_show(struct api_request *request)
 {
-	struct batch_view view;
-
-	if (api_batch(request, &view))
-		api_answer(request, MHD_HTTP_OK, api_batch_json(&view));
+	api_batch(request, show);
 }

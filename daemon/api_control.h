@@ -13,6 +13,5 @@ void api_batch_cancel(struct api_request *request);
 void api_node_drain(struct api_request *request);
 void api_node_undrain(struct api_request *request);
 void api_node_forget(struct api_request *request);
-void api_control_gone(struct api_request *request, bool completed);
 
 #endif

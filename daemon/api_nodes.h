@@ -9,7 +9,13 @@
 
 void api_nodes_list(struct api_request *request);
 
-/* NODE of docs/api.md for the node that answers, a new reference. */
-json_t *api_node_json(const struct node *node);
+/* NODE of docs/api.md, a new reference. */
+json_t *api_node_json(const struct node *node, const struct member_view *member);
+
+/*
+ * The member that the path names: "self", its address, or enough of its id. False when the answer was given:
+ * there is none, or more than one. The view is valid until the node's next event.
+ */
+bool api_node_find(struct api_request *request, struct member_view *ret_member);
 
 #endif

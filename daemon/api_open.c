@@ -108,6 +108,9 @@ static void on_opened(void *context, const struct effect *effect)
 		api_fail(request, API_CONFLICT,
 		    "the batch %s was accepted before, with other content; choose another id", request->name);
 		break;
+	case UPLOAD_AGAIN:
+		api_fail_nodes(request);
+		break;
 	default:
 		api_fail_store(request);
 	}

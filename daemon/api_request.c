@@ -33,7 +33,7 @@ void api_answer_with(struct api_request *request, unsigned status, struct MHD_Re
 static struct MHD_Response *json_response(json_t *body)
 {
 	struct MHD_Response *response;
-	char *text = json_dumps(body, JSON_COMPACT);
+	char *text = json_dumps(body, JSON_COMPACT | JSON_REAL_PRECISION(12));
 
 	json_decref(body);
 	if (!text)
@@ -139,6 +139,11 @@ void api_fail_store(struct api_request *request)
 		    "the node could not store it, and nothing was kept; try again later");
 }
 
+void api_fail_nodes(struct api_request *request)
+{
+	api_fail_again(request, API_BUSY_SECONDS, "too few nodes of the cluster answer now; try again");
+}
+
 void api_rest(struct api_request *request)
 {
 	if (request->suspended)
@@ -169,18 +174,40 @@ bool api_recovered(struct api_request *request)
 	return false;
 }
 
-bool api_batch(struct api_request *request, struct batch_view *ret_view)
+static void on_answer(void *context, const struct effect *effect)
 {
-	struct batch_view view;
+	struct api_request *request = context;
 
-	if (!api_recovered(request))
-		return false;
-	if (core_batch(node_core(request->node), request->name, &view) < 0 ||
-	    (!request->admin && view.uid != request->uid)) {
+	request->reply = 0;
+	request->answered(request, effect);
+}
+
+uint64_t api_expect(struct api_request *request, api_answered_fn *fn)
+{
+	request->answered = fn;
+	request->reply = node_expect(request->node, on_answer, request);
+	return request->reply;
+}
+
+static void on_batch(struct api_request *request, const struct effect *effect)
+{
+	if (effect->status == OPT_E_AGAIN)
+		api_fail_nodes(request);
+	else if (effect->status < 0 || (!request->admin && effect->view->uid != request->uid))
 		api_fail(request, API_NOT_FOUND,
 		    "there is no batch %s; `optimus status` lists those that you may see", request->name);
-		return false;
-	}
-	*ret_view = view;
-	return true;
+	else
+		request->found(request, effect->view);
+}
+
+void api_batch(struct api_request *request, api_batch_fn *fn)
+{
+	struct event event = {.type = EVENT_QUERY};
+
+	if (!api_recovered(request))
+		return;
+	request->found = fn;
+	event.query.reply = api_expect(request, on_batch);
+	event.query.batch = request->name;
+	node_event(request->node, &event);
 }

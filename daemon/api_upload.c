@@ -162,11 +162,41 @@ void api_commit_body(struct api_request *request, const char *data, size_t len)
 	end_by_error(request, intake, &error);
 }
 
+/* Accepted is accepted: where nobody can tell the counts now, this node's own word has to do. */
+static void answer_accepted(struct api_request *request, const struct effect *effect, unsigned status)
+{
+	struct batch_view view = {.name = request->name, .state = BATCH_SENDING};
+
+	if (effect->status == 0)
+		view = *effect->view;
+	else if (core_batch(node_core(request->node), request->name, &view) == 0)
+		api_batch_add_up(&view);
+	api_answer(request, status, api_batch_json(&view));
+}
+
+static void on_counts_of_new(struct api_request *request, const struct effect *effect)
+{
+	answer_accepted(request, effect, MHD_HTTP_CREATED);
+}
+
+static void on_counts_of_same(struct api_request *request, const struct effect *effect)
+{
+	answer_accepted(request, effect, MHD_HTTP_OK);
+}
+
+static void ask_for_counts(struct api_request *request, api_answered_fn *fn)
+{
+	struct event event = {.type = EVENT_QUERY};
+
+	event.query.reply = api_expect(request, fn);
+	event.query.batch = request->name;
+	node_event(request->node, &event);
+}
+
 static void on_committed(void *context, const struct effect *effect)
 {
 	struct intake *intake = context;
 	struct api_request *request = intake->request;
-	struct batch_view view;
 
 	intake->reply = 0;
 	if (request)
@@ -176,21 +206,20 @@ static void on_committed(void *context, const struct effect *effect)
 		return;
 	switch (effect->answer) {
 	case UPLOAD_ACCEPTED:
+		ask_for_counts(request, on_counts_of_new);
+		break;
 	case UPLOAD_SAME:
-		if (core_batch(node_core(request->node), request->name, &view) < 0)
-			api_fail_store(request);
-		else
-			api_answer(request,
-			    effect->answer == UPLOAD_ACCEPTED ? MHD_HTTP_CREATED : MHD_HTTP_OK,
-			    api_batch_json(&view));
+		ask_for_counts(request, on_counts_of_same);
 		break;
 	case UPLOAD_CONFLICT:
 		api_fail(request, API_CONFLICT,
 		    "the batch %s was accepted before, with other content; choose another id", request->name);
 		break;
 	case UPLOAD_BUSY:
-	case UPLOAD_AGAIN:
 		api_fail_busy(request);
+		break;
+	case UPLOAD_AGAIN:
+		api_fail_nodes(request);
 		break;
 	case UPLOAD_GONE:
 		api_fail(request, API_NOT_FOUND, "the upload of the batch %s has ended; send the batch again",

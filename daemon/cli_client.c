@@ -38,6 +38,7 @@ struct client {
 
 	/* Of the request that is running: */
 	struct buffer body;
+	struct buffer missing; /* the trailer of an answer that lacks something */
 	client_produce produce;
 	client_consume consume;
 	void *context;
@@ -66,6 +67,7 @@ struct client *client_new(const char *api)
 	if (client->base[len - 1] == '/')
 		client->base[len - 1] = '\0';
 	buffer_init(&client->body);
+	buffer_init(&client->missing);
 	return client;
 }
 
@@ -78,6 +80,7 @@ void client_free(struct client *client)
 	free(client->api);
 	free(client->base);
 	buffer_done(&client->body);
+	buffer_done(&client->missing);
 	free(client);
 }
 
@@ -117,6 +120,22 @@ static size_t on_write(char *data, size_t size, size_t count, void *context)
 		return CURL_WRITEFUNC_ERROR;
 	}
 	buffer_add(&client->body, data, len);
+	return len;
+}
+
+/* Header lines, and trailers, one a call. */
+static size_t on_header(char *data, size_t size, size_t count, void *context)
+{
+	static const char name[] = "optimus-missing:";
+	struct client *client = context;
+	size_t len = size * count, skip = sizeof name - 1;
+
+	if (len <= skip || strncasecmp(data, name, skip) != 0)
+		return len;
+	buffer_clear(&client->missing);
+	while (skip < len && data[skip] == ' ')
+		skip++;
+	buffer_add(&client->missing, data + skip, len - skip);
 	return len;
 }
 
@@ -276,6 +295,7 @@ static void prepare(struct client *client, const char *path)
 	curl_easy_setopt(client->curl, CURLOPT_WRITEDATA, client);
 	client->curl_error[0] = '\0';
 	buffer_clear(&client->body);
+	buffer_clear(&client->missing);
 	client->produce = NULL;
 	client->consume = NULL;
 	client->context = NULL;
@@ -365,8 +385,21 @@ int client_upload(struct client *client, const char *path, client_produce produc
 int client_stream(struct client *client, const char *path, client_consume consume, void *context,
     struct client_answer *answer)
 {
+	struct curl_slist *headers = curl_slist_append(NULL, "TE: trailers");
+	int rc;
+
 	prepare(client, path);
 	client->consume = consume;
 	client->context = context;
-	return perform(client, NULL, answer);
+	headers = curl_slist_append(headers, "Connection: TE");
+	curl_easy_setopt(client->curl, CURLOPT_HEADERFUNCTION, on_header);
+	curl_easy_setopt(client->curl, CURLOPT_HEADERDATA, client);
+	rc = perform(client, headers, answer);
+	if (rc != CLI_OK || client->stopped || client->missing.len == 0)
+		return rc;
+	while (
+	    client->missing.len > 0 && strchr("\r\n", client->missing.data[client->missing.len - 1]) != NULL)
+		client->missing.len--;
+	say_clean(buffer_text(&client->missing), answer->error, sizeof answer->error);
+	return CLI_AGAIN;
 }

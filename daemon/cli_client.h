@@ -51,7 +51,8 @@ int client_upload(struct client *client, const char *path, client_produce produc
 
 /* Takes a piece of the answer's body; false to stop, which client_stream() then reports as CLI_OK. */
 typedef bool (*client_consume)(void *context, const char *data, size_t len);
-/* GET of a long answer that is consumed on the way; of an error answer nothing is. */
+/* GET of a long answer that is consumed on the way; of an error answer nothing is. CLI_AGAIN also when the
+ * node says at its end what it lacks. */
 int client_stream(struct client *client, const char *path, client_consume consume, void *context,
     struct client_answer *answer);
 

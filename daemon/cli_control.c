@@ -9,14 +9,35 @@
 
 #include "daemon/cli_say.h"
 
-enum { NODE_ID_SHORT = 12, NODE_ID_LEN = 40 };
+enum { NODE_ID_SHORT = 4, NODE_ID_LEN = 40, ADDRESS_LEN = 128, PATH_LEN = 512 };
 
 bool control_node_valid(const char *text)
 {
+	static const char address[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.:-_[]%";
 	size_t len = strlen(text);
 
-	return strcmp(text, "self") == 0 ||
-	       (len >= NODE_ID_SHORT && len <= NODE_ID_LEN && strspn(text, "0123456789abcdef") == len);
+	if (strcmp(text, "self") == 0)
+		return true;
+	if (strchr(text, ':') != NULL)
+		return len <= ADDRESS_LEN && strspn(text, address) == len;
+	return len >= NODE_ID_SHORT && len <= NODE_ID_LEN && strspn(text, "0123456789abcdef") == len;
+}
+
+/* A name as a part of a URL's path. Brackets and percent signs stand in addresses of IPv6. */
+static void escape(const char *name, char *out)
+{
+	static const char hex[] = "0123456789ABCDEF";
+
+	for (; *name != '\0'; name++) {
+		if (strchr("[]%", *name) == NULL) {
+			*out++ = *name;
+			continue;
+		}
+		*out++ = '%';
+		*out++ = hex[(unsigned char)*name >> 4];
+		*out++ = hex[*name & 15];
+	}
+	*out = '\0';
 }
 
 static const char *state_of(const json_t *json, char *copy, size_t size)
@@ -29,10 +50,11 @@ static const char *state_of(const json_t *json, char *copy, size_t size)
 static int post(
     struct client *client, const char *kind, const char *name, const char *verb, struct client_answer *answer)
 {
-	char path[160];
+	char path[PATH_LEN], escaped[3 * ADDRESS_LEN + 1];
 	int rc;
 
-	snprintf(path, sizeof path, "/v1/%s/%s/%s", kind, name, verb);
+	escape(name, escaped);
+	snprintf(path, sizeof path, "/v1/%s/%s/%s", kind, escaped, verb);
 	rc = client_call_patiently(client, "POST", path, "", 0, answer);
 	if (rc == CLI_CONFLICT)
 		rc = CLI_DATA; /* nothing is in the way of another id here: the batch is over */
@@ -72,8 +94,8 @@ int control_node_run(struct client *client, const char *verb, const char *node)
 	char copy[64];
 
 	if (rc == CLI_OK)
-		say_plain(
-		    "%s is %s", node != NULL ? node : "the node", state_of(answer.json, copy, sizeof copy));
+		say_plain("%s is %s", node != NULL ? node : "the node",
+		    strcmp(verb, "forget") == 0 ? "forgotten" : state_of(answer.json, copy, sizeof copy));
 	client_answer_done(&answer);
 	return rc;
 }

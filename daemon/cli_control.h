@@ -12,7 +12,7 @@ int control_batch_run(struct client *client, const char *verb, const char *batch
 /* `node` NULL: the one that is asked. */
 int control_node_run(struct client *client, const char *verb, const char *node);
 
-/* Whether the text can name a node: its id, or its first digits as `optimus nodes` shows them. */
+/* Whether the text can name a node: "self", its address, or enough of its id. */
 bool control_node_valid(const char *text);
 
 #endif

@@ -92,16 +92,18 @@ static const char DRAIN[] =
     "Usage: optimus drain [NODE]\n"
     "\n"
     "The node claims no more mails, also after a restart, until it is undrained. What its\n"
-    "Postfix has goes on. NODE is an id, or its first 12 digits or more; without it, the\n"
-    "node that is asked.\n";
+    "Postfix has goes on. Other nodes take its shards over. NODE is an address, or an id or\n"
+    "as many digits of it as no other node's begins with; without it, the node that is asked.\n";
 
 static const char UNDRAIN[] = "Usage: optimus undrain [NODE]\n"
                               "\n"
                               "A draining node takes part again. NODE as for drain.\n";
 
-static const char FORGET[] = "Usage: optimus forget [NODE]\n"
-                             "\n"
-                             "Tells the cluster that a node is gone for good. A node can't forget itself.\n";
+static const char FORGET[] =
+    "Usage: optimus forget [NODE]\n"
+    "\n"
+    "Tells the cluster that a node is gone for good: stop it first. What was on no other\n"
+    "node ends as unknown. NODE as for drain; a node can't forget itself.\n";
 
 static const char TOP[] =
     "Usage: optimus top\n"

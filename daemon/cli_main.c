@@ -26,8 +26,7 @@
 #include "daemon/cli_time.h"
 #include "daemon/cli_top.h"
 #include "queue/id.h"
-
-enum { PRIORITY_MAX = 100, REPLICAS_MAX = 255 };
+#include "queue/record.h"
 
 enum option_code {
 	OPT_API = 256,
@@ -302,7 +301,7 @@ static int take_send_option(struct send_options *send, int code, const char *val
 	case OPT_REPLICAS:
 		return whole_number("--replicas", value, 1, REPLICAS_MAX, &send->replicas);
 	case OPT_PRIORITY:
-		return whole_number("--priority", value, -PRIORITY_MAX, PRIORITY_MAX, &send->priority);
+		return whole_number("--priority", value, PRIORITY_MIN, PRIORITY_MAX, &send->priority);
 	case OPT_AT:
 		send->has_at = true;
 		if (cli_time_parse(value, (int64_t)time(NULL), &send->at) < 0)
@@ -373,8 +372,8 @@ static int take_operand(const struct command *command, struct line *line, const 
 {
 	line->operand = operand;
 	if (command->takes_node && !control_node_valid(operand))
-		return wrong_value(
-		    "a node", operand, "12 to 40 digits of its id, as \"optimus nodes\" shows it");
+		return wrong_value("a node", operand,
+		    "its address, or 4 to 40 digits of its id, as \"optimus nodes\" shows them");
 	if (!command->takes_node && !batch_name_valid(operand))
 		return wrong_value(
 		    "a batch id", operand, "1 to 64 of A-Z a-z 0-9 . _ - and does not begin with . or -");
@@ -396,7 +395,8 @@ static int run_command(const struct command *command, int argc, char **argv, str
 			return rc;
 	}
 	if (argc - optind < command->operands_min) {
-		say("%s needs a batch; see \"optimus %s --help\"", command->name, command->name);
+		say("%s needs a %s; see \"optimus %s --help\"", command->name,
+		    command->takes_node ? "node" : "batch", command->name);
 		return CLI_USAGE;
 	}
 	if (argc - optind > command->operands_max) {

@@ -167,6 +167,8 @@ static void on_completed(
 	(void)connection;
 	if (!request)
 		return;
+	if (request->reply)
+		node_forget(request->node, request->reply);
 	if (request->page && request->page->gone)
 		request->page->gone(request, code == MHD_REQUEST_TERMINATED_COMPLETED_OK);
 	if (request->response)

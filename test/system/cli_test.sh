@@ -119,7 +119,7 @@ has "$dir/err" '--template'
 run 64 'bad api' "$optimus" --api ftp://x status
 run 64 'bad only' "$optimus" report x --only 'a&b'
 for wrong in '--at tomorrow' '--expire 5' '--expire 0s' '--invalid maybe' '--duplicates fail' '--replicas 0' \
-	'--priority 101' '--priority x' '--id -x' '--id a/b'; do
+	'--replicas 8' 	'--priority 101' '--priority x' '--id -x' '--id a/b'; do
 	# shellcheck disable=SC2086
 	run 64 "send $wrong" send --recipients "$dir/good.csv" $wrong
 	same "$dir/out" ''
@@ -272,6 +272,9 @@ run 0 'report' "$optimus" report x --format csv --only sent
 same "$dir/out" 'email,state\na@example.com,sent\nb@example.com,bounced\n'
 run 75 'report that breaks off' "$optimus" report cutreport
 has "$dir/err" 'not complete'
+run 75 'report that lacks something' "$optimus" report lost
+same "$dir/out" 'a@example.com,sent,2.0.0,ok,mx,n1,1,,,\n'
+same "$dir/err" 'optimus: shard 2 of 2 (1 mail) is on no node that answers; the report is not complete\n'
 closed_pipe() {
 	{ "$optimus" report endless; echo "$?" >"$dir/code"; } | head -n 1
 }
@@ -301,8 +304,12 @@ has "$dir/log" 'POST /v1/nodes/self/drain'
 run 0 'undrain' "$optimus" undrain aaaaaaaaaaaa
 same "$dir/err" 'aaaaaaaaaaaa is up\n'
 run 66 'forget' "$optimus" forget bbbbbbbbbbbb
+run 0 'forget by address' "$optimus" forget '[::1]:4100'
+same "$dir/err" '[::1]:4100 is forgotten\n'
 run 65 'forget oneself' "$optimus" forget
 run 64 'drain no node id' "$optimus" drain n1
+run 64 'drain too few digits' "$optimus" drain aaa
+run 64 'drain no address' "$optimus" drain 'host:1/../x'
 run 64 'top without a terminal' "$optimus" top
 has "$dir/err" 'top needs a terminal'
 

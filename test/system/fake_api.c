@@ -17,6 +17,7 @@
  *   moving        its counts grow with every look, until it is done
  *   stopped       like moving, but it ends cancelled
  *   cutreport     its report breaks off
+ *   lost          its report says at the end what it lacks
  *   busy          has mails in Postfix when it is commanded
  *   endless       its report never ends
  *
@@ -178,14 +179,31 @@ static ssize_t report_piece(void *context, uint64_t pos, char *buf, size_t max)
 	return (ssize_t)len;
 }
 
+static ssize_t lost_piece(void *context, uint64_t pos, char *buf, size_t max)
+{
+	(void)context;
+	if (pos > 0)
+		return MHD_CONTENT_READER_END_OF_STREAM;
+	return report_piece(NULL, 0, buf, max);
+}
+
 static enum MHD_Result report(struct MHD_Connection *connection, const char *word)
 {
 	static const char text[] = "email,state\na@example.com,sent\nb@example.com,bounced\n";
+	const char *te = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "TE");
 	struct MHD_Response *response;
 	enum MHD_Result rc;
 
 	if (is_error(word))
 		return refuse(connection, word);
+	if (strcmp(word, "lost") == 0 && te != NULL && strcmp(te, "trailers") == 0) {
+		response = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, 4096, lost_piece, NULL, NULL);
+		MHD_add_response_footer(
+		    response, "Optimus-Missing", "shard 2 of 2 (1 mail) is on no node that answers");
+		rc = MHD_queue_response(connection, 200, response);
+		MHD_destroy_response(response);
+		return rc;
+	}
 	if (strcmp(word, "cutreport") != 0 && strcmp(word, "endless") != 0)
 		return answer_with(connection, 200, text, NULL);
 	response = MHD_create_response_from_callback(
@@ -213,7 +231,7 @@ static enum MHD_Result command(
 
 static enum MHD_Result command_node(struct MHD_Connection *connection, const char *id, const char *verb)
 {
-	if (strcmp(verb, "forget") == 0)
+	if (strcmp(verb, "forget") == 0 && strcmp(id, "[::1]:4100") != 0)
 		return refuse(connection, strcmp(id, "self") == 0 ? "conflict" : "not_found");
 	return answer_with(connection, 200,
 	    strcmp(verb, "drain") == 0 ? "{\"state\":\"draining\"}" : "{\"state\":\"up\"}", NULL);
@@ -240,7 +258,7 @@ static enum MHD_Result dispatch(
 		strcat(body, "]}");
 		return answer_with(connection, 200, body, NULL);
 	}
-	if (strcmp(method, "POST") == 0 && sscanf(url, "/v1/nodes/%64[a-z0-9]/%32[a-z]", id, page) == 2)
+	if (strcmp(method, "POST") == 0 && sscanf(url, "/v1/nodes/%64[]a-z0-9.:[]/%32[a-z]", id, page) == 2)
 		return command_node(connection, id, page);
 	if (sscanf(url, "/v1/batches/%64[A-Za-z0-9._-]/%32[a-z]", id, page) < 1)
 		return answer_with(connection, 404, "no such page", NULL);

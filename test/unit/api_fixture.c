@@ -40,6 +40,10 @@ int fixture_setup(void **state)
 	    .weight = 1,
 	    .core = core_config_default(),
 	};
+	memset(fixture->config.core.node.bytes, 7, OPT_ID_SIZE);
+	strcpy(fixture->config.core.presence.address, "127.0.0.1:7300");
+	strcpy(fixture->config.core.presence.version, "1.2.3");
+	fixture->config.core.presence.incarnation = 1;
 	fixture->config.api.items[0] = fixture->socket;
 	fixture->config.api.count = 1;
 	uv_loop_init(&fixture->loop);

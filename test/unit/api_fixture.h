@@ -54,10 +54,12 @@ void fake_room(struct node *node, int room);
 void fake_hold_store(struct node *node, bool hold);  /* no answers of the store while true */
 void fake_fail_store(struct node *node, int status); /* every write and read fails; 0: works again */
 void fake_journal(struct node *node, const struct opt_id *id, const void *data, size_t len);
-unsigned fake_events(const struct node *node, enum event_type type); /* how many there were */
-unsigned fake_waiting(const struct node *node);                      /* who waits for room in the store */
-size_t fake_reads(const struct node *node);                          /* reads so far */
-extern uid_t fake_peer;                                              /* who the server believes is asking */
+void fake_lost(struct node *node, const struct opt_id *id);           /* the store has that shard no more */
+void fake_member(struct node *node, const struct presence *presence); /* another node says who it is */
+unsigned fake_events(const struct node *node, enum event_type type);  /* how many there were */
+unsigned fake_waiting(const struct node *node);                       /* who waits for room in the store */
+size_t fake_reads(const struct node *node);                           /* reads so far */
+extern uid_t fake_peer;                                               /* who the server believes is asking */
 
 /* Sends a request and turns the loop until the answer is there. Free with reply_done(). */
 struct reply fetch(

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The node of the fixture: daemon/node.h and daemon/store.h over the real core and lists in memory.
+ * The node of the fixture: daemon/node.h over the real core and a store of lists in memory.
  *
  * The store answers from a timer, never inside the call that asked, as the real one does. Logging is
  * silenced.
@@ -30,12 +30,11 @@ struct value {
 };
 
 struct job {
-	uint64_t token; /* of a write; 0: a read */
+	uint64_t token; /* of a write */
+	uint64_t read;  /* token of a read; 0: a write */
 	bool journal;
 	struct opt_id id;
 	struct opt_id upload;
-	store_read_fn *fn;
-	void *context;
 	struct job *next;
 };
 
@@ -48,7 +47,6 @@ struct waiter {
 struct node {
 	const struct config *config;
 	struct core *core;
-	struct opt_id id;
 	int room;
 	bool hold;
 	int store_status;
@@ -79,7 +77,6 @@ struct node *node_make(uv_loop_t *loop, const struct config *config)
 	struct node *node = zeroed(sizeof *node);
 
 	node->config = config;
-	memset(node->id.bytes, 7, sizeof node->id.bytes);
 	node->core = core_new(&config->core);
 	node->next_reply = 1;
 	node->values_end = &node->values;
@@ -101,8 +98,6 @@ void node_unmake(struct node *node)
 		struct job *job = node->jobs;
 
 		node->jobs = job->next;
-		if (job->token == 0)
-			job->fn(job->context, OPT_E_STORE, NULL, 0);
 		free(job);
 	}
 	while (node->values) {
@@ -158,10 +153,29 @@ static void answer(struct node *node, const struct effect *effect)
 	}
 }
 
+static void read_later(struct node *node, const struct effect *effect)
+{
+	struct job *job = add_job(node);
+
+	node->reads++;
+	job->read = effect->token;
+	job->journal = effect->type == EFFECT_LOAD_JOURNAL;
+	job->id = effect->id;
+	job->upload = effect->upload;
+}
+
 /* At the start the core reads journals; here they are empty. */
 static void answer_journal(struct node *node, const struct opt_id *id)
 {
 	struct event event = {.type = EVENT_JOURNAL_LOADED, .journal_loaded.id = *id};
+
+	node_event(node, &event);
+}
+
+/* It knows nothing. */
+static void answer_directory(struct node *node, uint64_t token)
+{
+	struct event event = {.type = EVENT_DIRECTORY, .directory.token = token};
 
 	node_event(node, &event);
 }
@@ -184,10 +198,22 @@ static void carry_out(struct node *node, const struct effect *effect)
 		add_job(node)->token = effect->token;
 		break;
 	case EFFECT_LOAD_JOURNAL:
-		answer_journal(node, &effect->id);
+		if (effect->token == 0)
+			answer_journal(node, &effect->id);
+		else
+			read_later(node, effect);
+		break;
+	case EFFECT_LOAD_VALUE:
+		read_later(node, effect);
+		break;
+	case EFFECT_DIRECTORY_GET:
+		answer_directory(node, effect->token);
 		break;
 	case EFFECT_UPLOAD_ANSWER:
 	case EFFECT_CONTROL_ANSWER:
+	case EFFECT_QUERY_ANSWER:
+	case EFFECT_FETCH_ANSWER:
+	case EFFECT_COMMAND_ANSWER:
 		answer(node, effect);
 		break;
 	default:
@@ -200,7 +226,7 @@ void node_event(struct node *node, struct event *event)
 	struct effects effects;
 
 	node->events[event->type]++;
-	node->clock += USEC_PER_SEC;
+	node->clock += USEC_PER_MSEC;
 	event->now.us = node->clock;
 	event->utc.us = node->clock;
 	effects_init(&effects);
@@ -212,6 +238,7 @@ void node_event(struct node *node, struct event *event)
 
 static void finish_read(struct node *node, struct job *job)
 {
+	struct event event = {.type = job->journal ? EVENT_JOURNAL_LOADED : EVENT_VALUE_LOADED};
 	struct span *spans = zeroed(sizeof *spans * 10000);
 	size_t count = 0;
 	int status = node->store_status;
@@ -222,7 +249,19 @@ static void finish_read(struct node *node, struct job *job)
 			spans[count++] = (struct span){value->data, value->len};
 	if (status == 0 && count == 0 && !job->journal)
 		status = OPT_E_NOT_FOUND;
-	job->fn(job->context, status, spans, status == 0 ? count : 0);
+	if (job->journal) {
+		event.journal_loaded.token = job->read;
+		event.journal_loaded.id = job->id;
+		event.journal_loaded.status = status;
+		event.journal_loaded.entries = spans;
+		event.journal_loaded.count = status == 0 ? count : 0;
+	} else {
+		event.value_loaded.token = job->read;
+		event.value_loaded.status = status;
+		event.value_loaded.data = count > 0 ? spans[0].data : NULL;
+		event.value_loaded.len = count > 0 ? spans[0].len : 0;
+	}
+	node_event(node, &event);
 	free(spans);
 }
 
@@ -285,11 +324,6 @@ const struct core *node_core(const struct node *node)
 	return node->core;
 }
 
-struct store *node_store(const struct node *node)
-{
-	return (struct store *)(uintptr_t)node; /* only handed on to store_read_ below */
-}
-
 const struct config *node_config(const struct node *node)
 {
 	return node->config;
@@ -297,7 +331,7 @@ const struct config *node_config(const struct node *node)
 
 const struct opt_id *node_id(const struct node *node)
 {
-	return &node->id;
+	return &node->config->core.node;
 }
 
 const char *node_postfix_state(const struct node *node)
@@ -341,30 +375,6 @@ void node_wait_store_cancel(struct node *node, void *context)
 	}
 }
 
-static void read_later(struct node *node, bool journal, const struct opt_id *id, const struct opt_id *upload,
-    store_read_fn *fn, void *context)
-{
-	struct job *job = add_job(node);
-
-	node->reads++;
-	job->journal = journal;
-	job->id = *id;
-	job->upload = *upload;
-	job->fn = fn;
-	job->context = context;
-}
-
-void store_read_journal(struct store *store, const struct opt_id *id, store_read_fn *fn, void *context)
-{
-	read_later((struct node *)(uintptr_t)store, true, id, id, fn, context);
-}
-
-void store_read_shard(struct store *store, const struct opt_id *shard, const struct opt_id *upload,
-    store_read_fn *fn, void *context)
-{
-	read_later((struct node *)(uintptr_t)store, false, shard, upload, fn, context);
-}
-
 void fake_recovered(struct node *node, bool recovered)
 {
 	struct event event = {.type = EVENT_RECOVER_DONE};
@@ -397,6 +407,20 @@ void fake_fail_store(struct node *node, int status)
 void fake_journal(struct node *node, const struct opt_id *id, const void *data, size_t len)
 {
 	add_value(node, true, id, id, data, len);
+}
+
+void fake_lost(struct node *node, const struct opt_id *id)
+{
+	for (struct value *value = node->values; value; value = value->next)
+		if (!value->journal && id_equal(&value->id, id))
+			memset(&value->id, 0xff, sizeof value->id);
+}
+
+void fake_member(struct node *node, const struct presence *presence)
+{
+	struct event event = {.type = EVENT_PRESENCE, .presence.presence = presence};
+
+	node_event(node, &event);
 }
 
 unsigned fake_events(const struct node *node, enum event_type type)

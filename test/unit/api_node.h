@@ -10,7 +10,7 @@
 #include "daemon/node.h"
 
 struct node *node_make(uv_loop_t *loop, const struct config *config);
-/* After the server. Reads that are still waiting are answered with a failure. */
+/* After the server. */
 void node_unmake(struct node *node);
 
 #endif

@@ -103,10 +103,48 @@ static void nodes_that_are_not_there_can_not_be_commanded(void **state)
 	expect_error(fixture, "POST", "/v1/nodes/080808080808/drain", NULL, 404, "not_found");
 	expect_error(fixture, "POST", "/v1/nodes/080808080808/forget", NULL, 404, "not_found");
 	/* Too short to be sure, and longer than any. */
-	expect_error(fixture, "POST", "/v1/nodes/07070/drain", NULL, 404, "not_found");
+	expect_error(fixture, "POST", "/v1/nodes/070/drain", NULL, 404, "not_found");
 	expect_error(fixture, "POST", "/v1/nodes/07070707070707070707070707070707070707070/drain", NULL, 404,
 	    "not_found");
 	expect_error(fixture, "POST", "/v1/nodes/self/forget", NULL, 409, "conflict");
+}
+
+/* A node whose id begins like that of the fixture's own. */
+static void meet(struct fixture *fixture, uint8_t last, const char *address, uint32_t flags)
+{
+	struct presence presence = {.incarnation = 1, .weight = WEIGHT_ONE, .flags = flags};
+
+	memset(presence.node.bytes, 7, OPT_ID_SIZE);
+	presence.node.bytes[OPT_ID_SIZE - 1] = last;
+	presence.sequence = 1 + flags;
+	strcpy(presence.address, address);
+	fake_member(fixture->node, &presence);
+}
+
+static void a_name_that_two_nodes_share_commands_neither(void **state)
+{
+	struct fixture *fixture = *state;
+
+	meet(fixture, 8, "[::1]:7301", 0);
+	expect_error(fixture, "POST", "/v1/nodes/070707070707/drain", NULL, 409, "conflict");
+	expect_state(fixture, "POST", "/v1/nodes/0707070707070707070707070707070707070707/drain", "draining");
+	expect_state(fixture, "POST", "/v1/nodes/127.0.0.1:7300/undrain", "up");
+}
+
+static void a_node_that_is_gone_is_forgotten_and_one_that_lives_is_not(void **state)
+{
+	struct fixture *fixture = *state;
+	json_t *json;
+
+	meet(fixture, 8, "[::1]:7301", 0);
+	expect_error(fixture, "POST", "/v1/nodes/%5B::1%5D:7301/forget", NULL, 409, "conflict");
+	meet(fixture, 8, "[::1]:7301", PRESENCE_LEFT);
+	expect_error(fixture, "POST", "/v1/nodes/%5B::1%5D:7301/drain", NULL, 503, "again");
+	expect_state(fixture, "POST", "/v1/nodes/%5B::1%5D:7301/forget", "gone");
+	json = expect(fixture, "GET", "/v1/nodes", NULL, 200);
+	assert_int_equal(json_array_size(json_object_get(json, "nodes")), 1);
+	json_decref(json);
+	expect_error(fixture, "POST", "/v1/nodes/%5B::1%5D:7301/forget", NULL, 404, "not_found");
 }
 
 static void a_store_that_refuses_is_an_error_and_all_is_as_it_was(void **state)
@@ -157,6 +195,8 @@ int main(void)
 	    CASE(only_the_operator_commands_nodes),
 	    CASE(a_node_drains_until_it_is_undrained),
 	    CASE(nodes_that_are_not_there_can_not_be_commanded),
+	    CASE(a_name_that_two_nodes_share_commands_neither),
+	    CASE(a_node_that_is_gone_is_forgotten_and_one_that_lives_is_not),
 	    CASE(a_store_that_refuses_is_an_error_and_all_is_as_it_was),
 	    CASE(a_client_that_leaves_before_the_answer_harms_nobody),
 	};

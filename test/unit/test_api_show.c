@@ -132,10 +132,31 @@ static void the_node_shows_itself(void **state)
 	assert_string_equal(text(node, "address"), "127.0.0.1:7300");
 	assert_string_equal(text(node, "state"), "up");
 	assert_string_equal(text(node, "postfix"), "up");
-	assert_int_equal(number(node, "weight"), 1);
+	assert_int_equal(number(node, "weight"), WEIGHT_ONE);
 	assert_int_equal(number(node, "owned"), 0);
 	assert_true(json_real_value(json_object_get(node, "rate")) > 12.2);
 	assert_true(strlen(text(node, "version")) > 0);
+	json_decref(json);
+}
+
+static void the_other_nodes_are_shown_as_they_are_known(void **state)
+{
+	struct fixture *fixture = *state;
+	struct presence other = {.node = {{9}}, .incarnation = 1, .sequence = 1, .weight = 50};
+	json_t *json, *node;
+
+	strcpy(other.address, "192.0.2.9:4100");
+	strcpy(other.version, "0.9");
+	fake_member(fixture->node, &other);
+	json = expect(fixture, "GET", "/v1/nodes", NULL, 200);
+	assert_int_equal(json_array_size(json_object_get(json, "nodes")), 2);
+	node = json_array_get(json_object_get(json, "nodes"), 1);
+	assert_string_equal(text(node, "id"), "0900000000000000000000000000000000000000");
+	assert_string_equal(text(node, "address"), "192.0.2.9:4100");
+	assert_string_equal(text(node, "postfix"), "unknown"); /* no heartbeat of it has come */
+	assert_string_equal(text(node, "version"), "0.9");
+	assert_int_equal(number(node, "weight"), 50);
+	assert_int_equal(number(node, "in_flight"), 0);
 	json_decref(json);
 }
 
@@ -316,6 +337,66 @@ static void a_broken_shard_in_the_middle_cuts_the_answer(void **state)
 	reply_done(&reply);
 }
 
+/* The store has those shards of the batch no more, and nobody else has ever had them. */
+static void lose(struct fixture *fixture, const char *batch, const uint32_t *shards, size_t count)
+{
+	struct opt_id key = batch_key(batch);
+
+	for (size_t i = 0; i < count; i++) {
+		struct opt_id shard = shard_id(&key, shards[i]);
+
+		fake_lost(fixture->node, &shard);
+	}
+}
+
+static void a_report_says_at_its_end_which_shards_nobody_has(void **state)
+{
+	static const uint32_t gone[] = {0, 2, 3, 4, 9};
+	struct fixture *fixture = *state;
+	struct reply reply;
+
+	send_batch(fixture, "holes", 5000);
+	lose(fixture, "holes", gone, 5);
+	fixture->authorization = strdup("TE: trailers");
+	reply = fetch_text(fixture, "GET", "/v1/batches/holes/report", NULL);
+	assert_int_equal(reply.failed, 0);
+	assert_int_equal(reply.status, 200);
+	assert_int_equal(count_lines(reply.body), 2501);
+	assert_null(strstr(reply.body, "r499@"));
+	assert_non_null(strstr(reply.body, "r500@"));
+	assert_non_null(strstr(reply.body, "r4499@"));
+	assert_non_null(strcasestr(reply.headers,
+	    "Optimus-Missing: shards 1, 3-5, 10 of 10 (2500 mails) are on no node that answers\r\n"));
+	reply_done(&reply);
+}
+
+static void a_client_without_trailers_sees_a_report_break_off_that_lacks_something(void **state)
+{
+	static const uint32_t gone[] = {1};
+	struct fixture *fixture = *state;
+	struct reply reply;
+
+	send_batch(fixture, "holes", 1500);
+	lose(fixture, "holes", gone, 1);
+	reply = fetch_text(fixture, "GET", "/v1/batches/holes/report?only=sent", NULL);
+	assert_int_not_equal(reply.failed, 0);
+	reply_done(&reply);
+	reply = fetch_text(fixture, "GET", "/v1/batches/holes/report", NULL);
+	assert_int_not_equal(reply.failed, 0);
+	assert_int_equal(count_lines(reply.body), 1001);
+	reply_done(&reply);
+}
+
+static void a_report_of_which_nothing_is_left_is_an_error(void **state)
+{
+	static const uint32_t gone[] = {0, 1};
+	struct fixture *fixture = *state;
+
+	send_batch(fixture, "nothing", 1000);
+	lose(fixture, "nothing", gone, 2);
+	expect_error(fixture, "GET", "/v1/batches/nothing/report", NULL, 503, "again");
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
 
 int main(void)
@@ -326,6 +407,7 @@ int main(void)
 	    CASE(a_batch_being_uploaded_shows_its_rows),
 	    CASE(other_users_batches_do_not_exist),
 	    CASE(the_node_shows_itself),
+	    CASE(the_other_nodes_are_shown_as_they_are_known),
 	    CASE(the_report_has_a_line_for_every_recipient),
 	    CASE(the_report_as_json_is_json_whatever_the_remote_said),
 	    CASE(the_report_can_be_filtered),
@@ -333,6 +415,9 @@ int main(void)
 	    CASE(a_slow_reader_holds_only_a_few_shards),
 	    CASE(a_reader_that_goes_away_leaves_nothing_behind),
 	    CASE(a_store_that_fails_is_an_error_and_not_a_short_report),
+	    CASE(a_report_says_at_its_end_which_shards_nobody_has),
+	    CASE(a_client_without_trailers_sees_a_report_break_off_that_lacks_something),
+	    CASE(a_report_of_which_nothing_is_left_is_an_error),
 	    CASE(a_broken_shard_in_the_middle_cuts_the_answer),
 	};
 
