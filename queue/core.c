@@ -326,6 +326,8 @@ static void timer_fired(struct core *core, struct timer *timer)
 	case TIMER_SPOOL_CHECK:
 		if (core->uncertain > 0 && core->engine == ENGINE_UP)
 			settle_ask(core);
+		else if (core->uncertain > 0)
+			timer_arm(&core->boot_timers, timer, core->now.us + USEC_PER_SEC);
 		return;
 	case TIMER_QUERY:
 		gather_due(core, timer->owner);

@@ -91,18 +91,33 @@ void recover_records_done(struct core *core)
 	check_all_read(core);
 }
 
+static bool is_latest(const struct mail *mail, const struct journal_entry *entry, const struct claim *claim)
+{
+	return mail->attempt == claim->attempt && mail->epoch == entry->epoch;
+}
+
+static void take_claim(
+    struct core *core, struct shard *shard, const struct journal_entry *entry, const struct claim *claim)
+{
+	const struct mail *mail = &shard->mails[claim->index];
+	const bool known = is_latest(mail, entry, claim);
+
+	shard_take_claim(
+	    core, shard, claim, entry->epoch, peer_of(core, &entry->node), entry->generation, entry->at);
+	if (!known && is_latest(mail, entry, claim) && mail->state == MAIL_CLAIMED &&
+	    mail->node == core->self)
+		settle_learnt(core, shard, claim->index);
+}
+
 void recover_take_entry(struct core *core, struct shard *shard, const struct journal_entry *entry)
 {
-	struct peer *node = entry->type == JOURNAL_CLAIMS ? peer_of(core, &entry->node) : NULL;
-
 	replica_take_entry(core, shard, entry);
 	if (!shard->mine || (entry->type != JOURNAL_CLAIMS && entry->type != JOURNAL_OUTCOMES))
 		return;
 	shard_need_mails(core, shard);
 	for (size_t i = 0; i < entry->count && entry->type == JOURNAL_CLAIMS; i++) {
 		if (entry->claims[i].index < shard->count)
-			shard_take_claim(
-			    core, shard, &entry->claims[i], entry->epoch, node, entry->generation, entry->at);
+			take_claim(core, shard, entry, &entry->claims[i]);
 	}
 	for (size_t i = 0; i < entry->count && entry->type == JOURNAL_OUTCOMES; i++) {
 		if (entry->outcomes[i].key.index < shard->count)

@@ -118,6 +118,15 @@ static void set_uncertain(struct core *core, struct mail *mail, bool uncertain)
 		core->uncertain--;
 }
 
+void settle_learnt(struct core *core, struct shard *shard, uint32_t index)
+{
+	if (core->engine == ENGINE_NONE || core->engine == ENGINE_SETTLING)
+		return;
+	set_uncertain(core, &shard->mails[index], true);
+	if (!core->spool_check.armed)
+		timer_arm(&core->boot_timers, &core->spool_check, core->now.us + 2 * USEC_PER_SEC);
+}
+
 static void settle_mail(struct core *core, const struct event *event, struct shard *shard, uint32_t index,
     const struct spool_entry *entry)
 {

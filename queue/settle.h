@@ -9,6 +9,11 @@
 
 /* Asks the shell to look into the spool. */
 void settle_ask(struct core *core);
+/*
+ * A claim of this node came from another member, and this node did not know it: an earlier run of it did not
+ * live to write it down. Once the spool was looked into, it is looked for there.
+ */
+void settle_learnt(struct core *core, struct shard *shard, uint32_t index);
 /* EVENT_SPOOL, EVENT_ENGINE_UP, EVENT_ENGINE_DOWN */
 void settle_spool(struct core *core, const struct event *event);
 void settle_engine_up(struct core *core, uint64_t generation);
