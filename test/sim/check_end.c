@@ -138,9 +138,35 @@ static void trace_staged(struct node *node)
 	}
 }
 
+/* A few mails that have not ended. */
+static void trace_open(struct world *w, const struct sim_batch *batch)
+{
+	int left = 3;
+
+	for (uint32_t i = 0; batch->accepted != NULL && i < batch->accepted->shard_count; i++) {
+		const struct sim_shard *shard = &batch->shards[i];
+
+		for (uint32_t k = 0; k < shard->count && left > 0; k++) {
+			const struct mail *mail = &shard->mails[k];
+			const struct attempt *latest = mail->attempts;
+
+			if (mail_state_final(truth_state(mail)))
+				continue;
+			left--;
+			TRACE(w, "%m of %x is open, attempt %u of %s in epoch %u, facts %x", M(mail),
+			    N(id_number(&shard->id)), N(latest != NULL ? latest->key.attempt : 0),
+			    T(latest != NULL ? w->nodes[latest->owner].name : "nobody"),
+			    N(latest != NULL ? latest->key.epoch : 0), N(latest != NULL ? latest->facts : 0));
+		}
+	}
+}
+
 void check_stuck(struct world *w)
 {
 	struct batch_view view;
+
+	for (size_t i = 0; i < w->truth.batches.count; i++)
+		trace_open(w, w->truth.batches.items[i].value);
 
 	for (uint32_t n = 0; n < w->node_count; n++) {
 		const char *why = not_over(w, &w->nodes[n]);

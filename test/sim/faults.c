@@ -5,6 +5,7 @@
 #include "test/sim/faults.h"
 
 #include "test/sim/pickup.h"
+#include "test/sim/sim_client.h"
 #include "test/sim/sim_control.h"
 #include "test/sim/world.h"
 
@@ -39,7 +40,8 @@ static bool may_die(const struct world *w, const struct node *node)
 
 	for (uint32_t i = 0; i < w->node_count; i++)
 		dead += w->nodes[i].dead;
-	if (2 * dead >= w->node_count)
+	/* Of what is being uploaded nobody knows yet who will have it. */
+	if (2 * dead >= w->node_count || clients_uploading(w) > 0)
 		return false;
 	for (size_t i = 0; i < w->truth.batches.count; i++) {
 		const struct sim_batch *batch = w->truth.batches.items[i].value;

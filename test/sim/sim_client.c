@@ -220,6 +220,15 @@ void clients_daemon_died(struct world *w, struct node *node)
 	}
 }
 
+uint32_t clients_uploading(const struct world *w)
+{
+	uint32_t count = 0;
+
+	for (const struct sim_client *client = w->clients; client != NULL; client = client->next)
+		count += client->state != CLIENT_DONE && client->state != CLIENT_IDLE;
+	return count;
+}
+
 uint32_t clients_waiting(const struct world *w)
 {
 	uint32_t count = 0;

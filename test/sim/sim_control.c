@@ -132,7 +132,9 @@ void sim_control_answer(struct node *node, const struct reply *reply, enum contr
 		return;
 	case CONTROL_STARTING:
 	case CONTROL_FAILED:
+		return;
 	case CONTROL_AGAIN:
+		commanded->unknown = true; /* it may come yet */
 		return;
 	}
 }
