@@ -82,6 +82,24 @@ static void drop(struct core *core, struct stage *stage)
 	stage_free(core, stage);
 }
 
+/* A part of the batch came after its record and opened the upload again. Its values are the batch's: they
+ * stay. */
+static void close_upload(struct core *core, const struct batch *batch)
+{
+	struct effect *effect = effects_add(core->effects, EFFECT_STORE_COMMIT);
+	struct buffer record;
+
+	buffer_init(&record);
+	record_encode(&batch->record, &record);
+	effect->token = core->next_token++; /* a refusal leaves it for the next start */
+	effect->id = batch->key;
+	effect->upload = batch->record.upload;
+	effect->text = effects_copy_text(core->effects, batch->record.settings.name);
+	effect->data = effects_copy(core->effects, record.data, record.len);
+	effect->len = record.len;
+	buffer_done(&record);
+}
+
 void stage_recover(struct core *core, const struct event *event)
 {
 	const struct opt_id *upload = &event->recover_upload.upload;
@@ -90,6 +108,10 @@ void stage_recover(struct core *core, const struct event *event)
 
 	if (core->recover_done || find(core, upload) != NULL)
 		return;
+	if (batch != NULL && id_equal(&batch->record.upload, upload)) {
+		close_upload(core, batch);
+		return;
+	}
 	if (id_is_zero(&event->recover_upload.coordinator) || batch != NULL) {
 		upload_drop_left_over(core, upload);
 		return;
