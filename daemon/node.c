@@ -233,6 +233,24 @@ static void carry_out_rounds(struct node *node)
 	node->carrying_out = false;
 }
 
+static void wake_waiters(struct node *node)
+{
+	struct waiter *last = TAILQ_LAST(&node->waiters, waiter_list);
+	struct waiter *waiter;
+	bool more = last != NULL;
+
+	/* Those who ask again inside their call stand behind `last` and have to wait for the next time. */
+	while (more && (waiter = TAILQ_FIRST(&node->waiters)) != NULL) {
+		void (*fn)(void *context) = waiter->fn;
+		void *context = waiter->context;
+
+		more = waiter != last;
+		TAILQ_REMOVE(&node->waiters, waiter, link);
+		free(waiter);
+		fn(context);
+	}
+}
+
 void node_event(struct node *node, struct event *event)
 {
 	struct round *round = calloc(1, sizeof(*round));
@@ -245,8 +263,10 @@ void node_event(struct node *node, struct event *event)
 	core_step(node->core, event, &round->effects);
 	count_sent(node);
 	TAILQ_INSERT_TAIL(&node->rounds, round, link);
-	if (!node->carrying_out)
-		carry_out_rounds(node);
+	if (node->carrying_out)
+		return;
+	carry_out_rounds(node);
+	wake_waiters(node);
 }
 
 void node_timer_fired(uv_timer_t *timer)
@@ -280,24 +300,6 @@ void node_wait_store_cancel(struct node *node, void *context)
 	}
 }
 
-static void wake_waiters(struct node *node)
-{
-	struct waiter *last = TAILQ_LAST(&node->waiters, waiter_list);
-	struct waiter *waiter;
-	bool more = last != NULL;
-
-	/* Those who ask again inside their call stand behind `last` and have to wait for the next time. */
-	while (more && (waiter = TAILQ_FIRST(&node->waiters)) != NULL) {
-		void (*fn)(void *context) = waiter->fn;
-		void *context = waiter->context;
-
-		more = waiter != last;
-		TAILQ_REMOVE(&node->waiters, waiter, link);
-		free(waiter);
-		fn(context);
-	}
-}
-
 void node_store_done(void *context, uint64_t token, int status)
 {
 	struct node *node = context;
@@ -308,7 +310,6 @@ void node_store_done(void *context, uint64_t token, int status)
 	event.store_done.token = token;
 	event.store_done.status = status;
 	node_event(node, &event);
-	wake_waiters(node);
 }
 
 static struct presence own_presence(

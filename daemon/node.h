@@ -42,8 +42,8 @@ double node_rate(const struct node *node);
 int node_room(const struct node *node);
 
 /*
- * Calls fn(context) after the step in which the store made room: for readers of uploads that stopped because
- * core_upload_pending() was high. One call, then ask again.
+ * Calls fn(context) after the next event: for readers of uploads that stopped because core_upload_pending()
+ * was high. The store may make room, or another node. One call, then ask again; fn brings in no events.
  */
 void node_wait_store(struct node *node, void (*fn)(void *context), void *context);
 void node_wait_store_cancel(struct node *node, void *context);

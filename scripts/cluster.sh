@@ -281,7 +281,8 @@ answers() {
 
 # cluster_ready NODE COUNT: the one place that knows when a cluster of COUNT running nodes stands, as NODE sees it.
 cluster_ready() {
-	ask "$1" nodes --json 2>/dev/null | jq -e 'any(.nodes[]; .state == "up" and .postfix == "up")' >/dev/null
+	ask "$1" nodes --json 2>/dev/null | jq -e --argjson count "$2" \
+		'[.nodes[] | select((.state == "up" or .state == "draining") and .postfix == "up")] | length >= $count' >/dev/null
 }
 
 running_nodes() {

@@ -39,7 +39,7 @@ await() {
 		sleep 0.05
 	done
 }
-ready() { nodes "$1" | jq -e 'any(.nodes[]; .postfix == "up")'; }
+ready() { nodes "$1" | jq -e --arg address "$(field "$1" listen)" 'any(.nodes[]; .address == $address and .postfix == "up")'; }
 # From the processes' own point of view, whoever started them.
 processes() { find /proc/[0-9]*/exe -maxdepth 0 -lname "$dir/$1/*" 2>/dev/null | wc -l; }
 

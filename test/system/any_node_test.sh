@@ -1,0 +1,131 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# Whichever node is asked: it shows all nodes, answers for batches of which it has nothing, passes commands on, and says
+# what no live node can tell.
+set -euo pipefail
+export PATH=$PATH:/usr/sbin:/sbin
+BUILD=$(realpath "${BUILD:?BUILD is not set: the build folder}")
+export BUILD
+cluster=$(dirname "$(realpath "$0")")/../../scripts/cluster
+work=$(mktemp -d /tmp/optimus.XXXXXX)
+chmod 755 "$work"
+dir=$work/c
+mails=8000
+
+control() { "$cluster" "$@" --dir "$dir"; }
+fail() {
+	echo "FAILED: $*"
+	control status || true
+	exit 1
+}
+cleanup() {
+	local status=$?
+	trap - EXIT
+	control down || true
+	rm -rf "$work"
+	exit "$status"
+}
+trap cleanup EXIT
+trap 'exit 1' INT TERM
+
+field() { control status | grep "^$1 " | tr ' ' '\n' | sed -n "s/^$2=//p"; }
+declare -A api address
+meet() {
+	api[$1]=$(field "$1" api)
+	address[$1]=$(field "$1" listen)
+}
+# at NODE COMMAND...
+at() {
+	local node=$1
+	shift
+	timeout 60 "$BUILD/daemon/optimus" --api "${api[$node]}" "$@"
+}
+await() {
+	local end=$((SECONDS + $1))
+	shift
+	until "$@" >/dev/null 2>&1; do
+		[ "$SECONDS" -lt "$end" ] || fail "waited too long: $*"
+		sleep 0.1
+	done
+}
+batch_is() { at "$1" status "$2" --json | jq -e "$3"; }
+sees() { at "$1" nodes --json | jq -e --arg address "${address[$2]}" 'any(.nodes[]; .address == $address and '"$3"')'; }
+send() {
+	at "$1" send --from a@example.com --template "$work/t.eml" --recipients "$work/rcpt.csv" --at +1h --replicas 2 --id "$2" \
+		>/dev/null
+}
+# report NODE BATCH: into $work/report, its words into $work/words. Returns its exit code.
+report() { at "$1" report "$2" >"$work/report" 2>"$work/words"; }
+sum='.total == .ready + .claimed + .retry + .sent + .bounced + .expired + .cancelled + .suppressed + .unknown + .unavailable'
+
+printf 'From: a@example.com\nSubject: x\n\nx\n' >"$work/t.eml"
+{
+	echo email
+	seq -f 'u%g@d.example' "$mails"
+} >"$work/rcpt.csv"
+
+control up --nodes 3
+for node in n1 n2 n3; do meet "$node"; done
+# Several: what they are sent through must not get stuck, whoever stores the shards.
+for batch in one two three four five; do
+	for node in n1 n2 n3; do send "$node" "$batch-$node" || fail "$batch could not be sent to $node"; done
+done
+send n1 one
+[ "$(control add)" = n4 ] || fail 'the added node is not n4'
+meet n4
+
+for node in n1 n2 n3 n4; do
+	[ "$(at "$node" nodes --json | jq '.nodes | length')" = 4 ] || fail "$node does not see four nodes"
+	batch_is "$node" one ".state == \"scheduled\" and .ready == $mails and .replicas == 2 and ($sum)" >/dev/null ||
+		fail "$node: $(at "$node" status one --json)"
+	report "$node" one || fail "$node: the report ends with $?: $(<"$work/words")"
+	cut -d, -f1 "$work/report" | cmp -s - "$work/rcpt.csv" || fail "$node: the report is not all recipients in order"
+done
+code=0
+at n4 status none 2>/dev/null || code=$?
+[ "$code" = 66 ] || fail "a batch that is not there: exit code $code"
+echo 'ok: any node answers for any batch'
+
+at n4 pause one 2>/dev/null
+batch_is n1 one '.state == "paused"' >/dev/null || fail 'n1 does not know of the pause'
+at n4 resume one 2>/dev/null
+at n2 drain "${address[n3]}" 2>/dev/null
+await 10 sees n4 n3 '.state == "draining"'
+at n1 undrain "${address[n3]}" 2>/dev/null
+await 10 sees n4 n3 '.state == "up"'
+code=0
+at n1 forget "${address[n3]}" 2>/dev/null || code=$?
+[ "$code" = 65 ] || fail "a live node was to be forgotten: exit code $code"
+echo 'ok: any node passes commands on'
+
+# Of two replicas on three nodes, some shards had both of theirs on n2 and n3.
+control kill n2
+control kill n3
+await 20 sees n1 n2 '.state == "gone"'
+await 20 sees n1 n3 '.state == "gone"'
+batch_is n1 one ".unavailable > 0 and .unavailable < $mails and ($sum)" >/dev/null || fail "$(at n1 status one --json)"
+lost=$(at n1 status one --json | jq .unavailable)
+for node in n1 n4; do
+	code=0
+	report "$node" one || code=$?
+	[ "$code" = 75 ] || fail "$node: a report with holes ends with $code"
+	grep -q "($lost mails) are on no node that answers; the report is not complete" "$work/words" || fail "$node: $(<"$work/words")"
+	[ "$(wc -l <"$work/report")" = $((mails + 1 - lost)) ] || fail "$node: $(wc -l <"$work/report") lines without $lost"
+done
+if curl -sS --unix-socket "${api[n1]#unix:}" http://localhost/v1/batches/one/report >/dev/null 2>&1; then
+	fail 'a client without trailers takes a report with holes for whole'
+fi
+control start n2
+control start n3
+await 30 batch_is n4 one ".unavailable == 0 and .ready == $mails"
+report n4 one || fail "the report ends with $? when all are back: $(<"$work/words")"
+cut -d, -f1 "$work/report" | cmp -s - "$work/rcpt.csv" || fail 'the report is not whole when all are back'
+echo 'ok: what no live node can tell is said to be missing, and is back with its nodes'
+
+at n3 cancel one 2>/dev/null
+await 30 batch_is n4 one ".state == \"cancelled\" and .cancelled == $mails"
+control kill n3
+await 20 sees n1 n3 '.state == "gone"'
+at n1 forget "${address[n3]}" 2>/dev/null
+[ "$(at n1 nodes --json | jq '.nodes | length')" = 3 ] || fail 'a forgotten node is shown'
+echo 'ok: a dead node is forgotten'
