@@ -195,6 +195,8 @@ void recover_journal(struct core *core, const struct event *event)
 	if (event->journal_loaded.token != 0) {
 		if (write != NULL && write->kind == WRITE_SERVE)
 			sync_serve_loaded(core, write, event);
+		else if (write != NULL && write->kind == WRITE_REREAD)
+			replica_reread_loaded(core, write, event);
 		else if (shard != NULL)
 			sync_journal_loaded(core, shard, event);
 		return;

@@ -389,20 +389,63 @@ void replica_write_entries(struct core *core, struct write *write, const struct 
 	}
 }
 
+/* Whether the journal is read, or to be read, anyway: entries that are in the store come with it. */
+static bool comes_with_journal(struct core *core, struct shard *shard)
+{
+	if (shard->journal_loading)
+		shard->reload = true;
+	else if (shard->phase == SHARD_FINISHED)
+		batch_reload(core, shard);
+	else
+		return false;
+	return true;
+}
+
+void replica_reread(struct core *core, struct shard *shard)
+{
+	struct effect *effect;
+	struct write *write;
+
+	if (comes_with_journal(core, shard))
+		return;
+	write = write_new(core, WRITE_REREAD);
+	write->shard = shard;
+	shard->rereads++;
+	effect = effects_add(core->effects, EFFECT_LOAD_JOURNAL);
+	effect->id = shard->id;
+	effect->token = write->token;
+}
+
+void replica_reread_loaded(struct core *core, struct write *write, const struct event *event)
+{
+	struct shard *shard = write->shard;
+	struct journal_entry entry;
+
+	write_free(core, write);
+	shard->rereads--;
+	if (event->journal_loaded.status != 0) {
+		replica_reread(core, shard);
+		return;
+	}
+	if (comes_with_journal(core, shard))
+		return;
+	for (size_t i = 0; i < event->journal_loaded.count; i++) {
+		const struct span *bytes = &event->journal_loaded.entries[i];
+
+		if (journal_read(core->reader, &shard->id, bytes->data, bytes->len, &entry) == 0)
+			recover_take_entry(core, shard, &entry);
+	}
+	shard_settle(core, shard);
+}
+
 void replica_take_entries(struct core *core, const struct write *write)
 {
 	struct shard *shard = write->shard;
 	const char *next = write->data;
 	struct journal_entry entry;
 
-	if (shard->phase == SHARD_FINISHED && !shard->journal_loading) {
-		batch_reload(core, shard); /* the journal has them by now */
+	if (comes_with_journal(core, shard))
 		return;
-	}
-	if (shard->journal_loading) {
-		shard->reload = true;
-		return;
-	}
 	for (size_t i = 0; i < write->count; i++) {
 		uint64_t len;
 
@@ -474,6 +517,8 @@ void replica_append_stored(struct core *core, struct write *write, int status)
 			answer.members[i] = shard->members[i]->id;
 		call_reply_to(core, write->peer, PEER_APPEND, write->peer_token, PEER_OK, &answer);
 		replica_take_entries(core, write);
+	} else if (write->count > 1) {
+		replica_reread(core, shard);
 	}
 	write_free(core, write);
 	shard_try_finish(core, shard);

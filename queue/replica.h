@@ -39,6 +39,10 @@ void replica_end_calls(struct core *core, struct write *write);
 void replica_write_entries(struct core *core, struct write *write, const struct span *entries, size_t count);
 /* They are in the store: takes them into the shard's state. */
 void replica_take_entries(struct core *core, const struct write *write);
+/* The store has refused some of them: reads the journal for those that it took. */
+void replica_reread(struct core *core, struct shard *shard);
+/* The journal that WRITE_REREAD asked for. Frees the write. */
+void replica_reread_loaded(struct core *core, struct write *write, const struct event *event);
 
 /* The owner is known to be `owner` in `epoch`: from a promise, an append, a journal. */
 void replica_learn(struct core *core, struct shard *shard, uint32_t epoch, struct peer *owner);

@@ -213,6 +213,7 @@ struct shard {
 	bool synced;          /* its journal was compared with its owner's since one of them was away */
 	bool cut_off;         /* too few members are alive: nothing of it can be claimed */
 	bool reload;          /* more came while the journal was being read */
+	uint32_t rereads;     /* of its journal, under way: it has more than is known here */
 	uint32_t peer_writes; /* appends of peers, under way */
 	struct call *catch_up;
 	uint32_t config;   /* number of the configuration that `members` is */
@@ -331,6 +332,7 @@ enum write_kind {
 	WRITE_PROMISE,     /* a promise, to a peer or to ourselves */
 	WRITE_UNION,       /* what a sync found that this node lacked */
 	WRITE_SERVE,       /* no write: our journal is being read for a peer */
+	WRITE_REREAD,      /* no write: it is being read again for ourselves */
 	WRITE_REGISTER,    /* a promise or an acceptance of a home */
 	WRITE_STAGE,       /* a staged template or shard of a peer's upload */
 	WRITE_CONTROL,     /* of a batch */

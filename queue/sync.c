@@ -235,6 +235,8 @@ void sync_stored(struct core *core, struct write *write, int status)
 		return;
 	if (!write->refused)
 		replica_take_entries(core, write);
+	else if (write->count > 1)
+		replica_reread(core, write->shard);
 	sync = write->owner; /* NULL when it has ended, maybe by what was just taken in */
 	if (sync != NULL) {
 		sync->own = NULL;

@@ -100,7 +100,7 @@ static void united(struct core *core, struct shard *shard, struct sync *sync)
 	bool ours = sync_complete_here(sync);
 
 	sync_end(core, sync);
-	if (!ours || count_bits(complete) < replica_majority(shard)) {
+	if (!ours || shard->rereads > 0 || count_bits(complete) < replica_majority(shard)) {
 		try_later(core, shard);
 		return;
 	}
