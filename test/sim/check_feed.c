@@ -87,7 +87,8 @@ static void check_earlier(struct node *node, const struct attempt *earlier, cons
 			fail(w, "a mail is tried again before its backoff is over", now);
 		return;
 	}
-	if (in_live_spool(node, earlier))
+	/* Another owner may have doubted it while this node could not be heard. */
+	if (in_live_spool(node, earlier) && (w->node_count == 1 || !doubt_declared(earlier, now)))
 		fail(w, "I3: a mail is fed while an earlier attempt is in Postfix", now);
 	else if (earlier->place == PLACE_GONE && earlier->causes == 0 && earlier->life == node->life)
 		fail(w, "I3: a mail is fed again for no reason", now);
