@@ -120,7 +120,12 @@ void recover_take_entry(struct core *core, struct shard *shard, const struct jou
 			take_claim(core, shard, entry, &entry->claims[i]);
 	}
 	for (size_t i = 0; i < entry->count && entry->type == JOURNAL_OUTCOMES; i++) {
-		if (entry->outcomes[i].key.index < shard->count)
+		const struct attempt_key *key = &entry->outcomes[i].key;
+
+		/* Who made an attempt owned its epoch, also when its claim is not known here. */
+		if (key->attempt > 0 && key->epoch > shard->promised)
+			replica_learn(core, shard, key->epoch, peer_of(core, &key->node));
+		if (key->index < shard->count)
 			shard_take_outcome(core, shard, &entry->outcomes[i]);
 	}
 }

@@ -291,9 +291,13 @@ void shard_take_outcome(struct core *core, struct shard *shard, const struct out
 	/* A word about the mail itself, before any attempt, has attempt 0 and implies nothing. */
 	if (key->attempt > 0 && claim_newer(mail, key->epoch, key->attempt)) {
 		const struct claim implied = {.index = key->index, .attempt = key->attempt};
+		const bool doubted = mail->state == MAIL_IN_DOUBT || (mail->flags & MAIL_AFTER_DOUBT) != 0;
 
 		shard_take_claim(
 		    core, shard, &implied, key->epoch, peer_of(core, &key->node), 0, outcome->at);
+		/* Nobody may ever know that this claim told of the doubt, so the next one does. */
+		if (doubted)
+			mail->flags |= MAIL_AFTER_DOUBT;
 	}
 	if (!outcome_final(outcome->kind)) {
 		if (key->attempt == mail->attempt && key->epoch == mail->epoch)
