@@ -81,6 +81,10 @@ for node in n1 n2 n3 n4; do
 	report "$node" one || fail "$node: the report ends with $?: $(<"$work/words")"
 	cut -d, -f1 "$work/report" | cmp -s - "$work/rcpt.csv" || fail "$node: the report is not all recipients in order"
 done
+for node in n1 n2 n3 n4; do
+	at "$node" status --json | jq -e "(.batches | length) > 0 and all(.batches[]; .ready == $mails and ($sum))" >/dev/null ||
+		fail "$node: a list with other counts than the batches have"
+done
 code=0
 at n4 status none 2>/dev/null || code=$?
 [ "$code" = 66 ] || fail "a batch that is not there: exit code $code"

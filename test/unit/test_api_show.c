@@ -160,6 +160,19 @@ static void the_other_nodes_are_shown_as_they_are_known(void **state)
 	json_decref(json);
 }
 
+static void where_too_few_nodes_answer_nobody_says_that_there_is_no_batch(void **state)
+{
+	struct fixture *fixture = *state;
+	struct presence other = {
+	    .node = {{9}}, .incarnation = 1, .sequence = 1, .weight = WEIGHT_ONE, .flags = PRESENCE_LEFT};
+
+	expect_error(fixture, "GET", "/v1/batches/none", NULL, 404, "not_found");
+	fake_member(fixture->node, &other);
+	expect_error(fixture, "GET", "/v1/batches/none", NULL, 503, "again");
+	expect_error(fixture, "GET", "/v1/batches/none/report", NULL, 503, "again");
+	expect_error(fixture, "POST", "/v1/batches/none/pause", NULL, 503, "again");
+}
+
 static void the_report_has_a_line_for_every_recipient(void **state)
 {
 	struct fixture *fixture = *state;
@@ -408,6 +421,7 @@ int main(void)
 	    CASE(other_users_batches_do_not_exist),
 	    CASE(the_node_shows_itself),
 	    CASE(the_other_nodes_are_shown_as_they_are_known),
+	    CASE(where_too_few_nodes_answer_nobody_says_that_there_is_no_batch),
 	    CASE(the_report_has_a_line_for_every_recipient),
 	    CASE(the_report_as_json_is_json_whatever_the_remote_said),
 	    CASE(the_report_can_be_filtered),
