@@ -471,6 +471,9 @@ static void peer_changed(struct core *core, struct peer *peer, const struct memb
 		    member->state == MEMBER_UP        ? "node_up"
 		    : member->state == MEMBER_SUSPECT ? "node_suspect"
 		                                      : "node_gone");
+	/* It was stopped, and its link outlived that: what was decided meanwhile was not kept for it. */
+	if (member->before == MEMBER_GONE && member->state != MEMBER_GONE && peer->linked)
+		homesync_peer_changed(core, peer);
 	replica_peer_changed(core, peer);
 	tell_peer_changed(core, peer);
 }
