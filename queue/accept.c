@@ -15,6 +15,7 @@
 #include "queue/error.h"
 #include "queue/home.h"
 #include "queue/homesync.h"
+#include "queue/join.h"
 #include "queue/stage.h"
 #include "queue/upload.h"
 #include "queue/write.h"
@@ -133,6 +134,7 @@ static void begin(struct core *core, struct accept *accept)
 	stage_accepted(core, &batch->record.upload);
 	home_learnt(core, batch);
 	batch_begin(core, batch);
+	join_accepted(core, &batch->key);
 }
 
 static void accept_free(struct core *core, struct accept *accept)

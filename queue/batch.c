@@ -200,11 +200,21 @@ void batch_want_open(struct batch *batch, struct shard *shard)
 		TAILQ_INSERT_TAIL(&batch->closed, shard, closed_link);
 }
 
+/* A batch of which this node has nothing any more is not over here, but unknown, as at its homes. */
+static bool has_shards(const struct batch *batch)
+{
+	for (uint32_t i = 0; i < batch->record.shard_count; i++) {
+		if (batch->shards[i].mine)
+			return true;
+	}
+	return false;
+}
+
 void batch_shard_finished(struct core *core, struct batch *batch)
 {
 	batch->unfinished--;
 	core->unfinished_shards--;
-	if (batch->unfinished == 0 && !batch->done)
+	if (batch->unfinished == 0 && !batch->done && has_shards(batch))
 		finish(core, batch); /* as far as this node has it */
 }
 
@@ -261,6 +271,7 @@ static void take_counts(struct batch *batch, const struct shard_counts *counts)
 	struct shard *shard = &batch->shards[counts->index];
 
 	shard->phase = SHARD_FINISHED;
+	shard->mine = true;
 	shard->duplicates = counts->duplicates;
 	shard->in_doubt_resent = counts->in_doubt_resent;
 	memcpy(shard->states, counts->states, sizeof(shard->states));
@@ -281,6 +292,11 @@ void batch_take_finished(struct core *core, struct batch *batch, const struct jo
 	batch->summary = true;
 	batch->done = true;
 	batch->finished = entry->at;
+	/* Those that came later are in it, those that went before are not. */
+	for (uint32_t i = 0; i < batch->record.shard_count; i++) {
+		batch->shards[i].mine = false;
+		memset(batch->shards[i].states, 0, sizeof(batch->shards[i].states));
+	}
 	batch->duplicates = 0;
 	batch->in_doubt_resent = 0;
 	memset(batch->states, 0, sizeof(batch->states));

@@ -15,9 +15,11 @@
 #include <string.h>
 
 #include "queue/announce.h"
+#include "queue/change.h"
 #include "queue/error.h"
 #include "queue/gather.h"
 #include "queue/homesync.h"
+#include "queue/join.h"
 #include "queue/move.h"
 #include "queue/place.h"
 #include "queue/propose.h"
@@ -192,6 +194,14 @@ static void dispatch(struct core *core, struct call *call, const struct peer_mes
 		return;
 	case CALL_CATCH_UP:
 		replica_catch_up_answered(core, call, answer);
+		return;
+	case CALL_TAKE:
+	case CALL_JOIN:
+	case CALL_CONFIG:
+		change_answered(core, call, answer);
+		return;
+	case CALL_JOIN_FETCH:
+		join_fetched(core, call, answer);
 		return;
 	case CALL_GIVE:
 		move_given(core, call, answer);

@@ -29,9 +29,11 @@
 #include "queue/heartbeat.h"
 #include "queue/home.h"
 #include "queue/homesync.h"
+#include "queue/join.h"
 #include "queue/mesh.h"
 #include "queue/move.h"
 #include "queue/replica.h"
+#include "queue/restore.h"
 #include "queue/stage.h"
 #include "queue/sync.h"
 #include "queue/takeover.h"
@@ -214,6 +216,22 @@ static struct ring *live_ring(struct core *core)
 	return core->ring;
 }
 
+uint32_t cluster_closest(
+    struct core *core, const struct opt_id *key, uint32_t count, struct peer *ret_peers[])
+{
+	struct ring *ring = live_ring(core);
+	struct opt_id *ids = calloc(count + 1, sizeof(*ids));
+	uint32_t found;
+
+	if (ids == NULL)
+		opt_abort("out of memory");
+	found = (uint32_t)ring_closest(ring, key, count, ids);
+	for (uint32_t i = 0; i < found; i++)
+		ret_peers[i] = peer_of(core, &ids[i]);
+	free(ids);
+	return found;
+}
+
 static uint32_t at_most(uint32_t number, size_t most)
 {
 	return number < most ? number : (uint32_t)most;
@@ -360,6 +378,9 @@ static void dispatch(struct core *core, struct peer *peer, const struct peer_mes
 	case PEER_TAKE:
 		takeover_take(core, peer, message);
 		return;
+	case PEER_JOIN:
+		join_request(core, peer, message);
+		return;
 	case PEER_GIVE:
 		move_give(core, peer, message);
 		return;
@@ -455,6 +476,8 @@ void cluster_tick(struct core *core)
 	uploads_tick(core);
 	announces_tick(core);
 	replica_tick(core);
+	join_tick(core);
+	restore_tick(core);
 	move_tick(core);
 	core->mesh_stale = core->mesh_stale || mesh_partial(core);
 }

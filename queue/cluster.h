@@ -35,6 +35,10 @@ uint64_t peer_incarnation(const struct core *core, const struct peer *peer);
 uint32_t cluster_alive(const struct core *core);
 uint32_t cluster_members(const struct core *core);
 
+/* The live members that are closest to the key, the closest first, up to `count`. Returns their number. */
+uint32_t cluster_closest(
+    struct core *core, const struct opt_id *key, uint32_t count, struct peer *ret_peers[]);
+
 /* The homes of a batch: the members that are not forgotten whose virtual ids are closest to its key. */
 uint32_t cluster_homes(struct core *core, const struct opt_id *batch, struct peer *ret_homes[REPLICAS_MAX]);
 

@@ -26,6 +26,7 @@
 #include "queue/announce.h"
 #include "queue/batch.h"
 #include "queue/call.h"
+#include "queue/change.h"
 #include "queue/cluster.h"
 #include "queue/control.h"
 #include "queue/error.h"
@@ -34,6 +35,7 @@
 #include "queue/fetch.h"
 #include "queue/gather.h"
 #include "queue/home.h"
+#include "queue/join.h"
 #include "queue/lane.h"
 #include "queue/propose.h"
 #include "queue/recover.h"
@@ -73,6 +75,7 @@ struct core_config core_config_default(void)
 	    .replicas = 3,
 	    .unreplicated_max = 50,
 	    .doubt_hold = 60 * USEC_PER_SEC,
+	    .replace_after = 300 * USEC_PER_SEC,
 	};
 }
 
@@ -88,6 +91,7 @@ struct core *core_new(const struct core_config *config)
 	TAILQ_INIT(&core->again);
 	TAILQ_INIT(&core->dirty);
 	TAILQ_INIT(&core->cancelling);
+	TAILQ_INIT(&core->joins);
 	timers_init(&core->boot_timers);
 	timers_init(&core->utc_timers);
 	timer_init(&core->feed_hold, TIMER_FEED_HOLD, core);
@@ -112,8 +116,7 @@ void core_free(struct core *core)
 	if (core == NULL)
 		return;
 	gather_free(core);
-	while ((write = write_first(core)) != NULL)
-		write_free(core, write);
+	joins_free(core);
 	uploads_free(core);
 	proposals_free(core);
 	announces_free(core);
@@ -121,6 +124,8 @@ void core_free(struct core *core)
 	stages_free(core);
 	while ((batch = batch_after(core, NULL)) != NULL)
 		batch_free(core, batch);
+	while ((write = write_first(core)) != NULL)
+		write_free(core, write);
 	domains_free(core);
 	calls_free(core);
 	home_free(core);
@@ -160,6 +165,12 @@ static void store_done(struct core *core, uint64_t token, int status)
 		return;
 	case WRITE_CONTROL:
 		control_written(core, write, status);
+		return;
+	case WRITE_CONFIG:
+		change_stored(core, write, status);
+		return;
+	case WRITE_JOIN:
+		join_stored(core, write, status);
 		return;
 	case WRITE_PEER_APPEND:
 		replica_append_stored(core, write, status);
@@ -202,7 +213,8 @@ static void dispatch(struct core *core, const struct event *event)
 			recover_journal(core, event);
 		return;
 	case EVENT_VALUE_LOADED:
-		fetch_value_loaded(core, event);
+		if (!fetch_value_loaded(core, event))
+			join_value_loaded(core, event);
 		return;
 	case EVENT_QUERY:
 		gather_query(core, event->query.reply, event->query.batch);

@@ -38,6 +38,7 @@ struct core_config {
 	uint32_t replicas;         /* the default R */
 	uint32_t unreplicated_max; /* outcomes that may lack a majority while Postfix is answered */
 	usec doubt_hold;           /* how long mail in doubt waits for its old owner */
+	usec replace_after;        /* how long a member is gone before another one takes its place */
 	uint64_t seed;             /* of the core's own randomness: who tries again when */
 	uint32_t broken_rule;      /* 0; the simulator plants a bug by its number (enum core_bug) */
 };
@@ -64,6 +65,9 @@ enum core_bug {
 	CORE_BUG_REGISTER_FORGETS_PROMISE, /* a home answers a proposer without keeping its promise */
 	CORE_BUG_STAGE_DROPPED_EARLY,      /* a holder drops staged shards without asking the homes */
 	CORE_BUG_CANCEL_NOT_REFUSED,       /* a replica takes claims of a cancelled batch */
+	CORE_BUG_CONFIG_OLD_MAJORITY_ONLY, /* new members count when a majority of the old ones knows of them
+	                                    */
+	CORE_BUG_NEWCOMER_EMPTY,           /* a new member counts before it has anything of the shard */
 	CORE_BUGS,
 };
 

@@ -18,6 +18,7 @@
 #include "queue/control.h"
 #include "queue/error.h"
 #include "queue/facts.h"
+#include "queue/join.h"
 #include "queue/lane.h"
 #include "queue/replica.h"
 #include "queue/shard.h"
@@ -366,6 +367,8 @@ void feed_shard_loaded(struct core *core, const struct event *event)
 		/* The shell says why. Its mails wait, nobody else's do: settling opens it again then, if
 		 * anything is left. */
 		timer_arm(&core->utc_timers, &shard->retry, core->utc.us + UNREADABLE_WAIT);
+		if (event->shard_loaded.status == OPT_E_NOT_FOUND)
+			join_value(core, shard);
 		shard_try_finish(core, shard);
 		return;
 	}

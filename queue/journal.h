@@ -5,8 +5,8 @@
  *   [1 CLAIMS,   epoch, node, generation, at, [ index, attempt, flags, ... ] ]
  *   [2 OUTCOMES, [ [index, epoch, node, attempt, kind, at, dsn, relay, reason], ... ] ]
  *   [3 FINISHED, at, [ [index, duplicates, in doubt resent, [ count of each mail state ]], ... ] ]
- *                                                                                of a batch: what this node
- * has [4 CONTROL,  version, what, at ]                                         of a batch, or of a node [5
+ *                                                              of a batch: what this node has; no shards: it
+ * has become a member of another one since [4 CONTROL,  version, what, at ] of a batch, or of a node [5
  * PROMISE,  epoch, node ]                this node has promised the epoch to the node [6 CONFIG,   number,
  * epoch, [ member, ... ] ]
  *

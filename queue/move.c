@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "queue/batch.h"
+#include "queue/change.h"
 #include "queue/cluster.h"
 #include "queue/control.h"
 #include "queue/error.h"
@@ -226,6 +227,20 @@ static void offer_members(struct core *core, struct offer *offer, bool touched)
 	}
 }
 
+/* Where the asker is a member of none, some first get it as a member. */
+static void bring_in(struct core *core, struct offer *offer)
+{
+	for (struct shard *shard = shard_next(core, NULL); shard != NULL && core->changes < CHANGES_MAX;
+	     shard = shard_next(core, shard)) {
+		if (feeds(core, shard) && !rests(core, shard) && replica_number(shard, offer->to) < 0 &&
+		    worth(core, offer, shard) && change_start(core, shard, offer->to, true, true)) {
+			shard->offered_at = core->now;
+			offer->here.mails -= shard->states[MAIL_READY];
+			offer->there.mails += shard->states[MAIL_READY];
+		}
+	}
+}
+
 void move_give(struct core *core, struct peer *peer, const struct peer_message *request)
 {
 	struct offer offer = {
@@ -240,6 +255,8 @@ void move_give(struct core *core, struct peer *peer, const struct peer_message *
 		known_rates(&offer.here, &offer.there);
 		offer_members(core, &offer, false);
 		offer_members(core, &offer, true);
+		if (offer.count == 0)
+			bring_in(core, &offer);
 	}
 	answer.entry_count = offer.count;
 	call_reply(core, peer, request, PEER_OK, &answer);

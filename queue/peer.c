@@ -16,7 +16,7 @@
 #include "queue/error.h"
 #include "queue/message/recipients.h"
 
-enum { FIELDS_MAX = 6, LOAD_ITEMS = 8, SHARD_ITEMS = 7, DIGEST_ITEMS = 10 };
+enum { FIELDS_MAX = 9, LOAD_ITEMS = 8, SHARD_ITEMS = 7, DIGEST_ITEMS = 10 };
 
 static const uint64_t year_10000 = UINT64_C(253402300800000000); /* a bound on any time, in microseconds */
 
@@ -73,11 +73,12 @@ static const struct layout layouts[PEER_TYPES] = {
     [PEER_PROMISE] = {"promise", {SHARD, EPOCH, CONFIG}, {EPOCH, NODE, CONFIG, MEMBERS, COUNT},
         .count_max = UINT32_MAX},
     [PEER_JOURNAL] = {"journal", {SHARD, FROM}, {ENTRIES, NEXT}},
-    [PEER_CATCH_UP] = {"catch_up", {SHARD}},
+    [PEER_CATCH_UP] = {"catch_up", {SHARD, CONFIG, MEMBERS}, {EPOCH, NODE, CONFIG, MEMBERS}},
     [PEER_FETCH] = {"fetch", {BATCH, UPLOAD, SHARD, WHAT, FROM}, {DATA, NEXT}, .what_max = FETCH_WHATS - 1},
     [PEER_TAKE] = {"take", {SHARD, EPOCH}},
     [PEER_GIVE] = {"give", {COUNT}, {IDS}, .count_max = PEER_ENTRIES_MAX},
-    [PEER_JOIN] = {"join", {BATCH, SHARD, EPOCH, CONFIG, MEMBERS, DATA}},
+    [PEER_JOIN] = {"join", {BATCH, SHARD, EPOCH, CONFIG, MEMBERS, VERSION, WHAT, AT, DATA},
+        .what_max = CONTROL_CANCELLED},
     [PEER_CONTROL] = {"control", {BATCH, VERSION, WHAT, AT}, {VERSION, WHAT, AT},
         .what_max = CONTROL_CANCELLED},
     [PEER_DRAIN] = {"drain", {WHAT}, .what_max = CONTROL_PAUSED},

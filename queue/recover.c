@@ -130,8 +130,28 @@ void recover_take_entry(struct core *core, struct shard *shard, const struct jou
 	}
 }
 
+/* Whether its latest end still stands: an entry without shards says that a shard came after it. */
+static bool is_over(struct core *core, const struct batch *batch, const struct event *event)
+{
+	struct utc_time last = {0};
+	struct journal_entry entry;
+	bool over = false;
+
+	for (size_t i = 0; i < event->journal_loaded.count; i++) {
+		const struct span *bytes = &event->journal_loaded.entries[i];
+
+		if (journal_read(core->reader, &batch->key, bytes->data, bytes->len, &entry) != 0 ||
+		    entry.type != JOURNAL_FINISHED || entry.at.us < last.us)
+			continue;
+		last = entry.at;
+		over = entry.count > 0 || batch->record.shard_count == 0;
+	}
+	return over;
+}
+
 static void batch_journal(struct core *core, struct batch *batch, const struct event *event)
 {
+	const bool over = is_over(core, batch, event);
 	struct journal_entry entry;
 
 	for (size_t i = 0; i < event->journal_loaded.count; i++) {
@@ -139,8 +159,10 @@ static void batch_journal(struct core *core, struct batch *batch, const struct e
 
 		if (journal_read(core->reader, &batch->key, bytes->data, bytes->len, &entry) != 0)
 			continue;
-		if (entry.type == JOURNAL_FINISHED)
+		if (entry.type == JOURNAL_FINISHED && over)
 			batch_take_finished(core, batch, &entry);
+		else if (entry.type == JOURNAL_FINISHED && entry.at.us > batch->finished_before.us)
+			batch->finished_before = entry.at;
 		else if (entry.type == JOURNAL_CONTROL)
 			control_take(core, &batch->control, &entry.control);
 	}
@@ -177,13 +199,13 @@ static void shard_journal(struct core *core, struct shard *shard, const struct e
 			recover_take_entry(core, shard, &entry);
 	}
 	shard->journal_loading = false;
-	facts_take_early(core, shard);
+	/* More came meanwhile, which may not have been in what was read. */
 	if (shard->reload) {
 		shard->reload = false;
-		if (shard->phase != SHARD_FINISHED)
-			batch_reload(core, shard);
+		batch_reload(core, shard);
 		return;
 	}
+	facts_take_early(core, shard);
 	if (!shard->batch->started)
 		return;
 	takeover_consider(core, shard);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "queue/batch.h"
+#include "queue/change.h"
 #include "queue/cluster.h"
 #include "queue/control.h"
 #include "queue/error.h"
@@ -119,7 +120,8 @@ static bool calls_left(const struct write *write)
 	return false;
 }
 
-void replica_send(struct core *core, struct write *write)
+/* Sends it to the members that are not known to have it. */
+static void send_append(struct core *core, struct write *write)
 {
 	struct shard *shard = write->shard;
 	const struct span entry = {write->data, write->len};
@@ -134,12 +136,20 @@ void replica_send(struct core *core, struct write *write)
 	};
 
 	for (int i = 0; i < shard->member_count; i++) {
-		if (shard->members[i] == core->self)
+		if (shard->members[i] == core->self || (write->stored >> i & 1U) != 0)
 			continue;
 		write->calls[i] = call_start(core, shard->members[i], CALL_APPEND, write, &append, false);
 		write->calls[i]->number = (uint64_t)i;
 	}
-	if (write->kind == WRITE_OUTCOMES && shard->member_count > 1)
+}
+
+void replica_send(struct core *core, struct write *write)
+{
+	const struct shard *shard = write->shard;
+
+	send_append(core, write);
+	write->counted = write->kind == WRITE_OUTCOMES && shard->member_count > 1;
+	if (write->counted)
 		core->unreplicated += write->count;
 }
 
@@ -152,8 +162,9 @@ bool replica_stored(struct core *core, struct write *write)
 	if (write->safe || !write->local || !has_majority(write))
 		return false;
 	write->safe = true;
-	if (write->kind == WRITE_OUTCOMES && write->shard->member_count > 1)
+	if (write->counted)
 		core->unreplicated -= write->count;
+	write->counted = false;
 	leave_behind(core, write);
 	return true;
 }
@@ -185,7 +196,9 @@ static void refused(
     struct core *core, struct write *write, uint32_t member, const struct peer_message *answer)
 {
 	struct shard *shard = write->shard;
-	uint64_t token = write->token;
+	const uint64_t token = write->token;
+	const uint32_t epoch = write->epoch;
+	const bool members_changed = answer->status == PEER_REFUSED && answer->config > shard->config;
 
 	if (answer->status == PEER_REFUSED && answer->epoch <= write->epoch &&
 	    answer->config <= shard->config) {
@@ -200,6 +213,9 @@ static void refused(
 	}
 	if (answer->status == PEER_BUSY)
 		feed_rest(core);
+	/* To the new members it was sent again. */
+	if (members_changed && answer->epoch <= epoch && shard->owning)
+		return;
 	/* Stepping down may have ended it already. */
 	if (write_find(core, token) != NULL)
 		feed_claims_refused(core, write);
@@ -229,6 +245,7 @@ void replica_step_down(struct core *core, struct shard *shard)
 	if (!shard->owning)
 		return;
 	shard->owning = false;
+	change_end(core, shard);
 	core->owned_shards -= shard->phase != SHARD_FINISHED;
 	timer_disarm(&core->boot_timers, &shard->doubt_timer);
 	timer_disarm(&core->utc_timers, &shard->retry);
@@ -279,23 +296,84 @@ void replica_learn(struct core *core, struct shard *shard, uint32_t epoch, struc
 	}
 }
 
+/* The same members by their places in the new configuration. */
+static uint8_t new_places(
+    const struct shard *shard, uint8_t set, struct peer *const *before, uint8_t before_count)
+{
+	uint8_t places = 0;
+
+	for (int i = 0; i < before_count; i++) {
+		int number = replica_number(shard, before[i]);
+
+		if ((set >> i & 1U) != 0 && number >= 0)
+			places |= (uint8_t)(1U << number);
+	}
+	return places;
+}
+
+/* What is under way goes to the new members, too, and is safe when a majority of these has it. */
+static void follow_config(
+    struct core *core, struct shard *shard, struct peer *const *before, uint8_t before_count)
+{
+	struct write *next;
+
+	for (struct write *write = write_first(core); write != NULL; write = next) {
+		next = write_next(write);
+		if (write->shard != shard || (write->kind != WRITE_CLAIMS && write->kind != WRITE_OUTCOMES))
+			continue;
+		write->stored = new_places(shard, write->stored, before, before_count);
+		replica_end_calls(core, write);
+		if (!write->safe)
+			send_append(core, write);
+		if (write->local)
+			write_stored_at(core, write);
+	}
+}
+
+static uint8_t all_others(const struct core *core, const struct shard *shard)
+{
+	return (uint8_t)(((1U << shard->member_count) - 1) & ~(1U << replica_number(shard, core->self)));
+}
+
+static void set_members(
+    struct core *core, struct shard *shard, uint32_t config, const struct opt_id *members, uint32_t count)
+{
+	shard->config = config;
+	shard->config_at = core->now;
+	shard->member_count = (uint8_t)count;
+	for (uint32_t i = 0; i < count; i++)
+		shard->members[i] = peer_of(core, &members[i]);
+}
+
 void replica_learn_config(
     struct core *core, struct shard *shard, uint32_t config, const struct opt_id *members, uint32_t count)
 {
+	const uint8_t before_count = shard->member_count;
+	struct peer *before[REPLICAS_MAX];
+
 	if (config <= shard->config || count == 0 || count > REPLICAS_MAX)
 		return;
-	/* Sets of members of the old configuration mean nothing in the new one. */
+	memcpy(before, shard->members, sizeof(before));
 	replica_not_behind(core, shard, shard->behind);
 	takeover_cancel(core, shard);
 	if (shard->sync != NULL)
 		sync_end(core, shard->sync);
-	shard->config = config;
-	shard->member_count = (uint8_t)count;
-	for (uint32_t i = 0; i < count; i++)
-		shard->members[i] = peer_of(core, &members[i]);
-	shard->mine = replica_mine(core, shard);
-	if (!shard->mine)
+	change_end(core, shard);
+	set_members(core, shard, config, members, count);
+	if (!replica_mine(core, shard)) {
 		replica_step_down(core, shard);
+		/* What is finished here may as well be counted here. */
+		if (shard->mine && shard->phase != SHARD_FINISHED)
+			shard_leave(core, shard);
+	} else if (!shard->mine) {
+		shard_become_mine(core, shard);
+	}
+	follow_config(core, shard, before, before_count);
+	/* Nobody knows what the newcomer lacks, nor who else has not heard of this. */
+	if (shard->owning && shard->phase != SHARD_FINISHED)
+		replica_behind(core, shard, all_others(core, shard));
+	replica_check_quorum(core, shard);
+	takeover_consider(core, shard);
 }
 
 void replica_take_entry(struct core *core, struct shard *shard, const struct journal_entry *entry)
@@ -307,6 +385,8 @@ void replica_take_entry(struct core *core, struct shard *shard, const struct jou
 		return;
 	case JOURNAL_CONFIG:
 		replica_learn_config(core, shard, entry->config, entry->members, (uint32_t)entry->count);
+		/* Its first member owned the shard in that epoch. */
+		replica_learn(core, shard, entry->epoch, peer_of(core, &entry->members[0]));
 		return;
 	default:
 		return;
@@ -343,6 +423,12 @@ static enum peer_status check_owner(
 	if (append->what == APPEND_CLAIMS && !control_may_claim(core, shard->batch))
 		return PEER_BUSY;
 	return PEER_OK;
+}
+
+void replica_refuse(
+    struct core *core, struct peer *peer, const struct peer_message *request, const struct shard *shard)
+{
+	reply_header(core, peer, request, PEER_REFUSED, shard);
 }
 
 static bool entries_valid(struct core *core, const struct shard *shard, const struct peer_message *append)
@@ -604,19 +690,28 @@ static void caught_up(struct core *core, struct shard *shard, struct sync *sync)
 /* Asks the owner to compare journals with us: we may have missed facts, or have some that nobody knows. */
 static void ask_catch_up(struct core *core, struct shard *shard)
 {
-	struct peer_message request = {.type = PEER_CATCH_UP, .shard = shard->id};
+	struct peer_message request = {
+	    .type = PEER_CATCH_UP,
+	    .shard = shard->id,
+	    .config = shard->config,
+	    .member_count = shard->member_count,
+	};
 
+	for (int i = 0; i < shard->member_count; i++)
+		request.members[i] = shard->members[i]->id;
 	shard->synced = true;
 	if (shard->catch_up != NULL)
 		call_end(core, shard->catch_up);
-	shard->catch_up = call_start(core, shard->owner, CALL_CATCH_UP, shard, &request, false);
+	shard->catch_up = call_start(core, takeover_expected(shard), CALL_CATCH_UP, shard, &request, false);
 }
 
 static bool wants_catch_up(const struct core *core, const struct shard *shard)
 {
+	const struct peer *owner = takeover_expected(shard);
+
 	return shard->mine && !shard->owning && !shard->synced && shard->phase != SHARD_FINISHED &&
-	       !shard->journal_loading && shard->owner != core->self && shard->takeover == NULL &&
-	       peer_linked(core, shard->owner);
+	       !shard->journal_loading && owner != core->self && shard->takeover == NULL &&
+	       peer_linked(core, owner);
 }
 
 /*
@@ -671,8 +766,12 @@ void replica_catch_up_answered(struct core *core, struct call *call, const struc
 
 	(void)core;
 	shard->catch_up = NULL;
+	if (answer->status == PEER_REFUSED)
+		replica_learn_config(core, shard, answer->config, answer->members, answer->member_count);
 	if (answer->status != PEER_OK)
 		shard->synced = false;
+	else if (answer->epoch >= shard->promised)
+		replica_learn(core, shard, answer->epoch, peer_of(core, &answer->node));
 }
 
 void replica_forget(struct core *core, struct shard *shard)
@@ -680,8 +779,11 @@ void replica_forget(struct core *core, struct shard *shard)
 	takeover_cancel(core, shard);
 	if (shard->sync != NULL)
 		sync_end(core, shard->sync);
+	change_end(core, shard);
 	if (shard->catch_up != NULL)
 		call_end(core, shard->catch_up);
+	if (shard->hand_over != NULL)
+		call_end(core, shard->hand_over);
 	replica_not_behind(core, shard, shard->behind);
 	timer_disarm(&core->boot_timers, &shard->takeover_timer);
 	timer_disarm(&core->boot_timers, &shard->doubt_timer);

@@ -44,6 +44,10 @@ void replica_reread(struct core *core, struct shard *shard);
 /* The journal that WRITE_REREAD asked for. Frees the write. */
 void replica_reread_loaded(struct core *core, struct write *write, const struct event *event);
 
+/* PEER_REFUSED, with what is known of the shard's owner and members. */
+void replica_refuse(
+    struct core *core, struct peer *peer, const struct peer_message *request, const struct shard *shard);
+
 /* The owner is known to be `owner` in `epoch`: from a promise, an append, a journal. */
 void replica_learn(struct core *core, struct shard *shard, uint32_t epoch, struct peer *owner);
 void replica_learn_config(

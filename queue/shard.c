@@ -465,10 +465,45 @@ void shard_cancel(struct core *core, struct shard *shard)
 	shard_settle(core, shard);
 }
 
+/* What this node had claimed is still in its Postfix, and reported from there. */
+static void leave_own_claims(struct core *core, struct shard *shard)
+{
+	for (uint32_t i = 0; shard->mails != NULL && i < shard->count; i++) {
+		if (shard->mails[i].state == MAIL_CLAIMED)
+			leave_claimed(core, &shard->mails[i]);
+	}
+}
+
+void shard_leave(struct core *core, struct shard *shard)
+{
+	if (shard->phase == SHARD_LOADING)
+		shard->batch->loading--;
+	timer_disarm(&core->utc_timers, &shard->retry);
+	timer_disarm(&core->boot_timers, &shard->takeover_timer);
+	shard->mine = false;
+	shard->phase = SHARD_CLOSED;
+	shard_reset(core, shard);
+	batch_shard_finished(core, shard->batch);
+}
+
+void shard_become_mine(struct core *core, struct shard *shard)
+{
+	shard->mine = true;
+	shard->synced = false;
+	shard->phase = SHARD_FINISHED; /* so that it is counted as one that is opened again */
+	if (shard->journal_loading) {
+		shard_reset(core, shard);
+		shard->reload = true; /* what was read of it so far was passed over */
+	} else {
+		batch_reload(core, shard);
+	}
+}
+
 void shard_reset(struct core *core, struct shard *shard)
 {
 	struct batch *batch = shard->batch;
 
+	leave_own_claims(core, shard);
 	free_mails(core, shard);
 	for (int state = 0; state < MAIL_STATES; state++) {
 		batch->states[state] -= shard->states[state];

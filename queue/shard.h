@@ -50,6 +50,11 @@ void shard_expire(struct core *core, struct shard *shard);
 void shard_cancel(struct core *core, struct shard *shard);
 bool shard_open_mails_left(const struct shard *shard);
 
+/* This node is no member of the shard, which is not finished, any more. Its facts stay in its journal. */
+void shard_leave(struct core *core, struct shard *shard);
+/* This node is a member from now on: what its journal has is read. */
+void shard_become_mine(struct core *core, struct shard *shard);
+
 /* A finished shard to which a late fact came: forgets its counts, so that its journal can be read anew. */
 void shard_reset(struct core *core, struct shard *shard);
 

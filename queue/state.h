@@ -38,6 +38,8 @@ struct registers; /* queue/registers.h */
 struct query;     /* queue/query.h */
 struct foreign;   /* queue/query.h */
 struct telling;   /* queue/tell.c */
+struct change;    /* queue/change.c */
+struct join;      /* queue/join.c */
 struct serve;     /* queue/fetch.c */
 struct spread;    /* dht/ring.c */
 struct view;      /* dht/view.c */
@@ -58,6 +60,8 @@ enum call_kind {
 	CALL_TAKE,          /* struct shard */
 	CALL_GIVE,          /* the core */
 	CALL_JOIN,          /* struct shard */
+	CALL_CONFIG,        /* struct shard */
+	CALL_JOIN_FETCH,    /* struct join */
 	CALL_CONTROL,       /* struct batch */
 	CALL_COMMAND,       /* struct query */
 	CALL_STATUS,        /* struct query */
@@ -95,15 +99,16 @@ struct peer {
 	char address[PRESENCE_ADDRESS_MAX + 1];
 	struct boot_time needed; /* when the mesh or a call last needed its link */
 	struct opt_id digest_cursor;
-	struct opt_id members;      /* the hash of its members, in its latest heartbeat */
-	struct peer_load load;      /* of its latest heartbeat */
-	struct boot_time load_at;   /* 0: none yet */
-	uint32_t busy_rate;         /* its rate when it last had mails to feed; 0: not known */
-	struct boot_time asked_at;  /* for shards, without success; 0: not lately */
-	struct utc_time utc;        /* its clock then */
-	uint64_t seen_incarnation;  /* the one that shards know of */
-	struct opt_id homes_pushed; /* the members for which it has pushed what it holds: queue/homesync.h */
-	bool homes_new;             /* it does not know yet what was decided before it came */
+	struct opt_id members;       /* the hash of its members, in its latest heartbeat */
+	struct peer_load load;       /* of its latest heartbeat */
+	struct boot_time load_at;    /* 0: none yet */
+	uint32_t busy_rate;          /* its rate when it last had mails to feed; 0: not known */
+	struct boot_time gone_since; /* 0: it is not */
+	struct boot_time asked_at;   /* for shards, without success; 0: not lately */
+	struct utc_time utc;         /* its clock then */
+	uint64_t seen_incarnation;   /* the one that shards know of */
+	struct opt_id homes_pushed;  /* the members for which it has pushed what it holds: queue/homesync.h */
+	bool homes_new;              /* it does not know yet what was decided before it came */
 	struct call_list calls;
 };
 RB_HEAD(peer_tree, peer);
@@ -224,6 +229,10 @@ struct shard {
 	struct utc_time last;        /* of its latest fact; 0: none */
 	struct boot_time owned_at;   /* when this node took it over */
 	struct boot_time offered_at; /* to a node that asked for work; 0: never */
+	uint32_t config_used;        /* the highest that this node has made for it */
+	struct boot_time config_at;  /* when `config` was learnt */
+	struct change *change;
+	struct call *hand_over;
 	struct takeover *takeover;
 	struct sync *sync;
 	struct timer takeover_timer; /* boot time */
@@ -336,6 +345,8 @@ enum write_kind {
 	WRITE_REGISTER,    /* a promise or an acceptance of a home */
 	WRITE_STAGE,       /* a staged template or shard of a peer's upload */
 	WRITE_CONTROL,     /* of a batch */
+	WRITE_CONFIG,      /* the entry of a new configuration */
+	WRITE_JOIN,        /* what a newcomer to a shard has fetched */
 };
 
 /* What is to happen when the store has answered. */
@@ -361,6 +372,7 @@ struct write {
 	uint8_t stored;     /* bits of members that have it; without one, `local` */
 	bool local;         /* this node's store has it */
 	bool safe;          /* a majority has it */
+	bool counted;       /* among core->unreplicated */
 	bool refused;       /* part of it */
 	bool done;          /* CLAIMS: fed or taken back. OUTCOMES: written here */
 	bool held;          /* OUTCOMES: Postfix is not answered yet, as too few facts are safe */
@@ -465,6 +477,9 @@ struct core {
 	struct boot_time recovered_at;
 	struct boot_time engine_up_at; /* when it was seen running last; 0: not yet */
 	struct call *give;             /* queue/move.c */
+	uint32_t changes;              /* of members, under way: queue/change.c */
+	TAILQ_HEAD(, join) joins;      /* queue/join.c */
+	uint32_t join_count;
 	struct boot_time give_at;
 	uint64_t settled; /* mails of ours with an outcome, since the start */
 	uint64_t settled_before;

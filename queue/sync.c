@@ -371,11 +371,18 @@ void sync_catch_up(struct core *core, struct peer *peer, const struct peer_messa
 	if (shard == NULL || !shard->mine || shard->journal_loading || shard->sync != NULL ||
 	    core->syncs >= SYNCS_MAX)
 		return;
+	/* A change that was given up when only the newcomer had heard of it: it may as well count. */
+	replica_learn_config(core, shard, request->config, request->members, request->member_count);
 	member = replica_number(shard, peer);
+	if (!shard->mine)
+		return;
 	if (member < 0) {
-		call_reply(core, peer, request, PEER_UNKNOWN, &answer);
+		/* It was one once, and has not heard that it is none any more. */
+		replica_refuse(core, peer, request, shard);
 		return;
 	}
+	answer.epoch = shard->epoch;
+	answer.node = shard->owner->id;
 	call_reply(core, peer, request, PEER_OK, &answer);
 	sync_start(core, shard, 1U << member, caught_up);
 }

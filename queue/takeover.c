@@ -213,8 +213,7 @@ void takeover_promised(struct core *core, struct call *call, const struct peer_m
 	try_later(core, shard);
 }
 
-/* Who was promised a higher epoch than the owner's is about to own the shard, or does already. */
-static struct peer *expected_owner(const struct shard *shard)
+struct peer *takeover_expected(const struct shard *shard)
 {
 	return shard->promised > shard->epoch ? shard->promised_to : shard->owner;
 }
@@ -229,7 +228,8 @@ static int turn(const struct core *core, const struct shard *shard)
 	for (int i = 0; i < shard->member_count; i++) {
 		if (shard->members[i] == core->self)
 			return before;
-		before += shard->members[i] != expected_owner(shard) && peer_may_own(core, shard->members[i]);
+		before +=
+		    shard->members[i] != takeover_expected(shard) && peer_may_own(core, shard->members[i]);
 	}
 	return -1;
 }
@@ -243,7 +243,7 @@ static bool wanted(const struct core *core, const struct shard *shard)
 /* How long to wait before taking it over; UINT64_MAX: there is no reason to. */
 static usec patience(const struct core *core, const struct shard *shard)
 {
-	const struct peer *owner = expected_owner(shard);
+	const struct peer *owner = takeover_expected(shard);
 	int place = turn(core, shard);
 	usec wait;
 
@@ -255,7 +255,7 @@ static usec patience(const struct core *core, const struct shard *shard)
 	wait = (usec)place * TURN;
 	if (core->now.us < core->recovered_at.us + START_GRACE)
 		wait += core->recovered_at.us + START_GRACE - core->now.us;
-	if (!peer_alive(core, owner) || !peer_may_own(core, owner))
+	if (!peer_alive(core, owner) || !peer_may_own(core, owner) || replica_number(shard, owner) < 0)
 		return wait;
 	if (shard->promised == shard->epoch && peer_incarnation(core, owner) > shard->owner_incarnation)
 		return wait + RESTART_TIME;
@@ -289,21 +289,6 @@ void takeover_due(struct core *core, struct shard *shard)
 
 /* Requests of others. */
 
-static void refuse(
-    struct core *core, struct peer *peer, const struct peer_message *request, struct shard *shard)
-{
-	struct peer_message answer = {
-	    .epoch = shard->promised,
-	    .node = shard->promised_to->id,
-	    .config = shard->config,
-	    .member_count = shard->member_count,
-	};
-
-	for (int i = 0; i < shard->member_count; i++)
-		answer.members[i] = shard->members[i]->id;
-	call_reply(core, peer, request, PEER_REFUSED, &answer);
-}
-
 void takeover_promise(struct core *core, struct peer *peer, const struct peer_message *request)
 {
 	struct shard *shard = shard_find(core, &request->shard);
@@ -313,13 +298,14 @@ void takeover_promise(struct core *core, struct peer *peer, const struct peer_me
 		return;
 	if (request->config < shard->config || !shard->mine || request->epoch < shard->promised ||
 	    (request->epoch == shard->promised && shard->promised_to != peer)) {
-		refuse(core, peer, request, shard);
+		replica_refuse(core, peer, request, shard);
 		return;
 	}
 	if (request->epoch > shard->promised) {
 		replica_step_down(core, shard);
 		takeover_cancel(core, shard);
 		arm(core, shard, LIMIT); /* should nothing come of it */
+		shard->synced = false;   /* it is asked, in a while, what came of it */
 	}
 	write_promise(core, shard, request->epoch, peer, peer, request->token);
 }
@@ -351,7 +337,10 @@ void takeover_take(struct core *core, struct peer *peer, const struct peer_messa
 	struct shard *shard = shard_find(core, &request->shard);
 	struct peer_message answer = {.count = 0};
 
-	if (shard == NULL || !shard->mine || !peer_may_own(core, core->self)) {
+	/* A new member takes it when it has read what it has: it is asked again. */
+	if (shard == NULL || shard->journal_loading || !shard->batch->started)
+		return;
+	if (!shard->mine || !peer_may_own(core, core->self)) {
 		call_reply(core, peer, request, PEER_UNKNOWN, &answer);
 		return;
 	}

@@ -15,6 +15,8 @@
 #include "queue/call.h"
 #include "queue/state.h"
 
+/* Its owner, or who was promised a higher epoch and so is about to own it, or does already. */
+struct peer *takeover_expected(const struct shard *shard);
 /* Whether this node should own the shard now; starts, goes on or arms its timer. Call when anything changed.
  */
 void takeover_consider(struct core *core, struct shard *shard);

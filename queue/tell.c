@@ -86,14 +86,15 @@ static bool is_home(const struct core *core, const struct batch_record *record)
 
 void tell_all(struct core *core, struct batch *batch)
 {
-	if (!is_home(core, &batch->record))
-		return;
-	for (uint32_t i = 0; i < batch->record.node_count; i++)
+	const bool home = is_home(core, &batch->record);
+
+	for (uint32_t i = 0; i < batch->record.node_count && home; i++)
 		tell_peer(core, batch, peer_of(core, &batch->record.nodes[i]));
 	for (uint32_t i = 0; i < batch->record.shard_count; i++) {
 		const struct shard *shard = &batch->shards[i];
 
-		for (int m = 0; m < shard->member_count && shard->config > 1; m++)
+		/* Who came later is known to the owner, and to a home only if it is a member, too. */
+		for (int m = 0; m < shard->member_count && shard->config > 1 && (home || shard->owning); m++)
 			tell_peer(core, batch, shard->members[m]);
 	}
 }

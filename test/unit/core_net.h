@@ -40,6 +40,9 @@ struct net {
 	size_t sent[NET_MAX]; /* messages, heartbeats not counted */
 	size_t sent_to[NET_MAX];
 	struct net_answer answers[NET_MAX];
+	size_t delivered;  /* messages, heartbeats not counted */
+	size_t stop_after; /* so many: then `stop` is called */
+	void (*stop)(struct net *net);
 	struct opt_id directory[NET_MAX]; /* what EFFECT_DIRECTORY_GET finds */
 	size_t directory_count;
 	size_t directory_gets;

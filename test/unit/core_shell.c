@@ -172,6 +172,17 @@ static struct shell_blob keep(const struct shell_write *write)
 	    .id = write->id, .data = copy_bytes(write->data, write->len), .len = write->len};
 }
 
+static void forget_record(struct shell *shell, const struct opt_id *batch)
+{
+	for (size_t i = 0; i < shell->record_count; i++) {
+		if (!id_equal(&shell->records[i].id, batch))
+			continue;
+		free(shell->records[i].data);
+		shell->records[i] = shell->records[--shell->record_count];
+		return;
+	}
+}
+
 static void make_durable(struct shell *shell, const struct shell_write *write)
 {
 	switch (write->type) {
@@ -194,6 +205,7 @@ static void make_durable(struct shell *shell, const struct shell_write *write)
 			shell->registers[shell->register_count++] = keep(write);
 		return;
 	case EFFECT_STORE_COMMIT:
+		forget_record(shell, &write->id);
 		assert_true(shell->record_count < 64);
 		shell->records[shell->record_count++] = keep(write);
 		forget_upload(shell, &write->upload);

@@ -51,7 +51,7 @@ static struct call *start(uint32_t epoch, bool bulk)
 {
 	struct peer_message request = {.type = PEER_TAKE, .shard = {{3}}, .epoch = epoch};
 
-	return call_start(core, &peer, CALL_TAKE, NULL, &request, bulk);
+	return call_start(core, &peer, CALL_GIVE, NULL, &request, bulk);
 }
 
 /* The epochs of what was sent to the peer since the last time, as digits of a number. */
@@ -180,7 +180,7 @@ static uint64_t first_token_of(uint64_t incarnation, uint64_t seed)
 	config.seed = seed;
 	run = core_new(&config);
 	run->effects = &effects;
-	call_start(run, &other, CALL_TAKE, NULL, &request, false);
+	call_start(run, &other, CALL_GIVE, NULL, &request, false);
 	core_free(run);
 	return request.token;
 }

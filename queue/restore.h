@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Which members the shards of this node should have (rule 6): R of them that are alive or will be back, and
+ * one that may own.
+ *
+ * A member that is gone for longer than replace_after is replaced by the live node that is closest to the
+ * shard on the ring. So is what was missing when the batch was accepted with fewer nodes than it wanted.
+ * Where a node came that was to take the shard over, the member that is furthest on the ring goes.
+ */
+#ifndef OPTIMUS_QUEUE_RESTORE_H
+#define OPTIMUS_QUEUE_RESTORE_H
+
+#include "queue/state.h"
+
+/* With each heartbeat. */
+void restore_tick(struct core *core);
+
+#endif

@@ -1,0 +1,384 @@
+/* SPDX-License-Identifier: MIT */
+/* The members of shards change: who is gone is replaced, who is missing is added, who has nothing to do
+ * comes. */
+#include "core_net.h"
+
+#include "queue/shard.h"
+#include "queue/state.h"
+
+static const usec beat = USEC_PER_SEC / 10;
+
+enum { SHARDS = 4, MAILS = 20 };
+
+static const char *const three[] = {"012", "012", "012", "012", NULL};
+static const char *const alone[] = {"0", "0", "0", "0", NULL};
+
+static struct net *start_net(
+    uint32_t count, const char *homes, const char *const *members, const char *have, uint32_t broken_rule)
+{
+	struct net *net = net_new(count, (uint32_t)strlen(homes));
+	struct buffer record = net_record("moving", homes, members, MAILS);
+	const struct opt_id key = batch_key("moving"), upload = shell_upload_id(1), template = {{0}};
+
+	for (uint32_t i = 0; i < count; i++)
+		net->shells[i]->config.replace_after = 20 * USEC_PER_SEC;
+	net_set_broken(net, broken_rule);
+	net_put_record(net, have, &record);
+	buffer_done(&record);
+	net_put_value(net, have, &template, &upload, "template");
+	for (uint32_t i = 0; i < SHARDS; i++) {
+		struct opt_id id = shard_id(&key, i);
+
+		net_put_value(net, have, &id, &upload, "recipients");
+	}
+	net_start(net);
+	return net;
+}
+
+static const struct shard *shard_of(const struct net *net, uint32_t number, uint32_t index)
+{
+	const struct opt_id key = batch_key("moving"), id = shard_id(&key, index);
+
+	return shard_find(net->shells[number]->core, &id);
+}
+
+static bool is_member(const struct net *net, uint32_t number, uint32_t index, uint32_t who)
+{
+	const struct shard *shard = shard_of(net, number, index);
+	const struct opt_id id = net_node(who);
+
+	for (int i = 0; shard != NULL && i < shard->member_count; i++) {
+		if (id_equal(&shard->members[i]->id, &id))
+			return true;
+	}
+	return false;
+}
+
+static uint32_t owners(const struct net *net, uint32_t index)
+{
+	uint32_t count = 0;
+
+	for (uint32_t i = 0; i < net->count; i++)
+		count += !net->down[i] && shard_of(net, i, index) != NULL && shard_of(net, i, index)->owning;
+	return count;
+}
+
+/* Postfix answers for all that it was given since `from`. */
+static void answer_all(struct net *net, size_t from[NET_MAX], enum outcome_kind kind)
+{
+	for (uint32_t i = 0; i < net->count; i++) {
+		for (; from[i] < net->shells[i]->fed_count && !net->down[i]; from[i]++)
+			shell_tell_outcome(net->shells[i], &net->shells[i]->fed[from[i]], kind, 1);
+	}
+	net_run(net);
+}
+
+static void defer_all(struct net *net, size_t from[NET_MAX])
+{
+	for (int i = 0; i < 5; i++) {
+		answer_all(net, from, OUTCOME_DEFERRED);
+		net_advance(net, beat);
+	}
+}
+
+/* All is sent in the end, each mail once, and everybody who is a member knows it. */
+static void check_all_sent(struct net *net, size_t from[NET_MAX], uint32_t teller)
+{
+	for (int i = 0; i < 1000 && shell_count(net->shells[teller], "moving", MAIL_SENT) < SHARDS * MAILS;
+	     i++) {
+		answer_all(net, from, OUTCOME_SENT);
+		net_advance(net, USEC_PER_SEC);
+	}
+	assert_int_equal(shell_count(net->shells[teller], "moving", MAIL_SENT), SHARDS * MAILS);
+	assert_int_equal(shell_view(net->shells[teller], "moving").duplicates, 0);
+}
+
+static void who_is_gone_for_good_is_replaced(void **state)
+{
+	struct net *net = start_net(4, "012", three, "012", CORE_BUG_NONE);
+	size_t from[NET_MAX] = {0};
+
+	(void)state;
+	defer_all(net, from);
+	net_kill(net, 2);
+	net_advance(net, 15 * USEC_PER_SEC);
+	for (uint32_t i = 0; i < SHARDS; i++)
+		assert_true(is_member(net, 0, i, 2)); /* it may come back */
+	net_advance(net, 15 * USEC_PER_SEC);
+	for (uint32_t i = 0; i < SHARDS; i++) {
+		for (uint32_t node = 0; node < 4; node++) {
+			if (node == 2)
+				continue;
+			assert_int_equal(shard_of(net, node, i)->member_count, 3);
+			assert_true(is_member(net, node, i, 3) && !is_member(net, node, i, 2));
+			assert_true(shard_of(net, node, i)->mine);
+		}
+		assert_int_equal(owners(net, i), 1);
+	}
+	assert_int_equal(net->shells[3]->value_count, SHARDS);
+	assert_int_equal(net->shells[3]->upload_count, 0);
+	assert_int_equal(shell_count(net->shells[3], "moving", MAIL_RETRY), SHARDS * MAILS);
+	/* And now another one may die. */
+	net_kill(net, 0);
+	net_advance(net, 10 * USEC_PER_SEC);
+	check_all_sent(net, from, 3);
+	net_free(net);
+}
+
+static void who_comes_back_after_it_was_replaced_leaves(void **state)
+{
+	struct net *net = start_net(4, "012", three, "012", CORE_BUG_NONE);
+	size_t from[NET_MAX] = {0};
+
+	(void)state;
+	defer_all(net, from);
+	net_kill(net, 2);
+	net_advance(net, 40 * USEC_PER_SEC);
+	net_restart(net, 2);
+	net_advance(net, 20 * USEC_PER_SEC);
+	for (uint32_t i = 0; i < SHARDS; i++) {
+		assert_false(shard_of(net, 2, i)->mine);
+		assert_true(is_member(net, 2, i, 3));
+	}
+	assert_int_equal(core_numbers(net->shells[2]->core).replicas, 0);
+	assert_int_equal(shell_view(net->shells[2], "moving").states[MAIL_RETRY], 0);
+	check_all_sent(net, from, 3);
+	net_free(net);
+}
+
+static void a_batch_gets_the_replicas_that_were_missing_when_it_was_accepted(void **state)
+{
+	struct net *net = start_net(3, "012", alone, "0", CORE_BUG_NONE);
+	size_t from[NET_MAX] = {0};
+
+	(void)state;
+	defer_all(net, from);
+	net_advance(net, 30 * USEC_PER_SEC);
+	for (uint32_t i = 0; i < SHARDS; i++) {
+		for (uint32_t node = 0; node < 3; node++) {
+			assert_non_null(shard_of(net, node, i));
+			assert_int_equal(shard_of(net, node, i)->member_count, 3);
+			assert_true(shard_of(net, node, i)->mine);
+		}
+	}
+	net_kill(net, 0);
+	net_advance(net, 10 * USEC_PER_SEC);
+	check_all_sent(net, from, 1);
+	net_free(net);
+}
+
+static void a_newcomer_remembers_what_it_is_a_member_of(void **state)
+{
+	struct net *net = start_net(3, "012", alone, "0", CORE_BUG_NONE);
+	size_t from[NET_MAX] = {0};
+
+	(void)state;
+	defer_all(net, from);
+	net_advance(net, 30 * USEC_PER_SEC);
+	for (uint32_t i = 0; i < 3; i++)
+		net_restart(net, i);
+	net_advance(net, 20 * USEC_PER_SEC);
+	for (uint32_t i = 0; i < SHARDS; i++) {
+		for (uint32_t node = 0; node < 3; node++)
+			assert_int_equal(shard_of(net, node, i)->member_count, 3);
+		assert_int_equal(owners(net, i), 1);
+	}
+	assert_int_equal(core_numbers(net->shells[2]->core).replicas, SHARDS);
+	net_kill(net, 0);
+	net_advance(net, 10 * USEC_PER_SEC);
+	check_all_sent(net, from, 2);
+	net_free(net);
+}
+
+static void a_node_that_drains_alone_finds_somebody_else(void **state)
+{
+	struct net *net = start_net(2, "0", alone, "0", CORE_BUG_NONE);
+	size_t from[NET_MAX] = {0};
+
+	(void)state;
+	defer_all(net, from);
+	net_advance(net, 10 * USEC_PER_SEC);
+	assert_int_equal(shell_drain(net->shells[0], true), CONTROL_OK);
+	net_advance(net, 30 * USEC_PER_SEC);
+	assert_int_equal(core_numbers(net->shells[0]->core).owned, 0);
+	assert_int_equal(core_numbers(net->shells[0]->core).replicas, 0);
+	assert_int_equal(core_numbers(net->shells[1]->core).owned, SHARDS);
+	/* It is needed for nothing any more. */
+	net_kill(net, 0);
+	check_all_sent(net, from, 1);
+	net_free(net);
+}
+
+static void a_node_that_joins_gets_its_share_of_what_is_there(void **state)
+{
+	const char *members[41] = {NULL};
+	struct net *net = net_new(4, 3);
+	const struct opt_id key = batch_key("moving"), upload = shell_upload_id(1), template = {{0}};
+	struct buffer record;
+	size_t settled[4] = {0}, all = 0;
+
+	(void)state;
+	for (uint32_t i = 0; i < 40; i++)
+		members[i] = "012";
+	record = net_record("moving", "012", members, 100);
+	net_put_record(net, "012", &record);
+	buffer_done(&record);
+	net_put_value(net, "012", &template, &upload, "template");
+	for (uint32_t i = 0; i < 40; i++) {
+		struct opt_id id = shard_id(&key, i);
+
+		net_put_value(net, "012", &id, &upload, "recipients");
+	}
+	net_start(net);
+	for (int round = 0; round < 600 && all < 4000; round++) {
+		all = 0;
+		for (uint32_t i = 0; i < 4; i++) {
+			for (int k = 0; k < 5 && settled[i] < net->shells[i]->fed_count; k++)
+				shell_tell_outcome(
+				    net->shells[i], &net->shells[i]->fed[settled[i]++], OUTCOME_SENT, 1);
+			all += settled[i];
+		}
+		net_advance(net, beat);
+	}
+	assert_int_equal(all, 4000);
+	assert_true(settled[3] > 500);
+	assert_int_equal(shell_count(net->shells[0], "moving", MAIL_SENT) > 0, 1);
+	net_free(net);
+}
+
+/* Faults in the middle: after so many messages since the member was gone. */
+
+static uint32_t victim;
+
+static void kill_victim(struct net *net)
+{
+	net_kill(net, victim);
+}
+
+/* 0: there were fewer messages. */
+static size_t crash_after(size_t messages, uint32_t who)
+{
+	struct net *net = start_net(4, "012", three, "012", CORE_BUG_NONE);
+	size_t from[NET_MAX] = {0}, reached;
+
+	defer_all(net, from);
+	net_kill(net, 2);
+	net_advance(net, 18 * USEC_PER_SEC);
+	net->delivered = 0;
+	net->stop_after = messages;
+	net->stop = kill_victim;
+	victim = who;
+	net_advance(net, 15 * USEC_PER_SEC);
+	reached = net->delivered >= messages ? net->delivered : 0;
+	net->stop_after = 0;
+	if (net->down[who])
+		net_restart(net, who);
+	net_advance(net, 60 * USEC_PER_SEC);
+	for (uint32_t i = 0; i < SHARDS; i++) {
+		assert_int_equal(owners(net, i), 1);
+		for (uint32_t node = 0; node < 4; node++) {
+			if (node == 2)
+				continue;
+			assert_int_equal(shard_of(net, node, i)->config, shard_of(net, 1, i)->config);
+			assert_int_equal(shard_of(net, node, i)->member_count, 3);
+			assert_true(is_member(net, node, i, 3) && !is_member(net, node, i, 2));
+		}
+	}
+	check_all_sent(net, from, 3);
+	net_free(net);
+	return reached;
+}
+
+static void an_owner_that_dies_at_any_step_leaves_one_configuration(void **state)
+{
+	(void)state;
+	for (size_t i = 1; crash_after(i, 0) > 0; i += 3)
+		;
+}
+
+static void a_newcomer_that_dies_at_any_step_leaves_one_configuration(void **state)
+{
+	(void)state;
+	for (size_t i = 1; crash_after(i, 3) > 0; i += 3)
+		;
+}
+
+static void cut_newcomer(struct net *net)
+{
+	net_cut(net, 0, 1);
+}
+
+static bool has_config(const struct net *net, uint32_t number, const struct opt_id *shard)
+{
+	const struct shell *shell = net->shells[number];
+	struct journal_reader *reader = journal_reader_new();
+	bool found = false;
+
+	for (size_t i = 0; i < shell->entry_count; i++) {
+		struct journal_entry entry;
+
+		if (id_equal(&shell->entries[i].id, shard) &&
+		    journal_read(reader, shard, shell->entries[i].data, shell->entries[i].len, &entry) == 0)
+			found = found || entry.type == JOURNAL_CONFIG;
+	}
+	journal_reader_free(reader);
+	return found;
+}
+
+/* Cuts the newcomer off after each number of messages. False: new members counted that were none. */
+static bool members_count_only_when_they_are(uint32_t broken_rule)
+{
+	bool holds = true;
+
+	for (size_t messages = 1;; messages++) {
+		struct net *net = start_net(2, "01", alone, "0", broken_rule);
+		size_t from[NET_MAX] = {0};
+		bool reached;
+
+		defer_all(net, from);
+		net_advance(net, 6 * USEC_PER_SEC);
+		net->delivered = 0;
+		net->stop_after = messages;
+		net->stop = cut_newcomer;
+		net_advance(net, 10 * USEC_PER_SEC);
+		reached = net->delivered >= messages;
+		for (uint32_t i = 0; i < SHARDS; i++) {
+			const struct shard *shard = shard_of(net, 0, i);
+
+			if (shard->member_count == 1)
+				continue;
+			/* A majority of two are both, and they have all. */
+			holds = holds && has_config(net, 1, &shard->id) && net->shells[1]->template_len > 0;
+			for (size_t k = 0; k < net->shells[0]->entry_count && holds; k++)
+				holds = net->shells[1]->value_count > 0;
+		}
+		net_free(net);
+		if (!reached)
+			return holds;
+	}
+}
+
+static void new_members_count_when_most_of_the_old_and_of_the_new_know_and_have_all(void **state)
+{
+	(void)state;
+	assert_true(members_count_only_when_they_are(CORE_BUG_NONE));
+	assert_false(members_count_only_when_they_are(CORE_BUG_CONFIG_OLD_MAJORITY_ONLY));
+	assert_false(members_count_only_when_they_are(CORE_BUG_NEWCOMER_EMPTY));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(who_is_gone_for_good_is_replaced),
+	    cmocka_unit_test(who_comes_back_after_it_was_replaced_leaves),
+	    cmocka_unit_test(a_batch_gets_the_replicas_that_were_missing_when_it_was_accepted),
+	    cmocka_unit_test(a_newcomer_remembers_what_it_is_a_member_of),
+	    cmocka_unit_test(a_node_that_drains_alone_finds_somebody_else),
+	    cmocka_unit_test(a_node_that_joins_gets_its_share_of_what_is_there),
+	    cmocka_unit_test(an_owner_that_dies_at_any_step_leaves_one_configuration),
+	    cmocka_unit_test(a_newcomer_that_dies_at_any_step_leaves_one_configuration),
+	    cmocka_unit_test(new_members_count_when_most_of_the_old_and_of_the_new_know_and_have_all),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
