@@ -164,6 +164,15 @@ static void write_claims(struct core *core, struct write *write)
 		send_feed(core, write);
 }
 
+void feed_announce(struct core *core, struct shard *shard)
+{
+	struct write *write = write_new(core, WRITE_CLAIMS);
+
+	write->shard = shard;
+	write->id = shard->id;
+	write_claims(core, write);
+}
+
 void feed_run(struct core *core)
 {
 	struct write **round;

@@ -10,6 +10,8 @@
 /* Does as much as the window, the domains and the store allow now. Called at the end of every step. */
 void feed_run(struct core *core);
 
+/* Tells the members who owns the shard now: a claim of nothing, in the new epoch. */
+void feed_announce(struct core *core, struct shard *shard);
 /* The store answered a claim. */
 void feed_claimed(struct core *core, struct write *write, int status);
 /* A member has it, and maybe it is safe now: then its mails are fed. May free the write. */

@@ -83,6 +83,14 @@ void replica_behind(struct core *core, struct shard *shard, uint8_t members)
 	shard->behind |= members;
 }
 
+void replica_behind_others(struct core *core, struct shard *shard)
+{
+	for (int i = 0; i < shard->member_count; i++) {
+		if (shard->members[i] != core->self)
+			replica_behind(core, shard, (uint8_t)(1U << i));
+	}
+}
+
 void replica_not_behind(struct core *core, struct shard *shard, uint8_t members)
 {
 	if (shard->behind == 0)
@@ -286,6 +294,7 @@ void replica_learn(struct core *core, struct shard *shard, uint32_t epoch, struc
 	if (epoch > shard->promised) {
 		shard->promised = epoch;
 		shard->promised_to = owner;
+		shard->promised_at = core->now;
 	}
 	if (owner != core->self && epoch > shard->epoch)
 		replica_step_down(core, shard);

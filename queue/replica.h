@@ -26,6 +26,7 @@ uint32_t replica_alive(const struct core *core, const struct shard *shard); /* m
 
 /* Members that lack facts, or have them again. */
 void replica_behind(struct core *core, struct shard *shard, uint8_t members);
+void replica_behind_others(struct core *core, struct shard *shard); /* all but this node */
 void replica_not_behind(struct core *core, struct shard *shard, uint8_t members);
 
 /* Sends what `write` appends to the other members: CLAIMS or FACTS by its kind. After write_append(). */

@@ -382,6 +382,9 @@ static void finish(struct core *core, struct shard *shard)
 	shard->extra_count = 0;
 	shard->phase = SHARD_FINISHED;
 	core->owned_shards -= shard->owning;
+	/* What a takeover has found, and was about to tell the others. */
+	if (shard->takeover != NULL)
+		replica_behind_others(core, shard);
 	takeover_cancel(core, shard);
 	timer_disarm(&core->boot_timers, &shard->takeover_timer);
 	timer_disarm(&core->boot_timers, &shard->doubt_timer);

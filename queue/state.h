@@ -224,13 +224,14 @@ struct shard {
 	uint32_t config;   /* number of the configuration that `members` is */
 	uint32_t promised; /* the highest epoch that was promised or used; `epoch` is that of `owner` */
 	struct peer *promised_to;
-	struct peer *owner;          /* as far as is known; NULL: nobody */
-	uint64_t owner_incarnation;  /* when it was learnt */
-	struct utc_time last;        /* of its latest fact; 0: none */
-	struct boot_time owned_at;   /* when this node took it over */
-	struct boot_time offered_at; /* to a node that asked for work; 0: never */
-	uint32_t config_used;        /* the highest that this node has made for it */
-	struct boot_time config_at;  /* when `config` was learnt */
+	struct boot_time promised_at; /* when this node heard of it; 0: in an earlier life */
+	struct peer *owner;           /* as far as is known; NULL: nobody */
+	uint64_t owner_incarnation;   /* when it was learnt */
+	struct utc_time last;         /* of its latest fact; 0: none */
+	struct boot_time owned_at;    /* when this node took it over */
+	struct boot_time offered_at;  /* to a node that asked for work; 0: never */
+	uint32_t config_used;         /* the highest that this node has made for it */
+	struct boot_time config_at;   /* when `config` was learnt */
 	struct change *change;
 	struct call *hand_over;
 	struct takeover *takeover;

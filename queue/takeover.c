@@ -8,6 +8,7 @@
 #include "queue/cluster.h"
 #include "queue/error.h"
 #include "queue/facts.h"
+#include "queue/feed.h"
 #include "queue/replica.h"
 #include "queue/shard.h"
 #include "queue/sync.h"
@@ -20,6 +21,7 @@ static const usec RESTART_TIME =
     8 * USEC_PER_SEC; /* for an owner that has restarted to take its shards itself */
 static const usec START_GRACE = 6 * USEC_PER_SEC; /* after our own start: the others have to be heard first */
 static const usec LIMIT = 10 * USEC_PER_SEC;      /* for a takeover */
+static const usec PROMISE_MAX = 30 * USEC_PER_SEC;
 static const usec BUSY_WAIT = 50 * USEC_PER_MSEC;
 
 struct takeover {
@@ -78,6 +80,7 @@ static void owned(struct core *core, struct shard *shard)
 		return;
 	}
 	replica_own(core, shard, epoch);
+	feed_announce(core, shard);
 	/* Who has not promised was not compared with. */
 	replica_behind(core, shard, (uint8_t)(((1U << shard->member_count) - 1) & ~(uint32_t)promised));
 	if (shard->member_count > 1) {
@@ -144,6 +147,7 @@ static void write_promise(struct core *core, struct shard *shard, uint32_t epoch
 	write->peer_token = token;
 	shard->promised = epoch;
 	shard->promised_to = to;
+	shard->promised_at = core->now;
 	write_append(core, write);
 }
 
@@ -209,6 +213,7 @@ void takeover_promised(struct core *core, struct call *call, const struct peer_m
 	if (answer->epoch > shard->promised) {
 		shard->promised = answer->epoch;
 		shard->promised_to = peer_of(core, &answer->node);
+		shard->promised_at = core->now;
 	}
 	try_later(core, shard);
 }
@@ -241,6 +246,16 @@ static bool wanted(const struct core *core, const struct shard *shard)
 }
 
 /* How long to wait before taking it over; UINT64_MAX: there is no reason to. */
+/* Somebody was promised the shard and nothing was heard of its owning it: how long that may go on. */
+static usec promise_left(const struct core *core, const struct shard *shard)
+{
+	const uint64_t since =
+	    shard->promised_at.us > core->recovered_at.us ? shard->promised_at.us : core->recovered_at.us;
+	const usec gone = core->now.us - since;
+
+	return gone < PROMISE_MAX ? PROMISE_MAX - gone : 0;
+}
+
 static usec patience(const struct core *core, const struct shard *shard)
 {
 	const struct peer *owner = takeover_expected(shard);
@@ -259,6 +274,8 @@ static usec patience(const struct core *core, const struct shard *shard)
 		return wait;
 	if (shard->promised == shard->epoch && peer_incarnation(core, owner) > shard->owner_incarnation)
 		return wait + RESTART_TIME;
+	if (shard->promised > shard->epoch)
+		return wait + promise_left(core, shard);
 	return UINT64_MAX;
 }
 
@@ -273,8 +290,18 @@ void takeover_consider(struct core *core, struct shard *shard)
 		takeover_start(core, shard);
 	else if (wait == UINT64_MAX)
 		timer_disarm(&core->boot_timers, &shard->takeover_timer);
-	else if (!shard->takeover_timer.armed)
+	else if (!shard->takeover_timer.armed || shard->takeover_timer.due > core->now.us + wait)
 		arm(core, shard, wait);
+}
+
+/* Whether it is for nothing but a promise to a live node that this one waits. */
+static bool waits_for_promise(const struct core *core, const struct shard *shard)
+{
+	const struct peer *owner = takeover_expected(shard);
+
+	return owner != core->self && shard->promised > shard->epoch && promise_left(core, shard) > 0 &&
+	       peer_alive(core, owner) && peer_may_own(core, owner) && replica_number(shard, owner) >= 0 &&
+	       turn(core, shard) >= 0;
 }
 
 void takeover_due(struct core *core, struct shard *shard)
@@ -283,6 +310,8 @@ void takeover_due(struct core *core, struct shard *shard)
 		return;
 	if (shard->takeover != NULL)
 		try_later(core, shard);
+	else if (waits_for_promise(core, shard))
+		arm(core, shard, patience(core, shard));
 	else if (patience(core, shard) != UINT64_MAX)
 		takeover_start(core, shard);
 }
