@@ -57,6 +57,11 @@ static void take_summary(struct core *core, struct batch *batch)
 		batch->shards[i].journal_loading = false;
 		if (!TAILQ_EMPTY(&batch->shards[i].early))
 			late = &batch->shards[i];
+		/* It left this shard: its journal says to whom, for those who look for it here. */
+		if (!batch->shards[i].mine && replica_mine(core, &batch->shards[i])) {
+			batch->shards[i].journal_loading = true;
+			batch_load_journal(core, &batch->shards[i].id);
+		}
 	}
 	if (late != NULL)
 		batch_reload(core, late);
@@ -205,6 +210,8 @@ static void shard_journal(struct core *core, struct shard *shard, const struct e
 		batch_reload(core, shard);
 		return;
 	}
+	if (replica_follow_members(core, shard))
+		return;
 	facts_take_early(core, shard);
 	if (!shard->batch->started)
 		return;

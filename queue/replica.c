@@ -354,6 +354,40 @@ static void set_members(
 		shard->members[i] = peer_of(core, &members[i]);
 }
 
+/* It may have been heard of, and be in no journal here; who looks for the shard on this node is sent on. */
+static void write_members(struct core *core, const struct shard *shard)
+{
+	struct opt_id members[REPLICAS_MAX];
+	const struct journal_entry entry = {
+	    .type = JOURNAL_CONFIG,
+	    .config = shard->config,
+	    .epoch = shard->config / CONFIGS_AN_EPOCH,
+	    .members = members,
+	    .count = shard->member_count,
+	};
+
+	for (int i = 0; i < shard->member_count; i++)
+		members[i] = shard->members[i]->id;
+	if (core->recovered)
+		write_entry(core, &shard->id, &entry);
+}
+
+bool replica_follow_members(struct core *core, struct shard *shard)
+{
+	const bool mine = replica_mine(core, shard);
+
+	if (mine && !shard->mine) {
+		shard_become_mine(core, shard);
+		return true;
+	}
+	/* A shard of which all is known here may as well be counted here. */
+	if (!mine && shard->mine && shard->phase != SHARD_FINISHED && shard_open_mails_left(shard)) {
+		shard_leave(core, shard);
+		write_members(core, shard);
+	}
+	return false;
+}
+
 void replica_learn_config(
     struct core *core, struct shard *shard, uint32_t config, const struct opt_id *members, uint32_t count)
 {
@@ -369,14 +403,10 @@ void replica_learn_config(
 		sync_end(core, shard->sync);
 	change_end(core, shard);
 	set_members(core, shard, config, members, count);
-	if (!replica_mine(core, shard)) {
+	if (!replica_mine(core, shard))
 		replica_step_down(core, shard);
-		/* What is finished here may as well be counted here. */
-		if (shard->mine && shard->phase != SHARD_FINISHED)
-			shard_leave(core, shard);
-	} else if (!shard->mine) {
-		shard_become_mine(core, shard);
-	}
+	if (!shard->journal_loading)
+		replica_follow_members(core, shard);
 	follow_config(core, shard, before, before_count);
 	/* Nobody knows what the newcomer lacks, nor who else has not heard of this. */
 	if (shard->owning && shard->phase != SHARD_FINISHED)

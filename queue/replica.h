@@ -53,6 +53,12 @@ void replica_refuse(
 void replica_learn(struct core *core, struct shard *shard, uint32_t epoch, struct peer *owner);
 void replica_learn_config(
     struct core *core, struct shard *shard, uint32_t config, const struct opt_id *members, uint32_t count);
+/*
+ * This node takes part in the shard when it is one of its members, and does not when it is none. While the
+ * journal is being read it stays as it is: one configuration follows the other then. True: the journal is
+ * being read now.
+ */
+bool replica_follow_members(struct core *core, struct shard *shard);
 /* This node owns the shard from now on, in `epoch`. */
 void replica_own(struct core *core, struct shard *shard, uint32_t epoch);
 void replica_step_down(struct core *core, struct shard *shard);

@@ -494,12 +494,7 @@ void shard_become_mine(struct core *core, struct shard *shard)
 	shard->mine = true;
 	shard->synced = false;
 	shard->phase = SHARD_FINISHED; /* so that it is counted as one that is opened again */
-	if (shard->journal_loading) {
-		shard_reset(core, shard);
-		shard->reload = true; /* what was read of it so far was passed over */
-	} else {
-		batch_reload(core, shard);
-	}
+	batch_reload(core, shard);
 }
 
 void shard_reset(struct core *core, struct shard *shard)

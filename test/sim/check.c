@@ -230,15 +230,6 @@ static uint32_t shards_of(const struct sim_batch *batch, uint32_t node)
 	return count;
 }
 
-static bool members_changed(const struct sim_batch *batch)
-{
-	for (uint32_t i = 0; i < batch->accepted->shard_count; i++) {
-		if (batch->shards[i].config->before != NULL)
-			return true;
-	}
-	return false;
-}
-
 void check_finished(struct node *node, struct sim_batch *batch, const struct journal_entry *entry)
 {
 	if (batch->accepted == NULL) {
@@ -258,7 +249,8 @@ void check_finished(struct node *node, struct sim_batch *batch, const struct jou
 			    (unsigned)counts->index, (unsigned long long)sum);
 	}
 	/* A node that does not know yet that it is a member of more, or of fewer, is right all the same. */
-	if (entry->count > 0 && entry->count != shards_of(batch, node->index) && !members_changed(batch))
+	if (entry->count > 0 && entry->count != shards_of(batch, node->index) &&
+	    !truth_members_changed(batch))
 		world_fail(node->world, "I1: %s is called finished by %s, with another number of shards",
 		    batch->name, node->name);
 }

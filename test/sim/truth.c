@@ -289,6 +289,15 @@ bool truth_member(const struct sim_shard *shard, uint32_t node)
 	return in_config(shard->config, node);
 }
 
+bool truth_members_changed(const struct sim_batch *batch)
+{
+	for (uint32_t i = 0; i < batch->accepted->shard_count; i++) {
+		if (batch->shards[i].config->before != NULL)
+			return true;
+	}
+	return false;
+}
+
 bool truth_takes_part(const struct sim_batch *batch, uint32_t node)
 {
 	for (uint32_t i = 0; i < batch->home_count; i++) {

@@ -202,6 +202,8 @@ void truth_fact_held(
 bool truth_claim_safe(const struct attempt *attempt);
 /* Of the latest configuration. */
 bool truth_member(const struct sim_shard *shard, uint32_t node);
+/* Whether a shard of it has other members than when it was accepted. */
+bool truth_members_changed(const struct sim_batch *batch);
 /* The node is a home of the batch or a member of one of its shards, now or before. */
 bool truth_takes_part(const struct sim_batch *batch, uint32_t node);
 struct sim_epoch *truth_epoch(struct truth *truth, struct sim_shard *shard, uint32_t epoch);
