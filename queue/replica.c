@@ -563,12 +563,33 @@ void replica_reread_loaded(struct core *core, struct write *write, const struct 
 	shard_settle(core, shard);
 }
 
+/* Whether any of the entries is about a mail, or about the members. */
+static bool says_anything(struct core *core, const struct write *write)
+{
+	const char *next = write->data;
+	struct journal_entry entry;
+
+	for (size_t i = 0; i < write->count; i++) {
+		uint64_t len;
+
+		memcpy(&len, next, sizeof(len));
+		next += sizeof(len);
+		if (journal_read(core->reader, &write->shard->id, next, len, &entry) == 0 && entry.count > 0)
+			return true;
+		next += len;
+	}
+	return false;
+}
+
 void replica_take_entries(struct core *core, const struct write *write)
 {
 	struct shard *shard = write->shard;
 	const char *next = write->data;
 	struct journal_entry entry;
 
+	/* That somebody owns what is finished changes nothing of it. */
+	if (shard->phase == SHARD_FINISHED && !says_anything(core, write))
+		return;
 	if (comes_with_journal(core, shard))
 		return;
 	for (size_t i = 0; i < write->count; i++) {
@@ -785,8 +806,13 @@ void replica_tick(struct core *core)
 	check_isolation(core);
 	/* Claims that found no majority in time cut a shard off although its members seem alive. */
 	for (struct shard *shard = shard_next(core, NULL); shard != NULL; shard = shard_next(core, shard)) {
-		if (shard->cut_off && shard->phase != SHARD_FINISHED)
+		if (shard->phase == SHARD_FINISHED || !shard->mine)
+			continue;
+		if (shard->cut_off)
 			replica_check_quorum(core, shard);
+		/* Members and owners change in many ways; whoever should own it is asked again. */
+		if (!shard->owning && !shard->takeover_timer.armed)
+			takeover_consider(core, shard);
 	}
 	for (struct shard *shard = shard_next(core, NULL); shard != NULL && core->syncs < SYNCS_MAX;
 	     shard = shard_next(core, shard)) {

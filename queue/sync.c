@@ -384,5 +384,7 @@ void sync_catch_up(struct core *core, struct peer *peer, const struct peer_messa
 	answer.epoch = shard->epoch;
 	answer.node = shard->owner->id;
 	call_reply(core, peer, request, PEER_OK, &answer);
+	/* It believes us: should the sync be cut short, it has to be made again. */
+	replica_behind(core, shard, (uint8_t)(1U << member));
 	sync_start(core, shard, 1U << member, caught_up);
 }
