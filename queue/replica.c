@@ -829,10 +829,11 @@ void replica_catch_up_answered(struct core *core, struct call *call, const struc
 {
 	struct shard *shard = call->owner;
 
-	(void)core;
 	shard->catch_up = NULL;
-	if (answer->status == PEER_REFUSED)
+	if (answer->status == PEER_REFUSED) {
 		replica_learn_config(core, shard, answer->config, answer->members, answer->member_count);
+		takeover_consider(core, shard);
+	}
 	if (answer->status != PEER_OK)
 		shard->synced = false;
 	else if (answer->epoch >= shard->promised)

@@ -368,16 +368,15 @@ void sync_catch_up(struct core *core, struct peer *peer, const struct peer_messa
 	int member;
 
 	/* Who can't start it now says nothing, and is asked again. */
-	if (shard == NULL || !shard->mine || shard->journal_loading || shard->sync != NULL ||
-	    core->syncs >= SYNCS_MAX)
+	if (shard == NULL || shard->journal_loading || shard->sync != NULL || core->syncs >= SYNCS_MAX)
 		return;
 	/* A change that was given up when only the newcomer had heard of it: it may as well count. */
 	replica_learn_config(core, shard, request->config, request->members, request->member_count);
 	member = replica_number(shard, peer);
-	if (!shard->mine)
+	if (shard->journal_loading)
 		return;
-	if (member < 0) {
-		/* It was one once, and has not heard that it is none any more. */
+	if (member < 0 || !replica_mine(core, shard)) {
+		/* One of the two was a member once, and the other has not heard that it is none any more. */
 		replica_refuse(core, peer, request, shard);
 		return;
 	}

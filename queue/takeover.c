@@ -163,8 +163,11 @@ void takeover_start(struct core *core, struct shard *shard)
 	    shard->journal_loading)
 		return;
 	if (shard->member_count == 1) {
-		/* Nobody else can have been promised anything. */
-		replica_own(core, shard, shard->promised);
+		/*
+		 * Nobody else can have been promised anything since this node is alone. Before that another
+		 * one may have owned the epoch.
+		 */
+		replica_own(core, shard, shard->promised + (shard->promised_to != core->self));
 		return;
 	}
 	if (core->takeovers >= TAKEOVERS_MAX) {

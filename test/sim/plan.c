@@ -130,7 +130,8 @@ static void one_node(struct plan *plan)
 static void several_nodes(struct plan *plan, struct rng *rng)
 {
 	struct core_config *config = &plan->config;
-	usec phase = rng_between(rng, 15, plan->nodes > 16 ? 20 : 60) * USEC_PER_SEC;
+	usec phase = rng_between(rng, plan->nodes > MANY_NODES ? 8 : 15, plan->nodes > MANY_NODES ? 15 : 60) *
+	             USEC_PER_SEC;
 
 	for (int i = 0; i < FAULTS_TIMED; i++) {
 		if (plan->every[i] > 0)
@@ -152,6 +153,20 @@ static void several_nodes(struct plan *plan, struct rng *rng)
 	plan->batches = (uint32_t)rng_between(rng, 1, 4);
 }
 
+/* What a large world is about is the cluster, and each second of it is dear: few mails, soon sent. */
+static void many_nodes(struct plan *plan)
+{
+	plan->batches = 2;
+	plan->config.min_backoff = USEC_PER_SEC;
+	plan->config.max_backoff = USEC_PER_SEC;
+	plan->config.doubt_hold = 2 * USEC_PER_SEC;
+	plan->slow_latency = USEC_PER_SEC;
+	for (int i = FAULT_DEFER; i < FAULT_ABORT; i++) {
+		if (plan->chance[i] > 20000)
+			plan->chance[i] = 20000;
+	}
+}
+
 static void draw_cluster(struct plan *plan, uint64_t seed, uint32_t nodes)
 {
 	struct core_config *config = &plan->config;
@@ -168,6 +183,8 @@ static void draw_cluster(struct plan *plan, uint64_t seed, uint32_t nodes)
 		one_node(plan);
 	else
 		several_nodes(plan, &rng);
+	if (plan->nodes > MANY_NODES)
+		many_nodes(plan);
 }
 
 void plan_draw(struct plan *plan, uint64_t seed, uint32_t nodes)

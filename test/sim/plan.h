@@ -58,6 +58,8 @@ enum fault {
 	FAULTS,
 };
 
+enum { MANY_NODES = 16 /* above it a world is short */ };
+
 const char *fault_name(enum fault fault);
 
 struct plan {

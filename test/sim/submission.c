@@ -12,13 +12,17 @@
 
 static const usec HOUR = 3600 * USEC_PER_SEC;
 
-static void several_nodes(struct rng *rng, struct batch_settings *settings)
+static void several_nodes(struct rng *rng, struct batch_settings *settings, bool many)
 {
 	static const uint32_t replicas[] = {0, 0, 0, 3, 3, 3, 2, 1, 4, 5};
 
 	settings->replicas = replicas[rng_below(rng, sizeof(replicas) / sizeof(replicas[0]))];
 	if (settings->expire <= 6 * HOUR)
 		settings->expire = rng_between(rng, HOUR / 120, HOUR / 30);
+	if (many) {
+		settings->expire = 24 * HOUR;
+		settings->start.us = 0;
+	}
 }
 
 static void draw_settings(struct world *w, struct sim_batch *batch, struct batch_settings *settings)
@@ -37,7 +41,7 @@ static void draw_settings(struct world *w, struct sim_batch *batch, struct batch
 	settings->priority = (int32_t)rng_below(rng, 3) - 1;
 	settings->replicas = 1;
 	if (w->node_count > 1)
-		several_nodes(rng, settings);
+		several_nodes(rng, settings, w->node_count > MANY_NODES);
 	settings->uid = 1000;
 }
 
