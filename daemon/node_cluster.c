@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/known_members.h"
 #include "daemon/link.h"
 #include "daemon/log.h"
 #include "dht/endpoint.h"
@@ -23,6 +24,7 @@ struct node_cluster {
 	void (*closed)(void *context);
 	void *closed_context;
 	char address[PRESENCE_ADDRESS_MAX + 1];
+	struct known_members *known;
 };
 
 /* A read of the directory that the core waits for. */
@@ -146,6 +148,7 @@ int node_cluster_new(uv_loop_t *loop, const struct config *config, const struct 
 	if (cluster == NULL)
 		abort();
 	cluster->config = config;
+	cluster->known = known_members_load(config->data);
 	status = links_new(loop, identity, key, config->listen, &links, &cluster->links, error, size);
 	if (status == 0)
 		status = own_address(cluster, error, size);
@@ -168,8 +171,19 @@ const char *node_cluster_address(const struct node_cluster *cluster)
 	return cluster->address;
 }
 
+bool node_cluster_has_company(const struct node_cluster *cluster)
+{
+	return cluster->config->bootstrap.count > 0 || known_members_count(cluster->known) > 0;
+}
+
 void node_cluster_begin(struct node_cluster *cluster)
 {
+	for (size_t i = 0; i < known_members_count(cluster->known); i++) {
+		const char *address = known_members_address(cluster->known, i);
+
+		links_dial(cluster->links, address);
+		rendezvous_bootstrap(cluster->rendezvous, address);
+	}
 	for (size_t i = 0; i < cluster->config->bootstrap.count; i++) {
 		const char *address = cluster->config->bootstrap.items[i];
 
@@ -214,6 +228,7 @@ void node_cluster_effect(struct node_cluster *cluster, const struct effect *effe
 		return;
 	case EFFECT_PEER_WANT:
 		links_want(cluster->links, &effect->id, effect->text);
+		known_members_add(cluster->known, effect->text);
 		rendezvous_known(cluster->rendezvous, &effect->id, effect->text);
 		return;
 	case EFFECT_PEER_UNWANT:
@@ -243,6 +258,7 @@ static void one_closed(void *context)
 		return;
 	if (cluster->closed != NULL)
 		cluster->closed(cluster->closed_context);
+	known_members_free(cluster->known);
 	free(cluster);
 }
 

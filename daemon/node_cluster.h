@@ -26,7 +26,9 @@ int node_cluster_new(uv_loop_t *loop, const struct config *config, const struct 
 void node_cluster_attach(struct node_cluster *cluster, struct node *node);
 /* Where others reach this node: HOST:PORT with the port that was really bound. */
 const char *node_cluster_address(const struct node_cluster *cluster);
-/* The core has its records: dial config->bootstrap. */
+/* Whether this node was told of other members, now or in an earlier life. */
+bool node_cluster_has_company(const struct node_cluster *cluster);
+/* The core has its records: dial config->bootstrap and the members of before. */
 void node_cluster_begin(struct node_cluster *cluster);
 /* Carries out an effect about other nodes. */
 void node_cluster_effect(struct node_cluster *cluster, const struct effect *effect);

@@ -175,6 +175,13 @@ uint32_t cluster_members(const struct core *core)
 	return (uint32_t)view_members(core->view);
 }
 
+bool cluster_lonely(const struct core *core)
+{
+	const struct member *first = view_first(core->view);
+
+	return core->config.company && (first == NULL || view_next(core->view, first) == NULL);
+}
+
 struct opt_id cluster_hash(const struct core *core)
 {
 	return view_hash(core->view);

@@ -34,6 +34,11 @@ uint64_t peer_incarnation(const struct core *core, const struct peer *peer);
 /* Members that are alive, and members that are not forgotten, this node included. */
 uint32_t cluster_alive(const struct core *core);
 uint32_t cluster_members(const struct core *core);
+/*
+ * There are other members, as the shell was told, and this node has not heard of any since it started: it
+ * can't know what they have decided, so it decides nothing alone.
+ */
+bool cluster_lonely(const struct core *core);
 
 /* The live members that are closest to the key, the closest first, up to `count`. Returns their number. */
 uint32_t cluster_closest(

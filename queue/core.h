@@ -35,6 +35,7 @@ struct core_config {
 	bool resend_in_doubt;      /* on_doubt = resend; otherwise a mail in doubt ends unknown */
 	uint32_t open_mails_max;   /* mails whose state is held in memory for feeding */
 	struct presence presence;  /* of this node: address, incarnation, weight, version */
+	bool company;              /* there are, or were, other members: alone, nothing is accepted */
 	uint32_t replicas;         /* the default R */
 	uint32_t unreplicated_max; /* outcomes that may lack a majority while Postfix is answered */
 	usec doubt_hold;           /* how long mail in doubt waits for its old owner */

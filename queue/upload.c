@@ -168,7 +168,7 @@ void upload_open(struct core *core, const struct event *event)
 	upload->batch = batch_key(upload->settings.name);
 	upload->template_hash = event->upload_open.template_hash;
 	upload->compares = batch_find(core, &upload->batch) != NULL;
-	if (choose_nodes(core, upload) != 0) {
+	if (cluster_lonely(core) || choose_nodes(core, upload) != 0) {
 		free(upload);
 		answer(core, event->upload_open.reply, UPLOAD_AGAIN);
 		return;
