@@ -274,6 +274,7 @@ static void take_counts(struct batch *batch, const struct shard_counts *counts)
 	shard->mine = true;
 	shard->duplicates = counts->duplicates;
 	shard->in_doubt_resent = counts->in_doubt_resent;
+	shard->last = counts->last;
 	memcpy(shard->states, counts->states, sizeof(shard->states));
 	batch->duplicates += counts->duplicates;
 	batch->in_doubt_resent += counts->in_doubt_resent;

@@ -255,7 +255,7 @@ static void call_off(struct core *core, struct write *write)
 {
 	claims_done(core, write);
 	write->safe = true; /* nobody waits for a majority any more */
-	replica_end_calls(core, write);
+	replica_leave_behind_all(core, write);
 	take_back(core, write, true);
 	end_if_over(core, write);
 }

@@ -66,10 +66,11 @@ static void pack_finished(msgpack_packer *pk, const struct journal_entry *entry)
 	for (size_t i = 0; i < entry->count; i++) {
 		const struct shard_counts *shard = &entry->shards[i];
 
-		msgpack_pack_array(pk, 4);
+		msgpack_pack_array(pk, 5);
 		msgpack_pack_uint32(pk, shard->index);
 		msgpack_pack_uint32(pk, shard->duplicates);
 		msgpack_pack_uint32(pk, shard->in_doubt_resent);
+		msgpack_pack_uint64(pk, shard->last.us);
 		msgpack_pack_array(pk, MAIL_STATES);
 		for (int state = 0; state < MAIL_STATES; state++)
 			msgpack_pack_uint16(pk, shard->states[state]);
@@ -224,10 +225,11 @@ static void read_finished(struct journal_reader *reader, struct cursor *c, struc
 	for (size_t i = 0; i < entry->count && !c->failed; i++) {
 		struct shard_counts shard = {.finished = true};
 
-		cursor_array_of(c, 4);
+		cursor_array_of(c, 5);
 		shard.index = (uint32_t)cursor_uint(c, BATCH_SHARDS_MAX - 1);
 		shard.duplicates = (uint32_t)cursor_uint(c, UINT32_MAX);
 		shard.in_doubt_resent = (uint32_t)cursor_uint(c, UINT32_MAX);
+		shard.last.us = cursor_uint(c, UINT64_MAX);
 		cursor_array_of(c, MAIL_STATES);
 		for (int state = 0; state < MAIL_STATES; state++)
 			shard.states[state] = (uint16_t)cursor_uint(c, UINT16_MAX);

@@ -4,7 +4,7 @@
  *
  *   [1 CLAIMS,   epoch, node, generation, at, [ index, attempt, flags, ... ] ]
  *   [2 OUTCOMES, [ [index, epoch, node, attempt, kind, at, dsn, relay, reason], ... ] ]
- *   [3 FINISHED, at, [ [index, duplicates, in doubt resent, [ count of each mail state ]], ... ] ]
+ *   [3 FINISHED, at, [ [index, duplicates, in doubt resent, last, [ count of each mail state ]], ... ] ]
  *                                                              of a batch: what this node has; no shards: it
  * has become a member of another one since [4 CONTROL,  version, what, at ] of a batch, or of a node [5
  * PROMISE,  epoch, node ]                this node has promised the epoch to the node [6 CONFIG,   number,
@@ -60,11 +60,11 @@ struct shard_counts {
 	uint16_t states[MAIL_STATES];
 	uint32_t duplicates;
 	uint32_t in_doubt_resent;
+	struct utc_time last; /* of its latest fact; 0: none */
 	/* The rest is not in a journal. */
 	uint32_t epoch;
 	bool owner;           /* the node that says so owns it */
-	bool finished;        /* every mail is final there */
-	struct utc_time last; /* of its latest fact; 0: none */
+	bool finished; /* every mail is final there */
 };
 
 /* What the operator wants of a batch. In the journal of a node, PAUSED means that it drains. */

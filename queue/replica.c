@@ -182,6 +182,15 @@ bool replica_write_over(const struct write *write)
 	return write->safe && !calls_left(write);
 }
 
+void replica_leave_behind_all(struct core *core, struct write *write)
+{
+	for (int i = 0; i < REPLICAS_MAX; i++) {
+		if (write->calls[i] != NULL)
+			replica_behind(core, write->shard, (uint8_t)(1U << i));
+	}
+	replica_end_calls(core, write);
+}
+
 void replica_end_calls(struct core *core, struct write *write)
 {
 	for (int i = 0; i < REPLICAS_MAX; i++) {

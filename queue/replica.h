@@ -35,6 +35,8 @@ void replica_send(struct core *core, struct write *write);
 bool replica_stored(struct core *core, struct write *write);
 /* Safe, and nobody is being told of it any more. */
 bool replica_write_over(const struct write *write);
+/* Ends the calls: who has not answered gets the entry by a comparison of journals. */
+void replica_leave_behind_all(struct core *core, struct write *write);
 void replica_end_calls(struct core *core, struct write *write);
 /* For writes of entries that came from others: copies them into the write and appends them to the store. */
 void replica_write_entries(struct core *core, struct write *write, const struct span *entries, size_t count);
