@@ -122,9 +122,19 @@ static void write_finished(struct core *core, const struct batch *batch)
 	free(shards);
 }
 
+/* Nothing has happened since the end that stood when this node was asked to become a member of a shard. */
+static bool ended_already(const struct batch *batch)
+{
+	for (uint32_t i = 0; i < batch->record.shard_count; i++) {
+		if (batch->shards[i].mine && batch->shards[i].last.us > batch->reopened.us)
+			return false;
+	}
+	return batch->reopened.us > batch->finished_before.us;
+}
+
 static void finish(struct core *core, struct batch *batch)
 {
-	batch->finished = core->utc;
+	batch->finished = ended_already(batch) ? batch->reopened : core->utc;
 	/* The latest end is the true one, also when the clock was set back between the two. */
 	if (batch->finished.us <= batch->finished_before.us)
 		batch->finished.us = batch->finished_before.us + 1;
@@ -284,7 +294,7 @@ static void take_counts(struct batch *batch, const struct shard_counts *counts)
 
 void batch_take_finished(struct core *core, struct batch *batch, const struct journal_entry *entry)
 {
-	if (batch->summary && entry->at.us <= batch->finished.us)
+	if (batch->summary && entry->at.us < batch->finished.us)
 		return;
 	if (!batch->summary) {
 		core->unfinished_shards -= batch->unfinished;

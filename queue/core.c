@@ -126,8 +126,8 @@ void core_free(struct core *core)
 		batch_free(core, batch);
 	while ((write = write_first(core)) != NULL)
 		write_free(core, write);
-	domains_free(core);
 	calls_free(core);
+	domains_free(core); /* the timers of those that rest are in the tree that the others leave */
 	home_free(core);
 	cluster_free(core);
 	journal_reader_free(core->reader);

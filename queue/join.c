@@ -183,10 +183,9 @@ static void reopen(struct core *core, struct join *join)
 {
 	struct batch *batch = batch_find(core, &join->batch);
 	struct effect *effect = store(core, join, EFFECT_STORE_APPEND);
-	struct journal_entry entry = {.type = JOURNAL_FINISHED, .at.us = batch->finished.us + 1};
+	struct journal_entry entry = {.type = JOURNAL_FINISHED, .at = batch->finished};
 	struct buffer bytes;
 
-	batch->finished_before = entry.at;
 	buffer_init(&bytes);
 	journal_encode(&entry, &bytes);
 	effect->id = join->batch;

@@ -265,9 +265,10 @@ struct batch {
 	bool in_order; /* in the core's tree of batches to feed */
 	struct utc_time finished;
 	struct utc_time finished_before; /* its last end, when a late fact opened it again */
-	struct shard_list closed;        /* shards with ready mails that are to be opened */
-	uint32_t loading;                /* shards being opened */
-	uint64_t lane_mails;             /* in lanes that are not blocked */
+	struct utc_time reopened; /* its last end, when a shard was to come: it stands without new facts */
+	struct shard_list closed; /* shards with ready mails that are to be opened */
+	uint32_t loading;         /* shards being opened */
+	uint64_t lane_mails;      /* in lanes that are not blocked */
 	struct lane_tree lanes;
 	struct lane_list ready; /* lanes that may be fed */
 	uint32_t expire_next;   /* the next shard to expire, once the time has come */
