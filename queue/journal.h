@@ -63,7 +63,7 @@ struct shard_counts {
 	struct utc_time last; /* of its latest fact; 0: none */
 	/* The rest is not in a journal. */
 	uint32_t epoch;
-	bool owner;           /* the node that says so owns it */
+	bool owner;    /* the node that says so owns it */
 	bool finished; /* every mail is final there */
 };
 
