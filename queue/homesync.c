@@ -147,6 +147,27 @@ static bool pushes(struct core *core, const struct batch *batch)
 	return !takes_part || !home_alive;
 }
 
+static bool among(struct peer *const *peers, uint32_t count, const struct peer *peer)
+{
+	for (uint32_t i = 0; i < count; i++) {
+		if (peers[i] == peer)
+			return true;
+	}
+	return false;
+}
+
+/* Replicas that were away when the batch was accepted have nothing of it, and so nothing to ask for. */
+static void push_to_replicas(struct core *core, const struct batch_record *record,
+    struct peer_message *message, struct peer *const *homes, uint32_t count)
+{
+	for (uint32_t i = 0; i < record->node_count; i++) {
+		struct peer *peer = peer_of(core, &record->nodes[i]);
+
+		if (peer != core->self && peer_linked(core, peer) && !among(homes, count, peer))
+			push_call(core, peer, message);
+	}
+}
+
 static void push(
     struct core *core, const struct opt_id *batch, const struct batch *decided, const struct reg *reg)
 {
@@ -168,6 +189,8 @@ static void push(
 		if (homes[i] != core->self && peer_linked(core, homes[i]))
 			push_call(core, homes[i], &message);
 	}
+	if (decided != NULL && reg == NULL)
+		push_to_replicas(core, &decided->record, &message, homes, count);
 	buffer_done(&bytes);
 }
 
