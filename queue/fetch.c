@@ -150,6 +150,27 @@ static bool ask_members(struct core *core, struct query *query)
 	return query->waiting > 0;
 }
 
+/* Places may have moved while we asked. The last resort: whoever is linked. */
+static bool ask_everybody(struct core *core, struct query *query)
+{
+	uint32_t asked = 0;
+
+	if (query->widest || !core->recovered)
+		return false;
+	query->widest = true;
+	query->phase = QUERY_WORDS;
+	for (struct peer *peer = peer_next(core, NULL); peer != NULL && asked < QUERY_NODES;
+	     peer = peer_next(core, peer)) {
+		if (peer == core->self || !peer_linked(core, peer))
+			continue;
+		query_asked(query, peer)->told = false;
+		ask_for_word(core, query, peer);
+		asked++;
+	}
+	query_wait(core, query);
+	return query->waiting > 0;
+}
+
 static void read_next(struct core *core, struct query *query)
 {
 	query_end_calls(core, query);
@@ -159,7 +180,7 @@ static void read_next(struct core *core, struct query *query)
 	buffer_clear(&query->journal);
 	query->entry_count = 0;
 	query->source = best(query);
-	if (query->source == NULL && ask_members(core, query))
+	if (query->source == NULL && (ask_members(core, query) || ask_everybody(core, query)))
 		return;
 	if (query->source == NULL) {
 		answer_status(core, query, OPT_E_AGAIN);

@@ -87,7 +87,8 @@ struct query {
 	uint32_t stored;        /* COMMAND: homes that have it */
 	/* FETCH */
 	uint32_t index;
-	bool wide; /* all members were asked */
+	bool wide;   /* all members were asked */
+	bool widest; /* all linked nodes were asked */
 	struct asked *source;
 	struct buffer value;
 	struct buffer journal; /* entries, one behind the other */
