@@ -306,6 +306,7 @@ void batch_take_finished(struct core *core, struct batch *batch, const struct jo
 	/* Those that came later are in it, those that went before are not. */
 	for (uint32_t i = 0; i < batch->record.shard_count; i++) {
 		batch->shards[i].mine = false;
+		batch->shards[i].header = HEADER_UNREAD;
 		memset(batch->shards[i].states, 0, sizeof(batch->shards[i].states));
 	}
 	batch->duplicates = 0;

@@ -18,6 +18,7 @@
 #include "queue/control.h"
 #include "queue/cluster.h"
 #include "queue/facts.h"
+#include "queue/header.h"
 #include "queue/home.h"
 #include "queue/replica.h"
 #include "queue/settle.h"
@@ -114,9 +115,21 @@ static void take_claim(
 		settle_learnt(core, shard, claim->index);
 }
 
-void recover_take_entry(struct core *core, struct shard *shard, const struct journal_entry *entry)
+void recover_take_header(struct core *core, struct shard *shard, const struct journal_entry *entry)
 {
 	replica_take_entry(core, shard, entry);
+	/* Who made an attempt owned its epoch, also when its claim is not known here. */
+	for (size_t i = 0; i < entry->count && entry->type == JOURNAL_OUTCOMES; i++) {
+		const struct attempt_key *key = &entry->outcomes[i].key;
+
+		if (key->attempt > 0 && key->epoch > shard->promised)
+			replica_learn(core, shard, key->epoch, peer_of(core, &key->node));
+	}
+}
+
+void recover_take_entry(struct core *core, struct shard *shard, const struct journal_entry *entry)
+{
+	recover_take_header(core, shard, entry);
 	if (!shard->mine || (entry->type != JOURNAL_CLAIMS && entry->type != JOURNAL_OUTCOMES))
 		return;
 	shard_need_mails(core, shard);
@@ -125,12 +138,7 @@ void recover_take_entry(struct core *core, struct shard *shard, const struct jou
 			take_claim(core, shard, entry, &entry->claims[i]);
 	}
 	for (size_t i = 0; i < entry->count && entry->type == JOURNAL_OUTCOMES; i++) {
-		const struct attempt_key *key = &entry->outcomes[i].key;
-
-		/* Who made an attempt owned its epoch, also when its claim is not known here. */
-		if (key->attempt > 0 && key->epoch > shard->promised)
-			replica_learn(core, shard, key->epoch, peer_of(core, &key->node));
-		if (key->index < shard->count)
+		if (entry->outcomes[i].key.index < shard->count)
 			shard_take_outcome(core, shard, &entry->outcomes[i]);
 	}
 }
@@ -204,6 +212,7 @@ static void shard_journal(struct core *core, struct shard *shard, const struct e
 			recover_take_entry(core, shard, &entry);
 	}
 	shard->journal_loading = false;
+	shard->header = HEADER_KNOWN;
 	/* More came meanwhile, which may not have been in what was read. */
 	if (shard->reload) {
 		shard->reload = false;
@@ -231,6 +240,8 @@ void recover_journal(struct core *core, const struct event *event)
 			sync_serve_loaded(core, write, event);
 		else if (write != NULL && write->kind == WRITE_REREAD)
 			replica_reread_loaded(core, write, event);
+		else if (write != NULL && write->kind == WRITE_HEADER)
+			header_loaded(core, write, event);
 		else if (shard != NULL)
 			sync_journal_loaded(core, shard, event);
 		return;

@@ -12,6 +12,7 @@
 #include "queue/error.h"
 #include "queue/facts.h"
 #include "queue/feed.h"
+#include "queue/header.h"
 #include "queue/lane.h"
 #include "queue/recover.h"
 #include "queue/shard.h"
@@ -621,6 +622,8 @@ void replica_append(struct core *core, struct peer *peer, const struct peer_mess
 
 	/* "Unknown" is no vote: the record may still be on its way, and the request will be repeated. */
 	if (shard == NULL || !entries_valid(core, shard, request))
+		return;
+	if ((request->what == APPEND_CLAIMS || request->what == APPEND_CONFIG) && !header_known(core, shard))
 		return;
 	if (request->what == APPEND_CLAIMS || request->what == APPEND_CONFIG)
 		status = check_owner(core, shard, peer, request);

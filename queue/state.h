@@ -172,6 +172,13 @@ enum shard_phase {
 	SHARD_FINISHED, /* every mail is final */
 };
 
+/* What this node knows of a shard's owner, members and promises (queue/header.h). */
+enum shard_header {
+	HEADER_KNOWN,
+	HEADER_UNREAD, /* its batch was over at the start: they are in the journal */
+	HEADER_LOADING,
+};
+
 /* A fact that waits for the next write to the journal, with who waits for it. */
 struct fact {
 	TAILQ_ENTRY(fact) link;
@@ -193,6 +200,7 @@ struct shard {
 	uint32_t count;
 	uint32_t epoch;
 	enum shard_phase phase;
+	enum shard_header header;
 	bool journal_loading; /* facts that arrive wait in `early` */
 	bool in_closed;       /* in the batch's list of shards to open */
 	bool dirty;           /* in the core's list of shards with facts to write */
@@ -344,6 +352,7 @@ enum write_kind {
 	WRITE_UNION,       /* what a sync found that this node lacked */
 	WRITE_SERVE,       /* no write: our journal is being read for a peer */
 	WRITE_REREAD,      /* no write: it is being read again for ourselves */
+	WRITE_HEADER,      /* no write: it is being read for the shard's header */
 	WRITE_REGISTER,    /* a promise or an acceptance of a home */
 	WRITE_STAGE,       /* a staged template or shard of a peer's upload */
 	WRITE_CONTROL,     /* of a batch */

@@ -10,6 +10,7 @@
 
 #include "queue/cluster.h"
 #include "queue/error.h"
+#include "queue/header.h"
 #include "queue/recover.h"
 #include "queue/replica.h"
 #include "queue/shard.h"
@@ -368,7 +369,7 @@ void sync_catch_up(struct core *core, struct peer *peer, const struct peer_messa
 	int member;
 
 	/* Who can't start it now says nothing, and is asked again. */
-	if (shard == NULL || shard->journal_loading || shard->sync != NULL || core->syncs >= SYNCS_MAX)
+	if (shard == NULL || !header_known(core, shard) || shard->sync != NULL || core->syncs >= SYNCS_MAX)
 		return;
 	/* A change that was given up when only the newcomer had heard of it: it may as well count. */
 	replica_learn_config(core, shard, request->config, request->members, request->member_count);

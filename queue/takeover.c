@@ -9,6 +9,7 @@
 #include "queue/error.h"
 #include "queue/facts.h"
 #include "queue/feed.h"
+#include "queue/header.h"
 #include "queue/replica.h"
 #include "queue/shard.h"
 #include "queue/sync.h"
@@ -326,7 +327,7 @@ void takeover_promise(struct core *core, struct peer *peer, const struct peer_me
 	struct shard *shard = shard_find(core, &request->shard);
 
 	/* Who does not know the shard has no vote; what is still being read may hold a higher promise. */
-	if (shard == NULL || shard->journal_loading)
+	if (shard == NULL || !header_known(core, shard))
 		return;
 	if (request->config < shard->config || !shard->mine || request->epoch < shard->promised ||
 	    (request->epoch == shard->promised && shard->promised_to != peer)) {
