@@ -8,7 +8,7 @@
  *
  *   TAKING ── commit ──> PROPOSED ──> DECIDED ── accepted ──> ENDING
  *     │                     └─ can't be decided now: try again ──> ABORTING
- *     └─ abort, failure
+ *     └─ abort, failure          another one is decided ──> LOST
  *
  * Two uploads for one batch id may go on side by side, here or on several nodes; one of them makes the batch,
  * and the other is compared with it: the same content is the same batch, other content a conflict. An upload
@@ -245,6 +245,12 @@ static void answer_commit(struct core *core, struct upload *upload, enum upload_
 	upload->commit_reply = 0;
 }
 
+static void fail(struct core *core, struct upload *upload, enum upload_answer what)
+{
+	answer_commit(core, upload, what);
+	give_up(core, upload);
+}
+
 /* Another upload is the batch: is this the same? */
 static void compare_and_end(struct core *core, struct upload *upload, const struct batch_record *record)
 {
@@ -301,18 +307,30 @@ static void decided_ours(struct core *core, struct upload *upload, const void *r
 	end_decided(core, upload);
 }
 
+/* Another upload is the batch: compared once its record is here, so that whoever is told "the same" finds it.
+ */
+static void end_lost(struct core *core, struct upload *upload)
+{
+	const struct batch *batch = batch_find(core, &upload->batch);
+
+	if (batch != NULL)
+		compare_and_end(core, upload, &batch->record);
+	else if (!accept_under_way(core, &upload->batch))
+		fail(core, upload, UPLOAD_AGAIN);
+}
+
 /* Another upload is the batch, or none is and this one never will be (no record). */
 static void decided_other(struct core *core, struct upload *upload, const void *record, size_t len)
 {
-	struct batch_record decoded;
+	const struct opt_id batch = upload->batch;
 
-	if (len > 0 && record_decode(record, len, &decoded) == 0) {
-		compare_and_end(core, upload, &decoded);
-		record_done(&decoded);
+	if (len == 0) {
+		fail(core, upload, UPLOAD_AGAIN);
 		return;
 	}
-	answer_commit(core, upload, UPLOAD_AGAIN);
-	give_up(core, upload);
+	upload->phase = UPLOAD_LOST;
+	accept_record(core, &batch, record, len);
+	end_lost(core, upload);
 }
 
 static void aborted(struct core *core, const struct opt_id *batch, const struct opt_id *id,
@@ -328,8 +346,7 @@ static void aborted(struct core *core, const struct opt_id *batch, const struct 
 	if (outcome == PROPOSE_AGAIN || outcome == PROPOSE_FAILED) {
 		if (upload->phase ==
 		    UPLOAD_TAKING) { /* never proposed: only asked for what another one became */
-			answer_commit(core, upload, UPLOAD_AGAIN);
-			give_up(core, upload);
+			fail(core, upload, UPLOAD_AGAIN);
 		}
 		return; /* uploads_tick() tries again */
 	}
@@ -396,12 +413,6 @@ static int make_record(struct core *core, struct upload *upload, struct peer *co
 	record->shards = upload->shards;
 	record->shard_count = upload->shard_count;
 	return 0;
-}
-
-static void fail(struct core *core, struct upload *upload, enum upload_answer what)
-{
-	answer_commit(core, upload, what);
-	give_up(core, upload);
 }
 
 static void write_record(struct core *core, struct upload *upload)
@@ -471,6 +482,8 @@ void upload_go_on(struct core *core, struct upload *upload)
 		try_commit(core, upload);
 	else if (upload->phase == UPLOAD_DECIDED || upload->phase == UPLOAD_ENDING)
 		end_decided(core, upload);
+	else if (upload->phase == UPLOAD_LOST)
+		end_lost(core, upload);
 }
 
 void upload_commit(struct core *core, uint64_t reply, const struct opt_id *id)

@@ -255,6 +255,46 @@ static void a_repeat_on_any_node_is_the_same_batch(void **state)
 	assert_int_equal(answer_to(1, 3), UPLOAD_CONFLICT);
 }
 
+/* Whoever is told that the batch is there already may ask the same node for it at once. */
+static void the_same_is_said_by_a_node_that_has_the_record(void **state)
+{
+	(void)state;
+	begin(2, 2, "news", 1);
+	net_run(net);
+	/* Node 2 hears of the decision only when it proposes its own upload. */
+	net->cut[0][2] = net->cut[2][0] = true;
+	submit(0, 1, "news", 1);
+	net_run(net);
+	assert_int_equal(answer_to(0, 1), UPLOAD_ACCEPTED);
+	assert_false(has_batch(2, "news"));
+	hold(2, 2, true);
+	shell_commit(net->shells[2], 2);
+	net_run(net);
+	assert_true(shell_waits(net->shells[2], EFFECT_STORE_COMMIT));
+	assert_false(answered(2, 2));
+	shell_answer_writes(net->shells[2], 0);
+	net_run(net);
+	assert_int_equal(answer_to(2, 2), UPLOAD_SAME);
+	assert_true(has_batch(2, "news"));
+}
+
+static void without_room_for_the_record_nothing_is_called_the_same(void **state)
+{
+	(void)state;
+	begin(2, 2, "news", 1);
+	net_run(net);
+	net->cut[0][2] = net->cut[2][0] = true;
+	submit(0, 1, "news", 1);
+	net_run(net);
+	hold(2, 2, true);
+	shell_commit(net->shells[2], 2);
+	net_run(net);
+	shell_answer_writes(net->shells[2], OPT_E_FULL);
+	net_run(net);
+	assert_int_equal(answer_to(2, 2), UPLOAD_AGAIN);
+	assert_false(has_batch(2, "news"));
+}
+
 static void what_a_dead_coordinator_staged_goes_and_its_id_is_free(void **state)
 {
 	(void)state;
@@ -385,6 +425,8 @@ int main(void)
 	    TEST(without_a_majority_the_client_has_to_try_again),
 	    TEST(two_nodes_with_one_id_make_one_batch),
 	    TEST(a_repeat_on_any_node_is_the_same_batch),
+	    TEST(the_same_is_said_by_a_node_that_has_the_record),
+	    TEST(without_room_for_the_record_nothing_is_called_the_same),
 	    TEST(what_a_dead_coordinator_staged_goes_and_its_id_is_free),
 	    TEST(an_upload_that_is_given_up_goes_everywhere),
 	    TEST(a_commit_that_was_decided_survives_its_coordinator),
