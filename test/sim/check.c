@@ -276,7 +276,7 @@ void check_upload_answer(
 	if (answer == UPLOAD_ACCEPTED || answer == UPLOAD_SAME) {
 		missing = store_whole(w, batch);
 		if (missing == NULL)
-			missing = store_recorded(w, batch);
+			missing = store_recorded(node, batch);
 		if (missing != NULL)
 			world_fail(
 			    w, "I1: %s is called accepted, but %s is not durable", batch->name, missing);

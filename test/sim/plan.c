@@ -217,9 +217,9 @@ void plan_draw(struct plan *plan, uint64_t seed, uint32_t nodes)
 void plan_print(const struct plan *plan, FILE *out)
 {
 	fprintf(out,
-	    "plan of seed %" PRIu64 ": %" PRIu32 " nodes, %s, %" PRIu32 " batches, window %" PRIu32
-	    ", %s in doubt, faults until %" PRIu64 " s:",
-	    plan->seed, plan->nodes, plan->mood, plan->batches, plan->config.window,
+	    "plan of seed %" PRIu64 ": %" PRIu32 " nodes, R %" PRIu32 ", %s, %" PRIu32
+	    " batches, window %" PRIu32 ", %s in doubt, faults until %" PRIu64 " s:",
+	    plan->seed, plan->nodes, plan->config.replicas, plan->mood, plan->batches, plan->config.window,
 	    plan->config.resend_in_doubt ? "resend" : "report", plan->fault_phase / USEC_PER_SEC);
 	for (int i = 0; i < FAULTS; i++) {
 		if (!plan_has(plan, (enum fault)i))

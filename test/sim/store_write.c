@@ -100,9 +100,31 @@ const char *store_whole(const struct world *w, const struct sim_batch *batch)
 	return NULL;
 }
 
-/* Members that come move homes, so the homes that voted need not be those that the record names. */
-const char *store_recorded(const struct world *w, const struct sim_batch *batch)
+/* How many members the node counts. */
+static uint32_t members_of(const struct node *node)
 {
+	const struct opt_id *after = NULL;
+	struct member_view member;
+	struct opt_id id;
+	uint32_t count = 0;
+
+	while (core_member_next(node->core, after, &member) == 0) {
+		id = member.id;
+		after = &id;
+		count++;
+	}
+	return count;
+}
+
+/*
+ * Members that come move homes, so the homes that voted need not be those that the record names; and they
+ * were fewer when members were forgotten while the batch was being decided.
+ */
+const char *store_recorded(const struct node *node, const struct sim_batch *batch)
+{
+	const struct world *w = node->world;
+	const uint32_t members = members_of(node);
+	const uint32_t homes = batch->home_count < members ? batch->home_count : members;
 	uint32_t holders = 0;
 
 	for (uint32_t i = 0; i < w->node_count; i++) {
@@ -113,7 +135,7 @@ const char *store_recorded(const struct world *w, const struct sim_batch *batch)
 		    idmap_get(&store->records, &batch->key, NULL) != NULL ||
 		    (reg != NULL && memmem(reg->data, reg->len, batch->record, batch->record_len) != NULL);
 	}
-	return 2 * holders > batch->home_count ? NULL : "its record";
+	return 2 * holders > homes ? NULL : "its record";
 }
 
 /* The record is decided: what it says must be there. */

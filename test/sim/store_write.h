@@ -43,6 +43,6 @@ void store_read(struct sim_store *store, struct store_op *op);
  * missing. */
 const char *store_whole(const struct world *w, const struct sim_batch *batch);
 /* Whether the record is durable on a majority of the batch's homes. */
-const char *store_recorded(const struct world *w, const struct sim_batch *batch);
+const char *store_recorded(const struct node *node, const struct sim_batch *batch);
 
 #endif
