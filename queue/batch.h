@@ -17,6 +17,8 @@ void batch_free(struct core *core, struct batch *batch);
 void batch_begin(struct core *core, struct batch *batch);
 /* TIMER_BATCH */
 void batch_due(struct core *core, struct batch *batch);
+/* The time of the batch is over: nothing of it is fed any more, what is not claimed expires. */
+bool batch_is_over(const struct core *core, const struct batch *batch);
 
 void batch_want_open(struct batch *batch, struct shard *shard);
 void batch_shard_finished(struct core *core, struct batch *batch);

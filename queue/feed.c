@@ -193,7 +193,8 @@ void feed_run(struct core *core)
 		struct shard *shard;
 		uint32_t index;
 
-		if (!control_may_feed(core, batch))
+		/* Its shards are expired a few at a time: those that are left must not be fed meanwhile. */
+		if (!control_may_feed(core, batch) || batch_is_over(core, batch))
 			continue;
 		while (room > 0 && lane_pop(core, batch, &shard, &index)) {
 			claim(core, claim_write(core, round, &writes, shard), index);

@@ -311,12 +311,6 @@ void shard_take_outcome(struct core *core, struct shard *shard, const struct out
 		shard_move(core, shard, key->index, merged);
 }
 
-static bool batch_over(const struct core *core, const struct batch *batch)
-{
-	/* A clock that the others contradict ends nobody's time (rule 9). */
-	return core->utc.us >= batch->record.expires.us && !cluster_clock_wrong(core);
-}
-
 static void settle_mail(struct core *core, struct shard *shard, uint32_t index)
 {
 	struct mail *mail = &shard->mails[index];
@@ -336,7 +330,7 @@ static void settle_mail(struct core *core, struct shard *shard, uint32_t index)
 		control_end_mail(core, shard, index);
 		return;
 	}
-	if (mail->state == MAIL_READY && batch_over(core, shard->batch)) {
+	if (mail->state == MAIL_READY && batch_is_over(core, shard->batch)) {
 		fact_add_own(core, shard, index, OUTCOME_EXPIRED, "4.4.7", "the mail's time was over");
 		return;
 	}
