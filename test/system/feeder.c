@@ -325,6 +325,9 @@ static void read_link(struct link *link)
 	frame_decoder_feed(link->decoder, chunk, (size_t)n);
 	while (frame_decoder_next(link->decoder, &frame) == 1)
 		take(link, &frame);
+	/* As in the daemon: a fact is on record before it is acknowledged. */
+	if (feeder.ledger)
+		fflush(feeder.ledger);
 	flush_link(link);
 }
 
@@ -441,8 +444,6 @@ int main(int argc, char **argv)
 	before = 0;
 	while (!stopping && (!feeder.pickup || feeder.settled < feeder.mails)) {
 		turn();
-		if (feeder.ledger)
-			fflush(feeder.ledger);
 		if (feeder.settled != before || !feeder.pickup || feeder.deaf >= 0)
 			progress = now();
 		before = feeder.settled;

@@ -66,7 +66,7 @@ static void on_message(void *context, const struct opt_id *peer, const void *dat
 		return;
 	memcpy(&value, bytes + 1, sizeof(value));
 	if (bytes[0] == KIND_TIME) {
-		uint64_t delay = now_us() - value;
+		uint64_t delay = node->world->probe_clock() - value;
 
 		if (delay > node->worst_delay)
 			node->worst_delay = delay;
@@ -110,8 +110,11 @@ void link_world_init(struct link_world *world)
 		identities[i].node = id_hash_done(&hash);
 	}
 	qsort(identities, LINK_NODES, sizeof(identities[0]), compare_identities);
-	for (unsigned int i = 0; i < LINK_NODES; i++)
+	for (unsigned int i = 0; i < LINK_NODES; i++) {
 		world->nodes[i].identity = identities[i];
+		world->nodes[i].world = world;
+	}
+	world->probe_clock = now_us;
 }
 
 void link_node_start(struct link_world *world, unsigned int node, const struct cluster_key *key)
@@ -141,9 +144,11 @@ void link_turn(struct link_world *world)
 {
 	uv_timer_t timer;
 
-	/* So that a turn of the loop ends although nothing happens. */
+	/* So that a turn of the loop ends although nothing happens; again and again, for the loop's time may
+	 * be old: then the first tick is due before it looks for events, and it would sleep until somebody
+	 * else's. */
 	uv_timer_init(&world->loop, &timer);
-	uv_timer_start(&timer, on_tick, 2, 0);
+	uv_timer_start(&timer, on_tick, 2, 2);
 	uv_run(&world->loop, UV_RUN_ONCE);
 	uv_close((uv_handle_t *)&timer, NULL);
 	uv_run(&world->loop, UV_RUN_NOWAIT);
@@ -243,7 +248,7 @@ int link_send_number(
 int link_send_time(struct link_world *world, unsigned int from, unsigned int to)
 {
 	unsigned char data[9] = {KIND_TIME};
-	uint64_t now = now_us();
+	uint64_t now = world->probe_clock();
 
 	memcpy(data + 1, &now, sizeof(now));
 	return links_send(

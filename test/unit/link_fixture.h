@@ -13,7 +13,10 @@
 
 enum { LINK_NODES = 3, LINK_LIMIT_MS = 30000 };
 
+struct link_world;
+
 struct link_node {
+	struct link_world *world;
 	struct identity identity;
 	struct links *links;
 	uint64_t ups, downs, refused, rooms;
@@ -29,6 +32,9 @@ struct link_world {
 	struct cluster_key key;
 	struct link_node nodes[LINK_NODES];
 	unsigned int closed;
+	/* Microseconds, for link_send_time(). now_us() unless a test sets a clock that a busy machine can't
+	 * push on. */
+	uint64_t (*probe_clock)(void);
 };
 
 /* Sorts the identities, so that node 0 has the smallest id. No node is started. */
