@@ -189,7 +189,8 @@ static int set(struct config *config, const char *name, const char *value)
 		const char *name;
 		usec *duration;
 	} durations[] = {{"min_backoff", &config->core.min_backoff},
-	    {"max_backoff", &config->core.max_backoff}, {"domain_hold", &config->core.domain_hold}};
+	    {"max_backoff", &config->core.max_backoff}, {"domain_hold", &config->core.domain_hold},
+	    {"doubt_hold", &config->core.doubt_hold}, {"replace_after", &config->core.replace_after}};
 
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
 		if (strcmp(name, texts[i].name) == 0) {

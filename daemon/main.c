@@ -10,8 +10,8 @@
  * after Postfix; http_server.c answers clients. Everything runs on one libuv loop.
  *
  * End (SIGTERM, SIGINT): the API closes → Postfix's deliveries under way finish, for a few seconds → what
- * they reported is stored → Redis ends → exit 0. A second signal ends at once; nothing is lost by that
- * either.
+ * they reported is stored, here and on other nodes → these are told goodbye, so that they take over at once
+ * → Redis ends → exit 0. A second signal ends at once; nothing is lost by that either.
  *
  * Exit codes (sysexits.h): 0, 64 usage, 67 no such user, 69 a part is missing, 70 libsodium, 71 a socket,
  * 73 the data folder can't be used, 75 another optimusd runs there, 77 rights, 78 configuration or key; and 1
@@ -88,7 +88,7 @@ static void cluster_left(void *context)
 	daemon->cluster = NULL;
 }
 
-static void leave_cluster(struct daemon *daemon)
+static void close_cluster(struct daemon *daemon)
 {
 	if (daemon->cluster != NULL && !daemon->cluster_closing)
 		node_cluster_close(daemon->cluster, cluster_left, daemon);
@@ -191,6 +191,15 @@ static void signalled(uv_signal_t *signal, int number)
 	stop(daemon, 0);
 }
 
+/* From here on the others know that we are gone. Closing the links sends it. */
+static void leave_cluster(struct daemon *daemon)
+{
+	struct event event = {.type = EVENT_LEAVE};
+
+	node_event(daemon->node, &event);
+	close_cluster(daemon);
+}
+
 /* The last outcomes are stored: Redis may end. */
 static void end_redis(struct daemon *daemon)
 {
@@ -200,15 +209,22 @@ static void end_redis(struct daemon *daemon)
 		uv_stop(&daemon->loop);
 }
 
+/* Whether something that Postfix reported is not yet where it has to be. */
+static bool stores(const struct daemon *daemon)
+{
+	return daemon->store != NULL && (store_redis_pending(daemon->store) > 0 ||
+	                                    core_numbers(node_core(daemon->node)).unreplicated > 0);
+}
+
 static void drain_store(uv_timer_t *timer)
 {
 	struct daemon *daemon = timer->data;
 
 	daemon->drained_ms += DRAIN_CHECK_MS;
-	if (daemon->store != NULL && store_redis_pending(daemon->store) > 0 &&
-	    daemon->drained_ms < DRAIN_MAX_MS)
+	if (stores(daemon) && daemon->drained_ms < DRAIN_MAX_MS)
 		return;
 	uv_timer_stop(timer);
+	leave_cluster(daemon);
 	end_redis(daemon);
 }
 
@@ -216,7 +232,6 @@ static void postfix_stopped(void *context)
 {
 	struct daemon *daemon = context;
 
-	leave_cluster(daemon);
 	uv_timer_start(&daemon->drain, drain_store, 0, DRAIN_CHECK_MS);
 }
 
@@ -332,7 +347,7 @@ static void clean_up(struct daemon *daemon)
 {
 	http_server_free(daemon->http);
 	outcome_server_free(daemon->outcomes);
-	leave_cluster(daemon);
+	close_cluster(daemon);
 	engine_free(daemon->engine);
 	driver_free(daemon->driver);
 	keeper_free(daemon->keeper);
@@ -343,7 +358,7 @@ static void clean_up(struct daemon *daemon)
 	uv_close((uv_handle_t *)&daemon->terminate, NULL);
 	uv_close((uv_handle_t *)&daemon->interrupt, NULL);
 	uv_close((uv_handle_t *)&daemon->drain, NULL);
-	while (uv_run(&daemon->loop, UV_RUN_NOWAIT) != 0)
+	while (uv_run(&daemon->loop, UV_RUN_ONCE) != 0)
 		;
 	uv_loop_close(&daemon->loop);
 	node_free(daemon->node);

@@ -463,6 +463,7 @@ struct core_numbers core_numbers(const struct core *core)
 	    .replicas = core->unfinished_shards,
 	    .in_flight = core->in_flight,
 	    .sent = core->sent,
+	    .unreplicated = core->unreplicated,
 	    .recovered = core->recovered,
 	    .engine_up = core->engine == ENGINE_UP,
 	    .draining = control_draining(core),

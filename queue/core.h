@@ -126,11 +126,12 @@ uint32_t core_upload_pending(const struct core *core, const struct opt_id *uploa
 uint64_t core_upload_mails(const struct core *core, const struct opt_id *upload);
 
 struct core_numbers {
-	uint32_t owned;     /* shards that are not finished, owned by this node */
-	uint32_t replicas;  /* shards that are not finished, replicated here */
-	uint32_t in_flight; /* mails inside Postfix or on their way */
-	uint64_t sent;      /* since the start */
-	bool recovered;     /* the start is over */
+	uint32_t owned;        /* shards that are not finished, owned by this node */
+	uint32_t replicas;     /* shards that are not finished, replicated here */
+	uint32_t in_flight;    /* mails inside Postfix or on their way */
+	uint64_t sent;         /* since the start */
+	uint64_t unreplicated; /* outcomes that no majority of their shard's members has yet */
+	bool recovered;        /* the start is over */
 	bool engine_up;
 	bool draining; /* claims nothing new */
 };
