@@ -4,12 +4,14 @@
 # A sink and a node for the scripts that run one: started, awaited, and ended without a trace. Sourced after
 # common.sh.
 
+build=${BUILD:-$root/build}
+
 # start_sink DIR [OPTION...]: a sink with its ledger and control socket in DIR. Sets sink_pid, sink_address.
 start_sink() {
 	local dir=$1
 	shift
 	mkdir -p "$dir"
-	"$root/build/test/sink/optimus-sink" --listen 127.0.0.1:0 --ledger "$dir/ledger" --control "$dir/control" \
+	"$build/test/sink/optimus-sink" --listen 127.0.0.1:0 --ledger "$dir/ledger" --control "$dir/control" \
 		"$@" >"$dir/listening" 2>"$dir/errors" &
 	sink_pid=$!
 	wait_for 10 grep -q '^listening ' "$dir/listening" || {
@@ -21,7 +23,7 @@ start_sink() {
 
 # ask_sink DIR COMMAND
 ask_sink() {
-	"$root/build/test/sink/optimus-sink" --control "$1/control" --ask "$2"
+	"$build/test/sink/optimus-sink" --control "$1/control" --ask "$2"
 }
 
 # sink_count DIR: messages accepted so far.
@@ -35,7 +37,7 @@ sink_has() {
 
 node_ready() {
 	is_running "$node_pid" || return 0
-	"$root/build/daemon/optimus" --api "unix:$1/api.sock" nodes --json >"$1.nodes" 2>/dev/null &&
+	"$build/daemon/optimus" --api "unix:$1/api.sock" nodes --json >"$1.nodes" 2>/dev/null &&
 		jq -e '[.. | objects | select(has("postfix"))] | any(.postfix == "up")' "$1.nodes" >/dev/null
 }
 
@@ -46,11 +48,11 @@ start_node() {
 	shift 2
 	node_dir=$dir
 	mkdir -p "$dir" "$libexec"
-	cp "$root/build/postfix-glue/optimus-pickup" "$root/build/postfix-glue/optimus-outcome" \
-		"$root/build/postfix-glue/optimus-spool" "$root/postfix-glue/optimus-instance" "$libexec/"
-	[ -e "$dir.key" ] || (umask 077 && "$root/build/daemon/optimus" keygen >"$dir.key")
+	cp "$build/postfix-glue/optimus-pickup" "$build/postfix-glue/optimus-outcome" \
+		"$build/postfix-glue/optimus-spool" "$root/postfix-glue/optimus-instance" "$libexec/"
+	[ -e "$dir.key" ] || (umask 077 && "$build/daemon/optimus" keygen >"$dir.key")
 	printf '%s\n' "relay = $relay" "libexec = $libexec" "$@" >"$dir.conf"
-	"$root/build/daemon/optimusd" --data "$dir" --listen "127.0.0.1:$(unused_port)" --key "$dir.key" \
+	"$build/daemon/optimusd" --data "$dir" --listen "127.0.0.1:$(unused_port)" --key "$dir.key" \
 		--config "$dir.conf" >"$dir.log" 2>&1 &
 	node_pid=$!
 	if ! wait_for 60 node_ready "$dir" || ! is_running "$node_pid"; then
@@ -69,7 +71,7 @@ stop_node() {
 }
 
 optimus() {
-	"$root/build/daemon/optimus" --api "unix:$node_dir/api.sock" "$@"
+	"$build/daemon/optimus" --api "unix:$node_dir/api.sock" "$@"
 }
 
 # takeover_seconds LEDGER REPORT KILLED_AT NODE: how long after NODE was killed (UTC microseconds) the first mail of one of

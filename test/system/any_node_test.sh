@@ -2,87 +2,41 @@
 # SPDX-License-Identifier: MIT
 # Whichever node is asked: it shows all nodes, answers for batches of which it has nothing, passes commands on, and says
 # what no live node can tell.
-set -euo pipefail
-export PATH=$PATH:/usr/sbin:/sbin
-BUILD=$(realpath "${BUILD:?BUILD is not set: the build folder}")
-export BUILD
-cluster=$(dirname "$(realpath "$0")")/../../scripts/cluster
-work=$(mktemp -d /tmp/optimus.XXXXXX)
-chmod 755 "$work"
-dir=$work/c
+# shellcheck source-path=SCRIPTDIR source=cluster_lib.sh
+. "$(dirname "$0")/cluster_lib.sh"
+
 mails=8000
 
-control() { "$cluster" "$@" --dir "$dir"; }
-fail() {
-	echo "FAILED: $*"
-	control status || true
-	exit 1
-}
-cleanup() {
-	local status=$?
-	trap - EXIT
-	control down || true
-	rm -rf "$work"
-	exit "$status"
-}
-trap cleanup EXIT
-trap 'exit 1' INT TERM
-
-field() { control status | grep "^$1 " | tr ' ' '\n' | sed -n "s/^$2=//p"; }
-declare -A api address
-meet() {
-	api[$1]=$(field "$1" api)
-	address[$1]=$(field "$1" listen)
-}
-# at NODE COMMAND...
-at() {
-	local node=$1
-	shift
-	timeout 60 "$BUILD/daemon/optimus" --api "${api[$node]}" "$@"
-}
-await() {
-	local end=$((SECONDS + $1))
-	shift
-	until "$@" >/dev/null 2>&1; do
-		[ "$SECONDS" -lt "$end" ] || fail "waited too long: $*"
-		sleep 0.1
-	done
-}
-batch_is() { at "$1" status "$2" --json | jq -e "$3"; }
-sees() { at "$1" nodes --json | jq -e --arg address "${address[$2]}" 'any(.nodes[]; .address == $address and '"$3"')'; }
-send() {
-	at "$1" send --from a@example.com --template "$work/t.eml" --recipients "$work/rcpt.csv" --at +1h --replicas 2 --id "$2" \
-		>/dev/null
-}
 # report NODE BATCH: into $work/report, its words into $work/words. Returns its exit code.
 report() { at "$1" report "$2" >"$work/report" 2>"$work/words"; }
-sum='.total == .ready + .claimed + .retry + .sent + .bounced + .expired + .cancelled + .suppressed + .unknown + .unavailable'
+# is_whole: the report that was fetched has all recipients, in order.
+is_whole() { cut -d, -f1 "$work/report" | cmp -s - <(cut -d, -f1 "$work/one.csv"); }
+# submit NODE BATCH: the same recipients for all, and nothing is sent of it.
+submit() {
+	[ -e "$work/$2.csv" ] || ln -s one.csv "$work/$2.csv"
+	send "$1" "$2" --at +1h --replicas 2
+}
 
-printf 'From: a@example.com\nSubject: x\n\nx\n' >"$work/t.eml"
-{
-	echo email
-	seq -f 'u%g@d.example' "$mails"
-} >"$work/rcpt.csv"
-
+recipients one "$mails"
 control up --nodes 3
-for node in n1 n2 n3; do meet "$node"; done
+meet n1 n2 n3
 # Several: what they are sent through must not get stuck, whoever stores the shards.
 for batch in one two three four five; do
-	for node in n1 n2 n3; do send "$node" "$batch-$node" || fail "$batch could not be sent to $node"; done
+	for node in n1 n2 n3; do submit "$node" "$batch-$node" || fail "$batch could not be sent to $node"; done
 done
-send n1 one
+submit n1 one
 [ "$(control add)" = n4 ] || fail 'the added node is not n4'
 meet n4
 
 for node in n1 n2 n3 n4; do
 	[ "$(at "$node" nodes --json | jq '.nodes | length')" = 4 ] || fail "$node does not see four nodes"
-	batch_is "$node" one ".state == \"scheduled\" and .ready == $mails and .replicas == 2 and ($sum)" >/dev/null ||
+	batch_is "$node" one ".state == \"scheduled\" and .ready == $mails and .replicas == 2 and ($adds_up)" >/dev/null ||
 		fail "$node: $(at "$node" status one --json)"
 	report "$node" one || fail "$node: the report ends with $?: $(<"$work/words")"
-	cut -d, -f1 "$work/report" | cmp -s - "$work/rcpt.csv" || fail "$node: the report is not all recipients in order"
+	is_whole || fail "$node: the report is not all recipients in order"
 done
 for node in n1 n2 n3 n4; do
-	at "$node" status --json | jq -e "(.batches | length) > 0 and all(.batches[]; .ready == $mails and ($sum))" >/dev/null ||
+	at "$node" status --json | jq -e "(.batches | length) > 0 and all(.batches[]; .ready == $mails and ($adds_up))" >/dev/null ||
 		fail "$node: a list with other counts than the batches have"
 done
 code=0
@@ -94,9 +48,9 @@ at n4 pause one 2>/dev/null
 batch_is n1 one '.state == "paused"' >/dev/null || fail 'n1 does not know of the pause'
 at n4 resume one 2>/dev/null
 at n2 drain "${address[n3]}" 2>/dev/null
-await 10 sees n4 n3 '.state == "draining"'
+await 10 'n4 sees that n3 is draining' sees n4 n3 '.state == "draining"'
 at n1 undrain "${address[n3]}" 2>/dev/null
-await 10 sees n4 n3 '.state == "up"'
+await 10 'n4 sees that n3 is up' sees n4 n3 '.state == "up"'
 code=0
 at n1 forget "${address[n3]}" 2>/dev/null || code=$?
 [ "$code" = 65 ] || fail "a live node was to be forgotten: exit code $code"
@@ -105,9 +59,9 @@ echo 'ok: any node passes commands on'
 # Of two replicas on three nodes, some shards had both of theirs on n2 and n3.
 control kill n2
 control kill n3
-await 20 sees n1 n2 '.state == "gone"'
-await 20 sees n1 n3 '.state == "gone"'
-batch_is n1 one ".unavailable > 0 and .unavailable < $mails and ($sum)" >/dev/null || fail "$(at n1 status one --json)"
+await 20 'n1 sees that n2 is gone' sees n1 n2 '.state == "gone"'
+await 20 'n1 sees that n3 is gone' sees n1 n3 '.state == "gone"'
+batch_is n1 one ".unavailable > 0 and .unavailable < $mails and ($adds_up)" >/dev/null || fail "$(at n1 status one --json)"
 lost=$(at n1 status one --json | jq .unavailable)
 for node in n1 n4; do
 	code=0
@@ -121,15 +75,15 @@ if curl -sS --unix-socket "${api[n1]#unix:}" http://localhost/v1/batches/one/rep
 fi
 control start n2
 control start n3
-await 30 batch_is n4 one ".unavailable == 0 and .ready == $mails"
+await 30 'all mails are available' batch_is n4 one ".unavailable == 0 and .ready == $mails"
 report n4 one || fail "the report ends with $? when all are back: $(<"$work/words")"
-cut -d, -f1 "$work/report" | cmp -s - "$work/rcpt.csv" || fail 'the report is not whole when all are back'
+is_whole || fail 'the report is not whole when all are back'
 echo 'ok: what no live node can tell is said to be missing, and is back with its nodes'
 
 at n3 cancel one 2>/dev/null
-await 30 batch_is n4 one ".state == \"cancelled\" and .cancelled == $mails"
+await 30 'the batch is cancelled' batch_is n4 one ".state == \"cancelled\" and .cancelled == $mails"
 control kill n3
-await 20 sees n1 n3 '.state == "gone"'
+await 20 'n1 sees that n3 is gone' sees n1 n3 '.state == "gone"'
 at n1 forget "${address[n3]}" 2>/dev/null
 [ "$(at n1 nodes --json | jq '.nodes | length')" = 3 ] || fail 'a forgotten node is shown'
 echo 'ok: a dead node is forgotten'

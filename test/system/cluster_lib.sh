@@ -1,0 +1,177 @@
+# shellcheck shell=bash
+# shellcheck disable=SC2034 # the variables are for those who source this
+# SPDX-License-Identifier: MIT
+# For the system tests with several nodes: scripts/cluster and a receiving server in a folder of their own, inside
+# namespaces of their own, so that processes, mounts and ports end with the test however it ends. Source it before anything
+# else. Nothing here waits for seconds: everything waits for a condition, and a limit says how long.
+#
+# BUILD is the build folder; $work the test's own, $dir the cluster's.
+set -euo pipefail
+BUILD=$(realpath "${BUILD:?BUILD is not set: the build folder}")
+export BUILD
+# shellcheck source-path=SCRIPTDIR source=../../scripts/common.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../../scripts/common.sh"
+# shellcheck source=../../scripts/node.sh
+. "$root/scripts/node.sh"
+
+# Runs the test again as the first process of its namespaces. Short paths: those of Unix sockets have to fit into 107 bytes.
+if [ -z "${work:-}" ]; then
+	work=$(mktemp -d /tmp/optimus.XXXXXX)
+	export work
+	chmod 755 "$work"
+	unshare --pid --mount --net --fork --kill-child=KILL --mount-proc "$0" "$@" &
+	inner=$!
+	trap 'kill -KILL "$inner" 2>/dev/null || true; wait "$inner" 2>/dev/null || true; rm -rf "$work"' EXIT
+	trap 'exit 1' INT TERM HUP
+	wait "$inner"
+	exit
+fi
+ip link set lo up
+dir=$work/c
+trap 'control down || true' EXIT
+
+control() { "$root/scripts/cluster" "$@" --dir "$dir"; }
+
+fail() {
+	local log
+	say "FAILED: $*"
+	control status || true
+	for log in "$dir"/n*/log; do
+		printf -- '--- %s\n' "$log"
+		grep -v ' event=shard_taken_over ' "$log" | tail -n "${log_lines:-25}"
+	done
+	exit 1
+}
+
+# await SECONDS WHAT COMMAND...: until the command succeeds.
+await() {
+	local seconds=$1 what=$2
+	shift 2
+	wait_for "$seconds" "$@" || fail "after $seconds s still not: $what"
+}
+
+# expect WHAT WANTED GOT
+expect() {
+	[ "$2" = "$3" ] || fail "$1: wanted $2, got $3"
+	echo "ok: $1 = $3"
+}
+expect_at_most() {
+	awk -v most="$2" -v got="$3" 'BEGIN { exit !(got != "-" && got <= most) }' || fail "$1: wanted at most $2, got $3"
+	echo "ok: $1 = $3 (at most $2)"
+}
+
+# ---- the nodes
+
+declare -A api address id
+# meet NODE...: learns of those that run now.
+meet() {
+	local node
+	for node in "$@"; do
+		api[$node]=unix:$dir/$node/data/api.sock
+		address[$node]=$(<"$dir/$node/listen")
+		id[$node]=$(sed -n 's/.* event=node_starting node=\([0-9a-f]*\).*/\1/p' "$dir/$node/log" | tail -n 1)
+	done
+}
+
+# at NODE COMMAND...
+at() {
+	local node=$1
+	shift
+	timeout 60 "$BUILD/daemon/optimus" --api "${api[$node]}" "$@"
+}
+
+# sees NODE OTHER FILTER: what the one says of the other.
+sees() { at "$1" nodes --json | jq -e --arg id "${id[$2]}" 'any(.nodes[]; .id == $id and ('"$3"'))'; }
+# shows NODE OTHER FIELD
+shows() { at "$1" nodes --json | jq -r --arg id "${id[$2]}" '.nodes[] | select(.id == $id).'"$3"; }
+# picture NODE: who is there and how, as that one sees it.
+picture() { at "$1" nodes --json | jq -c '[.nodes[] | [.id, .address, .state]] | sort'; }
+# same_picture FILTER NODE...: all of them show the same, and it is so.
+same_picture() {
+	local filter=$1 node first
+	shift
+	first=$(picture "$1")
+	jq -e "$filter" <<<"$first" >/dev/null || return 1
+	for node in "$@"; do
+		[ "$(picture "$node")" = "$first" ] || return 1
+	done
+}
+
+# postfix_pids NODE PROGRAM: the processes that run a program of that name for the node's Postfix.
+postfix_pids() {
+	{ find /proc/[0-9]*/exe -maxdepth 0 -lname "$dir/$1/data/postfix/libexec/$2" -printf '%h\n' 2>/dev/null || true; } |
+		sed 's,/proc/,,'
+}
+
+# redis_pid NODE
+redis_pid() {
+	{ find /proc/[0-9]*/cwd -maxdepth 0 -lname "$dir/$1/data/redis" -printf '%h\n' 2>/dev/null || true; } |
+		sed 's,/proc/,,' | head -n 1
+}
+
+now() { date +%s%6N; }
+seconds_since() { awk -v from="$1" -v to="$(now)" 'BEGIN { printf "%.1f", (to - from) / 1e6 }'; }
+
+# log_time NODE PATTERN: when the node last said that, in UTC microseconds.
+log_time() {
+	local stamp
+	stamp=$(grep -E "$2" "$dir/$1/log" | tail -n 1 | sed -n 's/^time=\([^ ]*\) .*/\1/p')
+	[ -z "$stamp" ] || date -d "$stamp" +%s%6N
+}
+
+# ---- mail
+
+# slow_sink MILLISECONDS: a receiving server that takes its time with each mail, so that a batch lasts.
+slow_sink() {
+	echo "domain * delay-data $1ms" >"$work/rules"
+	start_sink "$work/sink" --rules "$work/rules"
+}
+
+# recipients ID COUNT: writes the list of the batch.
+recipients() {
+	awk -v id="$1" -v mails="$2" 'BEGIN {
+		print "email,name"
+		for (i = 1; i <= mails; i++) printf "%s-%d@d%d.test,Reader %d\n", id, i, i % 20, i
+	}' >"$work/$1.csv"
+}
+
+# send NODE ID [OPTION...]
+send() {
+	local node=$1 batch=$2
+	shift 2
+	[ -e "$work/t.eml" ] || printf 'From: a@example.com\nTo: {{email}}\nSubject: x\n\nDear {{name}}\n' >"$work/t.eml"
+	at "$node" send --from a@example.com --template "$work/t.eml" --recipients "$work/$batch.csv" --id "$batch" "$@" >/dev/null
+}
+
+batch_field() { at "$1" status "$2" --json | jq -r ".$3"; }
+batch_is() { at "$1" status "$2" --json | jq -e "$3"; }
+# The counts of the states, whoever is asked.
+adds_up='.total == .ready + .claimed + .retry + .sent + .bounced + .expired + .cancelled + .suppressed + .unknown + .unavailable'
+
+received() { sink_count "$work/sink"; }
+received_more() { [ "$(received)" -ge "$1" ]; }
+
+# check_batches NODE ID...: reports and ledger agree and every mail was sent. Sets duplicates and doubts.
+check_batches() {
+	local node=$1 batch arguments=()
+	shift
+	: >"$work/report.jsonl"
+	doubts=0
+	for batch in "$@"; do
+		at "$node" report "$batch" >"$work/$batch.report"
+		at "$node" report "$batch" --format jsonl >>"$work/report.jsonl"
+		arguments+=(--submitted "$work/$batch.csv" --report "$work/$batch.report")
+		doubts=$((doubts + $(batch_field "$node" "$batch" in_doubt_resent)))
+	done
+	"$BUILD/test/sink/optimus-ledger" check --ledger "$work/sink/ledger" "${arguments[@]}" --json >"$work/result" ||
+		fail "reports and ledger do not agree: $(tr -d '\n' <"$work/result")"
+	echo "ok: ledger $(tr -d '\n' <"$work/result")"
+	expect 'mails that were not sent' 0 "$(($(jq .submitted "$work/result") - $(jq .sent "$work/result")))"
+	duplicates=$(jq .duplicates "$work/result")
+}
+
+# taken_over_in SECONDS NODE SINCE: the first mail of a shard of that node was sent by another one so soon after SINCE.
+taken_over_in() {
+	expect_at_most "seconds until another node sent what $2 had" "$1" \
+		"$(takeover_seconds "$work/sink/ledger" "$work/report.jsonl" "$3" "${id[$2]}")"
+}

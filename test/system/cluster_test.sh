@@ -1,0 +1,39 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# A node dies for good, with all that it ran, in the middle of a batch that it had accepted: the others know the batch,
+# send the rest of it, and report each mail; nothing is lost, and no more mails came twice than are said to be resent in doubt.
+# shellcheck source-path=SCRIPTDIR source=cluster_lib.sh
+. "$(dirname "$0")/cluster_lib.sh"
+
+mails=3000
+window=40
+
+slow_sink 400
+control up --nodes 3 --relay "$sink_address" --set "window = $window" --set 'doubt_hold = 5s' --set 'min_backoff = 1s'
+meet n1 n2 n3
+recipients news "$mails"
+send n1 news
+await 120 'some of it is sent' received_more $((mails / 4))
+[ "$(shows n1 n1 owned)" -gt 0 ] || fail 'n1 had nothing to send any more'
+killed=$(now)
+control kill n1
+before=$(received)
+
+for node in n2 n3; do
+	batch_is "$node" news ".state == \"sending\" and .total == $mails and .unavailable == 0 and ($adds_up)" >/dev/null ||
+		fail "$node: $(at "$node" status news --json)"
+	at "$node" report news >"$work/half"
+	cut -d, -f1 "$work/half" | cmp -s - <(cut -d, -f1 "$work/news.csv") || fail "$node: the report lacks mails"
+done
+echo 'ok: status and report on the others'
+
+await 240 'the batch is done' batch_is n3 news '.state == "done"'
+echo "sent by the two that were left: $(($(received) - before))"
+check_batches n2 news
+taken_over_in 10 n1 "$killed"
+expect_at_most 'mails resent in doubt' "$window" "$doubts"
+expect_at_most 'mails that came twice' "$doubts" "$duplicates"
+expect_at_most 'duplicates that the report knows of' "$duplicates" "$(batch_field n3 news duplicates)"
+for field in sent duplicates in_doubt_resent; do
+	expect "$field on both" "$(batch_field n2 news "$field")" "$(batch_field n3 news "$field")"
+done
