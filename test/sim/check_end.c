@@ -14,6 +14,7 @@
 #include "test/sim/sim_client.h"
 #include "test/sim/sim_control.h"
 #include "test/sim/store_write.h"
+#include "test/sim/stuck.h"
 #include "test/sim/world.h"
 
 static const usec DAY = 24 * 3600 * USEC_PER_SEC;
@@ -124,63 +125,12 @@ bool check_all_over(struct world *w)
 	return true;
 }
 
-static void trace_staged(struct node *node)
-{
-	for (size_t i = 0; i < node->store.uploads.count && !node->dead; i++) {
-		const struct idmap_item *item = &node->store.uploads.items[i];
-		const struct stored_upload *upload = item->value;
-		const struct node *from =
-		    upload != NULL ? world_node(node->world, &upload->coordinator) : NULL;
-
-		if (upload != NULL)
-			TRACE_NODE(node, "upload %x of %x is staged, from %s", N(id_number(&item->a)),
-			    N(id_number(&upload->batch)), T(from != NULL ? from->name : "nobody"));
-	}
-}
-
-/* A few mails that have not ended. */
-static void trace_open(struct world *w, const struct sim_batch *batch)
-{
-	int left = 3;
-
-	for (uint32_t i = 0; batch->accepted != NULL && i < batch->accepted->shard_count; i++) {
-		const struct sim_shard *shard = &batch->shards[i];
-
-		for (uint32_t k = 0; k < shard->count && left > 0; k++) {
-			const struct mail *mail = &shard->mails[k];
-			const struct attempt *latest = mail->attempts;
-
-			if (mail_state_final(truth_state(mail)))
-				continue;
-			left--;
-			TRACE(w, "%m of %x is open, attempt %u of %s in epoch %u, facts %x", M(mail),
-			    N(id_number(&shard->id)), N(latest != NULL ? latest->key.attempt : 0),
-			    T(latest != NULL ? w->nodes[latest->owner].name : "nobody"),
-			    N(latest != NULL ? latest->key.epoch : 0), N(latest != NULL ? latest->facts : 0));
-		}
-	}
-}
-
 void check_stuck(struct world *w)
 {
-	struct batch_view view;
-
-	for (size_t i = 0; i < w->truth.batches.count; i++)
-		trace_open(w, w->truth.batches.items[i].value);
-
+	stuck_trace(w);
 	for (uint32_t n = 0; n < w->node_count; n++) {
 		const char *why = not_over(w, &w->nodes[n]);
 
-		for (size_t i = 0; w->nodes[n].core != NULL && i < w->truth.batches.count; i++) {
-			const struct sim_batch *batch = w->truth.batches.items[i].value;
-
-			if (core_batch(w->nodes[n].core, batch->name, &view) == 0 && view.finished.us == 0)
-				TRACE_NODE(&w->nodes[n],
-				    "%s: ready %u, claimed %u, retry %u, in doubt %u, total %u",
-				    T(batch->name), N(view.states[MAIL_READY]), N(view.states[MAIL_CLAIMED]),
-				    N(view.states[MAIL_RETRY]), N(view.states[MAIL_IN_DOUBT]), N(view.total));
-		}
-		trace_staged(&w->nodes[n]);
 		if (why != NULL)
 			world_fail(w, "liveness: long after the last fault %s (%s)", why, w->nodes[n].name);
 	}
