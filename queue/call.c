@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "queue/announce.h"
+#include "queue/catchup.h"
 #include "queue/change.h"
 #include "queue/error.h"
 #include "queue/gather.h"
@@ -193,7 +194,7 @@ static void dispatch(struct core *core, struct call *call, const struct peer_mes
 		sync_answered(core, call, answer);
 		return;
 	case CALL_CATCH_UP:
-		replica_catch_up_answered(core, call, answer);
+		catchup_answered(core, call, answer);
 		return;
 	case CALL_TAKE:
 	case CALL_JOIN:

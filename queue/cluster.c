@@ -22,6 +22,7 @@
 #include "queue/accept.h"
 #include "queue/announce.h"
 #include "queue/call.h"
+#include "queue/catchup.h"
 #include "queue/control.h"
 #include "queue/error.h"
 #include "queue/fetch.h"
@@ -395,7 +396,7 @@ static void dispatch(struct core *core, struct peer *peer, const struct peer_mes
 		sync_journal(core, peer, message);
 		return;
 	case PEER_CATCH_UP:
-		sync_catch_up(core, peer, message);
+		catchup_request(core, peer, message);
 		return;
 	case PEER_STATUS:
 		gather_status(core, peer, message);
@@ -483,6 +484,7 @@ void cluster_tick(struct core *core)
 	uploads_tick(core);
 	announces_tick(core);
 	replica_tick(core);
+	catchup_tick(core);
 	join_tick(core);
 	restore_tick(core);
 	move_tick(core);

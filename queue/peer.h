@@ -46,7 +46,7 @@ enum peer_type {
 	PEER_APPEND,   /* facts for a shard's journal */
 	PEER_PROMISE,  /* for a new epoch */
 	PEER_JOURNAL,  /* read a part of your journal of the shard to me */
-	PEER_CATCH_UP, /* we may have missed facts about the shard: let us compare */
+	PEER_CATCH_UP, /* we may have missed facts about the shard (queue/catchup.h) */
 	PEER_FETCH,    /* a shard's value, or its template */
 	PEER_TAKE,     /* take the shard over, with its owner's consent */
 	PEER_GIVE,     /* I have nothing to do: which shards may I take over? */
@@ -82,6 +82,13 @@ enum append_kind {
 	APPEND_UNION,  /* what a member lacked: taken from anybody */
 	APPEND_CONFIG, /* by the owner: the new configuration; checked as claims are */
 	APPEND_KINDS,
+};
+
+/* How PEER_CATCH_UP is meant. */
+enum catch_up {
+	CATCH_UP_COMPARE, /* one of the two was away: journals are to be compared */
+	CATCH_UP_ASK,     /* only if the sender lacks something, as far as the receiver knows */
+	CATCH_UPS,
 };
 
 /* What PEER_DECISION answers: the upload in the answer is the one that was committed or aborted. */
@@ -141,8 +148,8 @@ struct peer_message {
 	uint32_t epoch;
 	uint32_t config;
 	uint32_t count;
-	uint32_t what; /* APPEND, FETCH: as above; DECISION's answer: enum decision; CONTROL, DRAIN and
-	                  STATUS's answer: enum control_what */
+	uint32_t what; /* APPEND, CATCH_UP, FETCH: as above; DECISION's answer: enum decision; CONTROL, DRAIN
+	                  and STATUS's answer: enum control_what */
 	uint64_t from; /* JOURNAL: entries to leave out; STATUS: shards; FETCH: bytes */
 	uint64_t next; /* where to go on; 0: that was all */
 	uint64_t version;

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "queue/batch.h"
+#include "queue/catchup.h"
 #include "queue/change.h"
 #include "queue/cluster.h"
 #include "queue/control.h"
@@ -82,6 +83,8 @@ void replica_behind(struct core *core, struct shard *shard, uint8_t members)
 	if (shard->behind == 0 && members != 0)
 		core->behind++;
 	shard->behind |= members;
+	if (shard->sync != NULL)
+		sync_missed(shard->sync, members);
 }
 
 void replica_behind_others(struct core *core, struct shard *shard)
@@ -645,6 +648,7 @@ void replica_append(struct core *core, struct peer *peer, const struct peer_mess
 	}
 	if (request->what == APPEND_CLAIMS || request->what == APPEND_CONFIG)
 		replica_learn(core, shard, request->epoch, peer);
+	catchup_heard(core, shard);
 	write = write_new(core, WRITE_PEER_APPEND);
 	write->shard = shard;
 	write->peer = peer;
@@ -752,40 +756,6 @@ static uint32_t catchable(const struct core *core, const struct shard *shard)
 	return members;
 }
 
-static void caught_up(struct core *core, struct shard *shard, struct sync *sync)
-{
-	replica_not_behind(core, shard, (uint8_t)sync_complete(sync));
-	sync_end(core, sync);
-	shard_settle(core, shard);
-}
-
-/* Asks the owner to compare journals with us: we may have missed facts, or have some that nobody knows. */
-static void ask_catch_up(struct core *core, struct shard *shard)
-{
-	struct peer_message request = {
-	    .type = PEER_CATCH_UP,
-	    .shard = shard->id,
-	    .config = shard->config,
-	    .member_count = shard->member_count,
-	};
-
-	for (int i = 0; i < shard->member_count; i++)
-		request.members[i] = shard->members[i]->id;
-	shard->synced = true;
-	if (shard->catch_up != NULL)
-		call_end(core, shard->catch_up);
-	shard->catch_up = call_start(core, takeover_expected(shard), CALL_CATCH_UP, shard, &request, false);
-}
-
-static bool wants_catch_up(const struct core *core, const struct shard *shard)
-{
-	const struct peer *owner = takeover_expected(shard);
-
-	return shard->mine && !shard->owning && !shard->synced && shard->phase != SHARD_FINISHED &&
-	       !shard->journal_loading && owner != core->self && shard->takeover == NULL &&
-	       peer_linked(core, owner);
-}
-
 /*
  * An owner without a majority can't make its outcomes safe, and the others may send its mails again: it stops
  * sending, and settles before it goes on. With two replicas it is the other one that waits (rule 7).
@@ -831,25 +801,8 @@ void replica_tick(struct core *core)
 		uint32_t members = shard->behind == 0 ? 0 : catchable(core, shard);
 
 		if (members != 0 && shard->sync == NULL && shard->takeover == NULL && !shard->journal_loading)
-			sync_start(core, shard, members, caught_up);
-		if (wants_catch_up(core, shard))
-			ask_catch_up(core, shard);
+			sync_start(core, shard, members, catchup_done);
 	}
-}
-
-void replica_catch_up_answered(struct core *core, struct call *call, const struct peer_message *answer)
-{
-	struct shard *shard = call->owner;
-
-	shard->catch_up = NULL;
-	if (answer->status == PEER_REFUSED) {
-		replica_learn_config(core, shard, answer->config, answer->members, answer->member_count);
-		takeover_consider(core, shard);
-	}
-	if (answer->status != PEER_OK)
-		shard->synced = false;
-	else if (answer->epoch >= shard->promised)
-		replica_learn(core, shard, answer->epoch, peer_of(core, &answer->node));
 }
 
 void replica_forget(struct core *core, struct shard *shard)

@@ -80,7 +80,6 @@ void replica_peer_changed(struct core *core, struct peer *peer);
 void replica_check_quorum(struct core *core, struct shard *shard);
 /* With every heartbeat: members that were away are brought up to date. */
 void replica_tick(struct core *core);
-void replica_catch_up_answered(struct core *core, struct call *call, const struct peer_message *answer);
 /* The shard is about to be freed. */
 void replica_forget(struct core *core, struct shard *shard);
 

@@ -240,6 +240,7 @@ struct shard {
 	struct boot_time offered_at;  /* to a node that asked for work; 0: never */
 	uint32_t config_used;         /* the highest that this node has made for it */
 	struct boot_time config_at;   /* when `config` was learnt */
+	struct boot_time heard_at;    /* facts of it came, or its owner was asked for them; 0: not yet */
 	struct change *change;
 	struct call *hand_over;
 	struct takeover *takeover;
@@ -481,11 +482,12 @@ struct core {
 	TAILQ_HEAD(foreign_list, foreign) foreign; /* queue/query.c */
 	TAILQ_HEAD(, serve) serves;                /* queue/fetch.c */
 	struct registers *registers;
-	uint64_t unreplicated;     /* outcomes that no majority has yet */
-	uint32_t held_writes;      /* with `held` */
-	uint32_t behind;           /* shards with members that are behind */
-	uint32_t syncs, takeovers; /* under way */
-	uint32_t owned_shards;     /* not finished */
+	uint64_t unreplicated;      /* outcomes that no majority has yet */
+	uint32_t held_writes;       /* with `held` */
+	uint32_t behind;            /* shards with members that are behind */
+	struct opt_id catchup_next; /* the shard that queue/catchup.c looks at next */
+	uint32_t syncs, takeovers;  /* under way */
+	uint32_t owned_shards;      /* not finished */
 	struct boot_time recovered_at;
 	struct boot_time engine_up_at; /* when it was seen running last; 0: not yet */
 	struct call *give;             /* queue/move.c */

@@ -34,6 +34,7 @@ struct sync {
 	uint32_t members;  /* that take part */
 	uint32_t read;     /* whose journal is known, SELF among them */
 	uint32_t complete; /* that have everything, SELF among them */
+	uint32_t missed;   /* that have missed something since it began */
 	bool pushing;      /* all journals are known */
 	bool failed;       /* our own store refused */
 	uint64_t load;     /* token of the read of our own journal */
@@ -129,6 +130,16 @@ void sync_end(struct core *core, struct sync *sync)
 uint32_t sync_complete(const struct sync *sync)
 {
 	return sync->complete & ~(uint32_t)SELF;
+}
+
+uint32_t sync_up_to_date(const struct sync *sync)
+{
+	return sync_complete(sync) & ~sync->missed;
+}
+
+void sync_missed(struct sync *sync, uint32_t members)
+{
+	sync->missed |= members;
 }
 
 bool sync_complete_here(const struct sync *sync)
@@ -353,38 +364,4 @@ void sync_serve_loaded(struct core *core, struct write *write, const struct even
 	if (event->journal_loaded.status == 0) /* otherwise it is asked for again */
 		serve_part(core, write, event);
 	write_free(core, write);
-}
-
-static void caught_up(struct core *core, struct shard *shard, struct sync *sync)
-{
-	replica_not_behind(core, shard, (uint8_t)sync_complete(sync));
-	sync_end(core, sync);
-	shard_settle(core, shard);
-}
-
-void sync_catch_up(struct core *core, struct peer *peer, const struct peer_message *request)
-{
-	struct shard *shard = shard_find(core, &request->shard);
-	struct peer_message answer = {.count = 0};
-	int member;
-
-	/* Who can't start it now says nothing, and is asked again. */
-	if (shard == NULL || !header_known(core, shard) || shard->sync != NULL || core->syncs >= SYNCS_MAX)
-		return;
-	/* A change that was given up when only the newcomer had heard of it: it may as well count. */
-	replica_learn_config(core, shard, request->config, request->members, request->member_count);
-	member = replica_number(shard, peer);
-	if (shard->journal_loading)
-		return;
-	if (member < 0 || !replica_mine(core, shard)) {
-		/* One of the two was a member once, and the other has not heard that it is none any more. */
-		replica_refuse(core, peer, request, shard);
-		return;
-	}
-	answer.epoch = shard->epoch;
-	answer.node = shard->owner->id;
-	call_reply(core, peer, request, PEER_OK, &answer);
-	/* It believes us: should the sync be cut short, it has to be made again. */
-	replica_behind(core, shard, (uint8_t)(1U << member));
-	sync_start(core, shard, 1U << member, caught_up);
 }

@@ -25,6 +25,10 @@ struct sync *sync_start(struct core *core, struct shard *shard, uint32_t members
 /* Members that have, in the store, everything that was found; this node counts when its own part is written.
  */
 uint32_t sync_complete(const struct sync *sync);
+/* Those of them that have missed nothing since, either. */
+uint32_t sync_up_to_date(const struct sync *sync);
+/* These members have missed a fact that may be newer than what the sync has read. */
+void sync_missed(struct sync *sync, uint32_t members);
 /* What this node lacked is in its store. */
 bool sync_complete_here(const struct sync *sync);
 void sync_end(struct core *core, struct sync *sync);
@@ -34,10 +38,9 @@ void sync_journal_loaded(struct core *core, struct shard *shard, const struct ev
 void sync_answered(struct core *core, struct call *call, const struct peer_message *answer);
 void sync_stored(struct core *core, struct write *write, int status);
 
-/* Requests: PEER_JOURNAL, PEER_CATCH_UP. */
+/* Requests: PEER_JOURNAL. */
 void sync_journal(struct core *core, struct peer *peer, const struct peer_message *request);
 /* The journal that WRITE_SERVE asked for. Frees the write. */
 void sync_serve_loaded(struct core *core, struct write *write, const struct event *event);
-void sync_catch_up(struct core *core, struct peer *peer, const struct peer_message *request);
 
 #endif

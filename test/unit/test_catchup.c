@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: MIT */
+/* Members that lack facts get them, also when nobody remembers that they do. */
+#include "core_net.h"
+
+#include "queue/shard.h"
+#include "queue/state.h"
+
+static const usec beat = USEC_PER_SEC / 10;
+
+enum { MAILS = 20 };
+
+static const char *const one[] = {"012", NULL};
+
+static struct net *start_net(const char *have, bool last_is_down)
+{
+	struct net *net = net_new(3, 3);
+	struct buffer record = net_record("news", "012", one, MAILS);
+
+	net_put_record(net, have, &record);
+	buffer_done(&record);
+	net->down[2] = last_is_down;
+	net_start(net);
+	net_advance(net, USEC_PER_SEC);
+	return net;
+}
+
+static struct shard *shard_at(const struct net *net, uint32_t number)
+{
+	const struct opt_id key = batch_key("news"), id = shard_id(&key, 0);
+
+	return shard_find(net->shells[number]->core, &id);
+}
+
+/* Postfix answers for the mails from `from` on, `count` of them. */
+static void send_mails(struct net *net, uint32_t number, size_t from, size_t count)
+{
+	struct shell *shell = net->shells[number];
+
+	for (size_t i = from; i < from + count; i++)
+		shell_tell_outcome(shell, &shell->fed[i], OUTCOME_SENT, 1);
+	net_run(net);
+}
+
+static uint32_t feeder(const struct net *net)
+{
+	return net->shells[0]->fed_count >= MAILS ? 0 : 1;
+}
+
+static void a_member_that_comes_when_all_is_over_and_forgotten_learns_it(void **state)
+{
+	struct net *net = start_net("01", true);
+
+	(void)state;
+	for (int i = 0; i < 30 && net->shells[0]->fed_count + net->shells[1]->fed_count < MAILS; i++)
+		net_advance(net, USEC_PER_SEC);
+	send_mails(net, feeder(net), 0, MAILS);
+	for (uint32_t i = 0; i < 2; i++)
+		assert_int_equal(shell_view(net->shells[i], "news").state, BATCH_DONE);
+	net_kill(net, 0);
+	net_kill(net, 1);
+	net_restart(net, 0);
+	net_restart(net, 1);
+	net_advance(net, 5 * USEC_PER_SEC);
+	net_restart(net, 2);
+	net_advance(net, 60 * USEC_PER_SEC);
+	assert_int_equal(shell_count(net->shells[2], "news", MAIL_SENT), MAILS);
+	assert_int_equal(shell_view(net->shells[2], "news").state, BATCH_DONE);
+	net_free(net);
+}
+
+/* A link that carries nothing, of which nobody knows that it is broken. */
+static void hide(struct net *net, uint32_t number, bool hidden)
+{
+	for (uint32_t i = 0; i < net->count; i++) {
+		if (i != number)
+			net->cut[i][number] = net->cut[number][i] = hidden;
+	}
+}
+
+static void who_misses_something_while_it_is_brought_up_to_date_is_still_behind(void **state)
+{
+	struct net *net = start_net("012", false);
+	struct shard *shard;
+	uint32_t owner;
+
+	(void)state;
+	for (int i = 0; i < 30 && net->shells[0]->fed_count + net->shells[1]->fed_count < MAILS; i++)
+		net_advance(net, USEC_PER_SEC);
+	owner = feeder(net);
+	shard = shard_at(net, owner);
+	assert_true(shard->owning && shard->behind == 0);
+	assert_int_equal(shell_drain(net->shells[2], true), CONTROL_OK); /* it won't take the shard over */
+	net_advance(net, USEC_PER_SEC);
+	hide(net, 2, true);
+	send_mails(net, owner, 0, 5);
+	for (int i = 0; i < 100 && shard->sync == NULL; i++)
+		net_advance(net, beat);
+	assert_true(shard->sync != NULL && shard->behind == 1 << 2); /* its journal was read here */
+	send_mails(net, owner, 5, 5);
+	hide(net, 2, false);
+	/* It has no reason to ask by itself. */
+	for (int i = 0; i < 60000 && shard->sync != NULL; i++) {
+		shard_at(net, 2)->synced = true;
+		net_advance(net, USEC_PER_MSEC);
+	}
+	assert_null(shard->sync);
+	assert_int_equal(shell_count(net->shells[2], "news", MAIL_SENT), 5);
+	assert_int_equal(shard->behind, 1 << 2);
+	net_advance(net, 5 * USEC_PER_SEC);
+	assert_int_equal(shard->behind, 0);
+	assert_int_equal(shell_count(net->shells[2], "news", MAIL_SENT), 10);
+	net_free(net);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(a_member_that_comes_when_all_is_over_and_forgotten_learns_it),
+	    cmocka_unit_test(who_misses_something_while_it_is_brought_up_to_date_is_still_behind),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
