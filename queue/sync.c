@@ -10,7 +10,6 @@
 
 #include "queue/cluster.h"
 #include "queue/error.h"
-#include "queue/header.h"
 #include "queue/recover.h"
 #include "queue/replica.h"
 #include "queue/shard.h"
