@@ -149,7 +149,7 @@ static void dial_succeeded(struct link_connection *connection)
 		return;
 	connection->owner = NULL;
 	dialler->peer = connection->peer.node;
-	dialler->known = true;
+	dialler->known = dialler->answered = true;
 	if (dialler->ticks)
 		dialler->pause_min = dialler->pause_max = DIAL_AGAIN_MS;
 	dialler_succeeded(dialler);
@@ -249,8 +249,10 @@ static void gone(void *context, struct link_connection *connection)
 		struct link_dialler *dialler = connection->owner;
 
 		/* One of the bootstrap addresses may well be this node's own. */
-		if (connection->why == LINK_SELF)
+		if (connection->why == LINK_SELF) {
 			dialler->pause = dialler->pause_min = dialler->pause_max = DIAL_AGAIN_MS;
+			dialler->answered = true;
+		}
 		dialler_failed(dialler, connection->why);
 	}
 	peer = id_is_zero(&id) ? NULL : find_peer(links, &id);
@@ -461,6 +463,17 @@ int links_dial(struct links *links, const char *address)
 	dialler->ticks = true;
 	TAILQ_INSERT_TAIL(&links->dials, dialler, link);
 	return 0;
+}
+
+bool links_awaits(const struct links *links, const char *address)
+{
+	const struct link_dialler *dialler;
+
+	TAILQ_FOREACH (dialler, &links->dials, link) {
+		if (!dialler->answered && strcmp(dialler->text, address) == 0)
+			return true;
+	}
+	return false;
 }
 
 int links_send(struct links *links, const struct opt_id *id, const void *data, size_t len, bool bulk)

@@ -78,6 +78,8 @@ void links_unwant(struct links *links, const struct opt_id *peer);
  * whenever there is no link to the node that was last found there. OPT_E_INVALID when the address is none.
  */
 int links_dial(struct links *links, const char *address);
+/* Whether no node of the cluster has answered there since links_dial(), not even this one itself. */
+bool links_awaits(const struct links *links, const char *address);
 
 /*
  * Sends a message of at most 1 MiB, copied. Control messages go before all bulk that is waiting.

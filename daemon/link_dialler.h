@@ -23,6 +23,7 @@ struct link_dialler {
 	const struct link_dialler_events *events;
 	void *context;
 	char text[LINK_ADDRESS_SIZE];
+	bool answered; /* a node of the cluster was there, if only this one itself */
 	struct link_address address;
 	bool known; /* `peer` is who is, or was last, at this address */
 	bool ticks; /* looks again by itself when nothing was needed */

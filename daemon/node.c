@@ -344,6 +344,7 @@ struct node *node_new(uv_loop_t *loop, const struct config *config, const struct
 	node->cluster = cluster;
 	core_config.node = *id;
 	core_config.company = cluster != NULL && node_cluster_has_company(cluster);
+	core_config.joins = cluster != NULL && node_cluster_joins(cluster);
 	core_config.presence = own_presence(config, id, address, incarnation);
 	randombytes_buf(&core_config.seed, sizeof(core_config.seed));
 	node->core = core_new(&core_config);

@@ -25,6 +25,7 @@ struct node_cluster {
 	void *closed_context;
 	char address[PRESENCE_ADDRESS_MAX + 1];
 	struct known_members *known;
+	bool joined; /* EVENT_JOINED was said */
 };
 
 /* A read of the directory that the core waits for. */
@@ -41,9 +42,24 @@ static void peer_event(struct node_cluster *cluster, enum event_type type, const
 	node_event(cluster->node, &event);
 }
 
+/* Looked at whenever a node is heard: one that was dialled may have had a link before. */
+static void see_joined(struct node_cluster *cluster)
+{
+	struct event event = {.type = EVENT_JOINED};
+
+	for (size_t i = 0; i < cluster->config->bootstrap.count && !cluster->joined; i++) {
+		if (links_awaits(cluster->links, cluster->config->bootstrap.items[i]))
+			return;
+	}
+	if (!cluster->joined)
+		node_event(cluster->node, &event);
+	cluster->joined = true;
+}
+
 static void link_up(void *context, const struct opt_id *peer, const char *address)
 {
 	(void)address; /* daemon/link.c has logged it */
+	see_joined(context);
 	peer_event(context, EVENT_PEER_UP, peer);
 }
 
@@ -66,6 +82,7 @@ static void link_message(void *context, const struct opt_id *peer, const void *d
 	event.frame.node = *peer;
 	event.frame.data = data;
 	event.frame.len = len;
+	see_joined(cluster);
 	node_event(cluster->node, &event);
 }
 
@@ -174,6 +191,11 @@ const char *node_cluster_address(const struct node_cluster *cluster)
 bool node_cluster_has_company(const struct node_cluster *cluster)
 {
 	return cluster->config->bootstrap.count > 0 || known_members_count(cluster->known) > 0;
+}
+
+bool node_cluster_joins(const struct node_cluster *cluster)
+{
+	return cluster->config->bootstrap.count > 0;
 }
 
 void node_cluster_begin(struct node_cluster *cluster)

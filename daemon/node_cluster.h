@@ -28,6 +28,8 @@ void node_cluster_attach(struct node_cluster *cluster, struct node *node);
 const char *node_cluster_address(const struct node_cluster *cluster);
 /* Whether this node was told of other members, now or in an earlier life. */
 bool node_cluster_has_company(const struct node_cluster *cluster);
+/* For core_config.joins: there are nodes to join. */
+bool node_cluster_joins(const struct node_cluster *cluster);
 /* The core has its records: dial config->bootstrap and the members of before. */
 void node_cluster_begin(struct node_cluster *cluster);
 /* Carries out an effect about other nodes. */

@@ -35,6 +35,7 @@
 #include "queue/fetch.h"
 #include "queue/gather.h"
 #include "queue/home.h"
+#include "queue/homesync.h"
 #include "queue/join.h"
 #include "queue/lane.h"
 #include "queue/propose.h"
@@ -284,6 +285,9 @@ static void dispatch(struct core *core, const struct event *event)
 		return;
 	case EVENT_FORGET:
 		cluster_forget(core, event->forget.reply, &event->forget.node);
+		return;
+	case EVENT_JOINED:
+		homesync_joined(core);
 		return;
 	case EVENT_LEAVE:
 		cluster_leave(core);

@@ -36,6 +36,7 @@ struct core_config {
 	uint32_t open_mails_max;   /* mails whose state is held in memory for feeding */
 	struct presence presence;  /* of this node: address, incarnation, weight, version */
 	bool company;              /* there are, or were, other members: alone, nothing is accepted */
+	bool joins;                /* it was told of nodes to join, and has not heard them: EVENT_JOINED */
 	uint32_t replicas;         /* the default R */
 	uint32_t unreplicated_max; /* outcomes that may lack a majority while Postfix is answered */
 	usec doubt_hold;           /* how long mail in doubt waits for its old owner */

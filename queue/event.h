@@ -53,6 +53,7 @@ enum event_type {
 	EVENT_QUERY,  /* a batch's counts: EFFECT_QUERY_ANSWER */
 	EVENT_FETCH,  /* a shard's value and journal: EFFECT_FETCH_ANSWER */
 	EVENT_FORGET, /* the operator says that a node is gone for good: EFFECT_COMMAND_ANSWER */
+	EVENT_JOINED, /* all nodes that this one was told to join by have been heard since its start */
 	EVENT_LEAVE,  /* the shell is about to stop in order: the peers are told in this step */
 	/* Postfix. */
 	EVENT_ENGINE_DOWN,

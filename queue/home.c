@@ -30,6 +30,7 @@ void home_init(struct core *core)
 		opt_abort("out of memory");
 	RB_INIT(&core->registers->tree);
 	buffer_init(&core->registers->bytes);
+	core->registers->joined = !core->config.joins;
 }
 
 void home_free(struct core *core)
@@ -58,14 +59,39 @@ static void store(struct core *core, const struct opt_id *batch, struct write *w
 	effect->len = bytes->len;
 }
 
+void home_mark(struct core *core)
+{
+	struct registers *registers = core->registers;
+	const struct opt_id id = register_mark();
+	const struct reg nothing = {.len = 0};
+	struct write *write;
+
+	if (!registers->known || registers->marked || registers->mark != 0 || !core->recovered)
+		return;
+	write = write_new(core, WRITE_REGISTER);
+	registers->mark = write->token;
+	store(core, &id, write, &nothing);
+}
+
+void home_known(struct core *core)
+{
+	core->registers->known = true;
+	home_mark(core);
+}
+
 void home_recover(struct core *core, const struct opt_id *batch, const void *data, size_t len)
 {
+	const struct opt_id mark = register_mark();
 	struct reg decoded;
 	struct reg *reg;
 
 	if (core->recover_done || register_decode(data, len, &decoded) != 0)
 		return;
-	core->registers->known = true;
+	if (id_equal(batch, &mark)) {
+		core->registers->known = core->registers->marked = true;
+		register_done(&decoded);
+		return;
+	}
 	reg = register_of(&core->registers->tree, batch);
 	reg->promised = decoded.promised;
 	register_merge(reg, &decoded);
@@ -254,6 +280,11 @@ void home_stored(struct core *core, struct write *write, int status)
 {
 	struct peer_message answer = {.ballot = write->ballot};
 
+	if (write->token == core->registers->mark) {
+		core->registers->mark = 0;
+		core->registers->marked = status == 0;
+		return;
+	}
 	if (write->peer == NULL)
 		return; /* a removal: what is left is removed at the next start */
 	if (status == 0)
@@ -274,7 +305,8 @@ void home_learnt(struct core *core, const struct batch *batch)
 
 	if (reg != NULL)
 		register_free(&core->registers->tree, reg);
-	core->registers->known = core->registers->known || cluster_members(core) == 1;
+	if (cluster_members(core) == 1 && !core->config.company)
+		home_known(core);
 	home_directory(core, batch);
 }
 
@@ -302,8 +334,6 @@ void home_recovered(struct core *core)
 {
 	struct reg *reg, *next;
 
-	if (batch_after(core, NULL) != NULL)
-		core->registers->known = true;
 	for (reg = register_after(&core->registers->tree, NULL); reg != NULL; reg = next) {
 		next = register_after(&core->registers->tree, &reg->batch);
 		if (batch_find(core, &reg->batch) == NULL)

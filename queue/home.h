@@ -21,7 +21,14 @@
  *   of the members and each new link, and says in its heartbeats for which members it has done so;
  * - a home votes only when all its live, linked peers have said so for the members that it sees itself, and
  *   when those that it can't hear are too few to be a majority of the homes that the batch had without the
- *   nodes that are new. A node is new until it has heard enough others to know everything that was decided.
+ *   nodes that are new. A node is new until it has heard enough others to know everything that was decided;
+ *   from then on it is one of those that others have to hear, also after a restart, for which it leaves a
+ * mark in its store.
+ *
+ * Where all are new a cluster begins, and it must begin once. A node that was told to join by others is lost
+ * until it has heard all of them, and nodes begin a cluster only when none of them is lost. So two groups
+ * that can't hear each other do not begin two clusters, as one of them lacks the node that the others were to
+ * join.
  *
  * What this can't see: an operator who forgets a home while another one is cut off takes two votes away that
  * may have decided something.
@@ -46,6 +53,10 @@ void home_stored(struct core *core, struct write *write, int status);
 
 /* Whether there is a register with anything in it. */
 bool home_has(struct core *core, const struct opt_id *batch);
+/* This node knows from now on what was decided: in memory, and by a mark in the store. */
+void home_known(struct core *core);
+/* Writes the mark again that the store has refused. */
+void home_mark(struct core *core);
 /* The record of the batch is durable: its register is not needed any more. */
 void home_learnt(struct core *core, const struct batch *batch);
 /* EFFECT_DIRECTORY_PUT when this node is a home of the batch by its record. */

@@ -44,20 +44,45 @@ static bool all_heard(struct core *core)
 	return true;
 }
 
-/* Whether so few of the nodes that are not new are unheard that they can't have decided anything alone. */
+/* One that can't be heard may have learnt by now what was decided, and have decided something since. */
+static bool is_new(const struct core *core, const struct peer *peer)
+{
+	return peer == core->self ? !core->registers->known : peer->homes_new && hears(core, peer);
+}
+
+static bool is_lost(const struct core *core, const struct peer *peer)
+{
+	return peer == core->self ? !core->registers->joined : peer->homes_lost;
+}
+
+/* Whether so few of the nodes that are not new are unheard that they can't have decided anything alone; where
+ * all are new, whether none of them is lost. */
 static bool enough_heard(struct core *core)
 {
-	uint32_t unheard = 0, old = 0;
+	uint32_t unheard = 0, old = 0, lost = 0;
 
 	for (struct peer *p = peer_next(core, NULL); p != NULL; p = peer_next(core, p)) {
-		if (!member(core, p) || (p == core->self ? !core->registers->known : p->homes_new))
+		if (!member(core, p))
 			continue;
+		if (is_new(core, p)) {
+			lost += is_lost(core, p);
+			continue;
+		}
 		old++;
 		unheard += !hears(core, p);
 	}
+	if (old == 0)
+		return lost == 0;
 	if (old > core->config.replicas)
 		old = core->config.replicas;
 	return unheard < old / 2 + 1;
+}
+
+/* All that are here have said what they know: is this node one of those that know? */
+static void learn(struct core *core)
+{
+	if (!core->registers->known && enough_heard(core))
+		home_known(core);
 }
 
 static void start_push(struct core *core, const struct opt_id *members)
@@ -93,18 +118,18 @@ bool homesync_complete(struct core *core, const struct opt_id *batch)
 	see_members(core);
 	if (!all_heard(core))
 		return false;
-	core->registers->known = core->registers->known || enough_heard(core);
+	learn(core);
 	/* The homes as they are without the new nodes. */
 	count = ring_closest(core->homes_ring, batch, NEAR_MAX, near);
 	for (size_t i = 0; i < count && old < wanted; i++) {
 		struct peer *peer = peer_of(core, &near[i]);
 
-		if (peer == core->self ? !core->registers->known : peer->homes_new)
+		if (is_new(core, peer))
 			continue;
 		old++;
 		unheard += !hears(core, peer);
 	}
-	return unheard < old / 2 + 1;
+	return old > 0 && unheard < old / 2 + 1;
 }
 
 static void push_call(struct core *core, struct peer *peer, struct peer_message *message)
@@ -242,14 +267,20 @@ static void push_some(struct core *core)
 	}
 }
 
+void homesync_joined(struct core *core)
+{
+	core->registers->joined = true;
+}
+
 void homesync_tick(struct core *core)
 {
+	home_mark(core);
 	if (!core->recovered || cluster_members(core) == 1)
 		return;
 	see_members(core);
 	push_some(core);
-	if (!core->registers->known && all_heard(core))
-		core->registers->known = enough_heard(core);
+	if (all_heard(core))
+		learn(core);
 }
 
 /* Calls to a peer without a link end: a new link starts the push anew. */
@@ -283,6 +314,8 @@ void homesync_beat(struct core *core, struct peer_message *heartbeat)
 		heartbeat->what |= BEAT_PUSHED;
 	if (!core->registers->known)
 		heartbeat->what |= BEAT_NEW;
+	if (!core->registers->joined)
+		heartbeat->what |= BEAT_LOST;
 }
 
 void homesync_heard(struct core *core, struct peer *peer, const struct peer_message *heartbeat)
@@ -292,6 +325,7 @@ void homesync_heard(struct core *core, struct peer *peer, const struct peer_mess
 	(void)core;
 	peer->homes_pushed = (heartbeat->what & BEAT_PUSHED) != 0 ? heartbeat->hash : none;
 	peer->homes_new = (heartbeat->what & BEAT_NEW) != 0;
+	peer->homes_lost = (heartbeat->what & BEAT_LOST) != 0;
 }
 
 void homesync_answered(struct core *core, struct call *call, const struct peer_message *answer)

@@ -14,6 +14,8 @@ bool homesync_complete(struct core *core, const struct opt_id *batch);
 /* Once a heartbeat, before it is sent: goes on with the push, starts it anew when the members have changed.
  */
 void homesync_tick(struct core *core);
+/* EVENT_JOINED */
+void homesync_joined(struct core *core);
 /* There is a new link to the peer, or none any more. */
 void homesync_peer_changed(struct core *core, struct peer *peer);
 /* Fills what a heartbeat, whose hash is set, says about the push; takes it from one. */

@@ -98,7 +98,8 @@ enum decision { DECISION_NONE, DECISION_COMMIT, DECISION_ABORT };
 enum beat_flag {
 	BEAT_PUSHED = 1, /* it has pushed what it holds to the homes of the members that `hash` is of */
 	BEAT_NEW = 2,    /* it does not know yet what was decided before it came */
-	BEAT_FLAGS = 3,
+	BEAT_LOST = 4,   /* nor has it heard those that it was told to join */
+	BEAT_FLAGS = 7,
 };
 
 /* What a home says about the upload or the batch: PREPARE's and ACCEPT's answer. */

@@ -31,6 +31,10 @@ struct reg {
 };
 RB_HEAD(reg_tree, reg);
 
+/* Under this id a store has, among the registers, the mark of a node that knows what was decided: one with
+ * nothing in it (home_known()). */
+struct opt_id register_mark(void);
+
 int ballot_compare(const struct ballot *a, const struct ballot *b);
 
 struct reg *register_find(struct reg_tree *tree, const struct opt_id *batch);

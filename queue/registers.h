@@ -15,6 +15,9 @@ struct registers {
 	uint64_t number; /* of the latest round of a proposal of ours */
 	/* As one that pushes and is pushed to: homesync.c. */
 	bool known;            /* this node has heard enough others to know what was decided */
+	bool joined;           /* it has heard those that it was told to join */
+	uint64_t mark;         /* the write of the mark that it is known; 0: none is under way */
+	bool marked;           /* the mark is durable */
 	struct opt_id members; /* hash of those that the push is for */
 	bool pushed;           /* all that is held here was pushed for them */
 	bool pushing;          /* from `next` on */

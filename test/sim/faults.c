@@ -4,6 +4,7 @@
  */
 #include "test/sim/faults.h"
 
+#include "queue/register.h"
 #include "test/sim/pickup.h"
 #include "test/sim/sim_client.h"
 #include "test/sim/sim_control.h"
@@ -34,10 +35,25 @@ static bool most_live(const struct world *w, const uint32_t *nodes, uint32_t cou
 	return 2 * live > count;
 }
 
+/* Whether one of the others knows that there is a cluster: else there is nobody any more whom to join. */
+static bool begun_without(const struct world *w, const struct node *node)
+{
+	const struct opt_id mark = register_mark();
+
+	for (uint32_t i = 0; i < w->node_count; i++) {
+		if (!w->nodes[i].dead && i != node->index &&
+		    idmap_get(&w->nodes[i].store.registers, &mark, NULL) != NULL)
+			return true;
+	}
+	return false;
+}
+
 static bool may_die(const struct world *w, const struct node *node)
 {
 	uint32_t dead = 1;
 
+	if (!begun_without(w, node))
+		return false;
 	for (uint32_t i = 0; i < w->node_count; i++)
 		dead += w->nodes[i].dead;
 	/* Of what is being uploaded nobody knows yet who will have it. */

@@ -156,6 +156,10 @@ static void come_up(struct world *w, void *context)
 		return;
 	link->conn[end] = event->serial;
 	tell(node, link->ends[!end], EVENT_PEER_UP);
+	node->config.company = true; /* from the next start on */
+	/* All were told to join by the first one. */
+	if (link->ends[!end]->index == 0 && !w->failed)
+		node_step(node, &(struct event){.type = EVENT_JOINED});
 }
 
 static void establish(struct world *w, struct sim_link *link)

@@ -39,6 +39,7 @@ void node_init(struct node *node, struct world *w, uint32_t index)
 	node->config.seed = rng_next(&w->rng_net);
 	node->config.presence.node = node->id;
 	node->config.presence.weight = WEIGHT_ONE;
+	node->config.company = node->config.joins = index > 0;
 	snprintf(node->config.presence.address, sizeof(node->config.presence.address), "%s:1", node->name);
 	snprintf(node->config.presence.version, sizeof(node->config.presence.version), "sim");
 	if (rng_chance(&w->rng_net, w->plan.chance[FAULT_DRIFT]))

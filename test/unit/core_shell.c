@@ -7,6 +7,8 @@
  */
 #include "core_shell.h"
 
+#include "queue/register.h"
+
 static void *copy_bytes(const void *data, size_t len)
 {
 	void *copy = malloc(len > 0 ? len : 1);
@@ -183,6 +185,21 @@ static void forget_record(struct shell *shell, const struct opt_id *batch)
 	}
 }
 
+static bool is_mark(const struct shell_write *write)
+{
+	const struct opt_id mark = register_mark();
+
+	return id_equal(&write->id, &mark);
+}
+
+static void recover_register(struct shell *shell, const struct shell_blob *blob)
+{
+	struct event event = {.type = EVENT_RECOVER_REGISTER,
+	    .recover_register = {.batch = blob->id, .data = blob->data, .len = blob->len}};
+
+	shell_step(shell, &event);
+}
+
 static void make_durable(struct shell *shell, const struct shell_write *write)
 {
 	switch (write->type) {
@@ -199,6 +216,11 @@ static void make_durable(struct shell *shell, const struct shell_write *write)
 		shell->values[shell->value_count++].upload = write->upload;
 		return;
 	case EFFECT_STORE_REGISTER:
+		if (is_mark(write)) {
+			free(shell->mark.data);
+			shell->mark = keep(write);
+			return;
+		}
 		forget_register(shell, &write->id);
 		assert_true(shell->register_count < 64);
 		if (write->len > 0)
@@ -397,13 +419,10 @@ void shell_start(struct shell *shell)
 		        .coordinator = shell->upload_abouts[i].coordinator}};
 		shell_step(shell, &event);
 	}
-	for (size_t i = 0; i < shell->register_count; i++) {
-		event = (struct event){.type = EVENT_RECOVER_REGISTER,
-		    .recover_register = {.batch = shell->registers[i].id,
-		        .data = shell->registers[i].data,
-		        .len = shell->registers[i].len}};
-		shell_step(shell, &event);
-	}
+	for (size_t i = 0; i < shell->register_count; i++)
+		recover_register(shell, &shell->registers[i]);
+	if (shell->mark.len > 0)
+		recover_register(shell, &shell->mark);
 	event = (struct event){.type = EVENT_RECOVER_DONE};
 	shell_step(shell, &event);
 	shell_run(shell);
@@ -433,6 +452,7 @@ void shell_free(struct shell *shell)
 		free(shell->records[i].data);
 	for (size_t i = 0; i < shell->register_count; i++)
 		free(shell->registers[i].data);
+	free(shell->mark.data);
 	for (size_t i = 0; i < shell->entry_count; i++)
 		free(shell->entries[i].data);
 	free(shell);

@@ -75,6 +75,7 @@ struct shell {
 	size_t template_len; /* of the latest upload */
 	struct shell_blob registers[64];
 	size_t register_count;
+	struct shell_blob mark; /* register_mark() */
 	struct {
 		struct opt_id shard, upload;
 	} values[SHELL_MAX]; /* of shards, their bytes left out */

@@ -18,6 +18,7 @@
 #include "queue/cluster.h"
 #include "queue/error.h"
 #include "queue/mesh.h"
+#include "queue/register.h"
 
 enum { NODES_MAX = 8, START = 1000000000 };
 
@@ -217,8 +218,19 @@ static void boot(uint32_t number, const struct core_config *config)
 	nodes[number] = (struct node){.core = core_new(config), .id = config->node, .running = true};
 }
 
+/* Nodes that know each other from before: nothing has to be written, for nothing is answered here. */
 static void recovered(uint32_t number)
 {
+	const struct reg nothing = {.len = 0};
+	struct event mark = {.type = EVENT_RECOVER_REGISTER, .recover_register = {.batch = register_mark()}};
+	struct buffer bytes;
+
+	buffer_init(&bytes);
+	register_encode(&nothing, &bytes);
+	mark.recover_register.data = bytes.data;
+	mark.recover_register.len = bytes.len;
+	step(number, mark);
+	buffer_done(&bytes);
 	step(number, (struct event){.type = EVENT_RECOVER_DONE});
 	step(
 	    number, (struct event){.type = EVENT_JOURNAL_LOADED, .journal_loaded = {.id = nodes[number].id}});

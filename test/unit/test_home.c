@@ -181,6 +181,59 @@ static void a_home_that_sees_other_members_does_not_vote(void **state)
 	assert_true(said(0, 1, UPLOAD_ACCEPTED));
 }
 
+static void joined(uint32_t node)
+{
+	struct event event = {.type = EVENT_JOINED};
+
+	shell_step(net->shells[node], &event);
+}
+
+/* Of four, those two that were started first can't be heard: the others are no cluster of their own. */
+static void who_lacks_the_node_it_was_to_join_begins_no_cluster(void **state)
+{
+	(void)state;
+	net_free(net);
+	net = net_new(4, 3);
+	for (uint32_t i = 0; i < 4; i++)
+		net->down[i] = true;
+	for (uint32_t i = 2; i < 4; i++) {
+		net->shells[i]->config.joins = net->shells[i]->config.company = true;
+		net_restart(net, i);
+	}
+	net_advance(net, 5 * USEC_PER_SEC);
+	submit(2, 1, "news", 1);
+	net_advance(net, 20 * USEC_PER_SEC);
+	assert_true(said(2, 1, UPLOAD_AGAIN));
+	/* One that has found its way does not make up for the other. */
+	joined(2);
+	submit(2, 2, "news", 1);
+	net_advance(net, 20 * USEC_PER_SEC);
+	assert_true(said(2, 2, UPLOAD_AGAIN));
+	net_restart(net, 0);
+	net_restart(net, 1);
+	joined(3);
+	submit(2, 3, "news", 1);
+	net_advance(net, 20 * USEC_PER_SEC);
+	assert_true(said(2, 3, UPLOAD_ACCEPTED));
+}
+
+/* Those that were a cluster are one after a restart, whoever of those whom they joined is there. */
+static void a_cluster_that_has_begun_outlives_those_it_began_with(void **state)
+{
+	(void)state;
+	net_advance(net, 5 * USEC_PER_SEC);
+	for (uint32_t i = 0; i < 3; i++) {
+		net->shells[i]->config.joins = net->shells[i]->config.company = true;
+		net_kill(net, i);
+	}
+	net_restart(net, 1);
+	net_restart(net, 2);
+	net_advance(net, 10 * USEC_PER_SEC);
+	submit(2, 1, "news", 1);
+	net_advance(net, 10 * USEC_PER_SEC);
+	assert_true(said(2, 1, UPLOAD_ACCEPTED));
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -189,6 +242,8 @@ int main(void)
 	    TEST(homes_that_can_not_know_do_not_vote),
 	    TEST(a_promise_outlives_a_restart),
 	    TEST(a_home_that_sees_other_members_does_not_vote),
+	    TEST(who_lacks_the_node_it_was_to_join_begins_no_cluster),
+	    TEST(a_cluster_that_has_begun_outlives_those_it_began_with),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
