@@ -245,6 +245,9 @@ void batch_shard_reopened(struct core *core, struct batch *batch)
 	batch->finished.us = 0;
 	RB_INSERT(batch_order, &core->order, batch);
 	batch->in_order = true;
+	/* Others had started it, by clocks that were ahead of ours: its start will not come again. */
+	batch->started = true;
+	timer_arm(&core->utc_timers, &batch->timer, batch->record.expires.us);
 }
 
 void batch_load_journal(struct core *core, const struct opt_id *id)

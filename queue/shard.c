@@ -406,6 +406,9 @@ void shard_settle(struct core *core, struct shard *shard)
 {
 	if (!settles(shard))
 		return;
+	/* What others owned, or was not read yet, when its time ended here. */
+	if (shard->owning && shard->states[MAIL_READY] > 0 && batch_is_over(core, shard->batch))
+		shard_need_mails(core, shard);
 	for (uint32_t i = 0; shard->mails != NULL && i < shard->count; i++)
 		settle_mail(core, shard, i);
 	arm_retry(core, shard);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Members that lack facts get them, also when nobody remembers that they do. */
+/* Every member learns of the end of a shard, also when nobody remembers that it does not know it. */
 #include "core_net.h"
 
 #include "queue/shard.h"
@@ -21,6 +21,24 @@ static struct net *start_net(const char *have, bool last_is_down)
 	net->down[2] = last_is_down;
 	net_start(net);
 	net_advance(net, USEC_PER_SEC);
+	return net;
+}
+
+/* The batch of all shells starts and ends so long after now. */
+static struct net *net_with_times(usec start, usec end)
+{
+	struct net *net = net_new(3, 3);
+	struct buffer bytes = net_record("news", "012", one, MAILS);
+	struct batch_record record;
+
+	assert_int_equal(record_decode(bytes.data, bytes.len, &record), 0);
+	record.settings.start.us = net->shells[0]->utc.us + start;
+	record.expires.us = net->shells[0]->utc.us + end;
+	buffer_clear(&bytes);
+	record_encode(&record, &bytes);
+	record_done(&record);
+	net_put_record(net, "012", &bytes);
+	buffer_done(&bytes);
 	return net;
 }
 
@@ -112,11 +130,53 @@ static void who_misses_something_while_it_is_brought_up_to_date_is_still_behind(
 	net_free(net);
 }
 
+static void what_is_taken_over_when_its_time_was_over_expires(void **state)
+{
+	struct net *net = net_with_times(20 * USEC_PER_SEC, 20 * USEC_PER_SEC + 1);
+
+	(void)state;
+	net_start(net);
+	net_advance(net, 10 * USEC_PER_SEC);
+	net_kill(net, 0);
+	net_advance(net, 7 * USEC_PER_SEC);
+	hide(net, 2, true); /* no promise before the end */
+	net_advance(net, 2 * USEC_PER_SEC);
+	hide(net, 2, false);
+	net_advance(net, 60 * USEC_PER_SEC);
+	for (uint32_t i = 1; i < 3; i++) {
+		assert_int_equal(net->shells[i]->fed_count, 0);
+		assert_int_equal(shell_count(net->shells[i], "news", MAIL_EXPIRED), MAILS);
+		assert_int_equal(shell_view(net->shells[i], "news").state, BATCH_DONE);
+	}
+	net_free(net);
+}
+
+static void what_others_have_started_ends_again_where_the_clock_is_slow(void **state)
+{
+	struct net *net = net_with_times(10 * USEC_PER_SEC, 7200 * USEC_PER_SEC);
+
+	(void)state;
+	net->shells[2]->utc.us -= 3600 * USEC_PER_SEC;
+	net_start(net);
+	for (int i = 0; i < 60 && net->shells[0]->fed_count + net->shells[1]->fed_count < MAILS; i++)
+		net_advance(net, USEC_PER_SEC);
+	send_mails(net, feeder(net), 0, MAILS);
+	assert_int_equal(shell_view(net->shells[2], "news").state, BATCH_DONE);
+	/* A late word opens it again. */
+	shell_tell_outcome(net->shells[feeder(net)], &net->shells[feeder(net)]->fed[0], OUTCOME_BOUNCED, 1);
+	net_advance(net, 60 * USEC_PER_SEC);
+	assert_int_equal(shell_view(net->shells[2], "news").state, BATCH_DONE);
+	assert_int_equal(shell_count(net->shells[2], "news", MAIL_SENT), MAILS);
+	net_free(net);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(a_member_that_comes_when_all_is_over_and_forgotten_learns_it),
 	    cmocka_unit_test(who_misses_something_while_it_is_brought_up_to_date_is_still_behind),
+	    cmocka_unit_test(what_is_taken_over_when_its_time_was_over_expires),
+	    cmocka_unit_test(what_others_have_started_ends_again_where_the_clock_is_slow),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
