@@ -200,13 +200,15 @@ static void take_answer(struct world *w, void *context)
 	}
 }
 
-void client_answer(struct world *w, struct reply *reply, enum upload_answer answer)
+void client_answer(struct node *node, struct reply *reply, enum upload_answer answer)
 {
+	struct world *w = node->world;
 	struct sim_client *client = reply->client;
 	struct client_event *event = new_event(w, client);
 
-	TRACE_NODE(client->node, "answer to reply %u: %s", N(reply->number), T(answer_names[answer]));
-	check_upload_answer(client->node, client->batch, client->content, answer);
+	/* The client may have gone to another node meanwhile. */
+	TRACE_NODE(node, "answer to reply %u: %s", N(reply->number), T(answer_names[answer]));
+	check_upload_answer(node, client->batch, client->content, answer);
 	event->serial = reply->serial;
 	event->answer = answer;
 	world_in(w, 1 + rng_delay(&w->rng_client, w->plan.feed_latency), take_answer, event);

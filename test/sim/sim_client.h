@@ -17,7 +17,7 @@ struct reply;
 void clients_start(struct world *w);
 /* Every connection to the node breaks. */
 void clients_daemon_died(struct world *w, struct node *node);
-void client_answer(struct world *w, struct reply *reply, enum upload_answer answer);
+void client_answer(struct node *node, struct reply *reply, enum upload_answer answer);
 /* How many are in the middle of an upload. */
 uint32_t clients_uploading(const struct world *w);
 /* How many do not know yet. */

@@ -159,7 +159,7 @@ static void answer(struct node *node, const struct effect *effect)
 	}
 	reply->answered = true;
 	if (reply->kind == REPLY_UPLOAD)
-		client_answer(w, reply, effect->answer);
+		client_answer(node, reply, effect->answer);
 	else if (reply->kind == REPLY_CONTROL)
 		sim_control_answer(node, reply, effect->control);
 	else if (reply->kind == REPLY_QUERY)
