@@ -18,6 +18,7 @@
 #include "queue/shard.h"
 #include "queue/tell.h"
 #include "queue/takeover.h"
+#include "queue/tally.h"
 #include "queue/write.h"
 
 /* Shards of a batch that is over its time are expired in steps of this many, so that no step takes long. */
@@ -267,16 +268,11 @@ void batch_reload(struct core *core, struct shard *shard)
 		return;
 	}
 	batch->summary = false;
-	batch->duplicates = 0;
-	batch->in_doubt_resent = 0;
-	memset(batch->states, 0, sizeof(batch->states));
 	for (uint32_t i = 0; i < batch->record.shard_count; i++) {
 		struct shard *other = &batch->shards[i];
 
 		if (!other->mine)
 			continue;
-		/* Nothing of a summary was counted by shard: start from nothing. */
-		memset(other->states, 0, sizeof(other->states));
 		shard_reset(core, other);
 		other->journal_loading = true;
 		batch_load_journal(core, &other->id);
@@ -314,12 +310,13 @@ void batch_take_finished(struct core *core, struct batch *batch, const struct jo
 	batch->finished = entry->at;
 	/* Those that came later are in it, those that went before are not. */
 	for (uint32_t i = 0; i < batch->record.shard_count; i++) {
-		batch->shards[i].mine = false;
-		batch->shards[i].header = HEADER_UNREAD;
-		memset(batch->shards[i].states, 0, sizeof(batch->shards[i].states));
+		struct shard *shard = &batch->shards[i];
+
+		shard->mine = false;
+		shard->header = HEADER_UNREAD;
+		tally_reset(shard);
+		memset(shard->states, 0, sizeof(shard->states));
 	}
-	batch->duplicates = 0;
-	batch->in_doubt_resent = 0;
 	memset(batch->states, 0, sizeof(batch->states));
 	for (size_t i = 0; i < entry->count; i++) {
 		if (entry->shards[i].index < batch->record.shard_count)

@@ -71,7 +71,12 @@ void catchup_tick(struct core *core)
 
 void catchup_done(struct core *core, struct shard *shard, struct sync *sync)
 {
-	replica_not_behind(core, shard, (uint8_t)sync_up_to_date(sync));
+	const uint8_t up_to_date = (uint8_t)sync_up_to_date(sync);
+
+	/* What was news here may be news to those who took no part. */
+	if (sync_gained(sync))
+		replica_behind_others(core, shard);
+	replica_not_behind(core, shard, up_to_date);
 	sync_end(core, sync);
 	shard_settle(core, shard);
 }

@@ -18,6 +18,7 @@
 #include "queue/lane.h"
 #include "queue/replica.h"
 #include "queue/shard.h"
+#include "queue/tally.h"
 #include "queue/write.h"
 
 /* The most facts in one journal entry. */
@@ -70,6 +71,13 @@ static void mark_dirty(struct core *core, struct shard *shard)
 	TAILQ_INSERT_TAIL(&core->dirty, shard, dirty_link);
 }
 
+/* As the claim is known here; of a shard of others, or of an attempt that nobody made, there is nothing to
+ * say. */
+static uint32_t claim_flags(const struct shard *shard, const struct attempt_key *key)
+{
+	return tally_is_resent(shard, key->index, key->epoch, key->attempt) ? CLAIM_AFTER_DOUBT : 0;
+}
+
 static void add(struct core *core, struct fact *fact)
 {
 	struct shard *shard = fact->shard;
@@ -80,6 +88,7 @@ static void add(struct core *core, struct fact *fact)
 		answer(core, fact->reply);
 		fact->reply = 0;
 	}
+	fact->outcome.claim_flags = claim_flags(shard, &fact->outcome.key);
 	if (shard->mine)
 		shard_take_outcome(core, shard, &fact->outcome);
 	TAILQ_INSERT_TAIL(&shard->facts, fact, link);

@@ -22,6 +22,7 @@
 #include "queue/lane.h"
 #include "queue/replica.h"
 #include "queue/shard.h"
+#include "queue/tally.h"
 #include "queue/write.h"
 
 enum { LOADING_MAX = 8 /* shards of a batch that are being opened at once */ };
@@ -89,9 +90,7 @@ static void claim(struct core *core, struct write *write, uint32_t index)
 
 	claim->index = index;
 	claim->attempt = mail->attempt + 1;
-	claim->flags = (uint32_t)mail->resent << CLAIM_RESENT;
-	if ((mail->flags & MAIL_AFTER_DOUBT) != 0)
-		claim->flags += CLAIM_AFTER_DOUBT + (1U << CLAIM_RESENT);
+	claim->flags = (mail->flags & MAIL_AFTER_DOUBT) != 0 ? CLAIM_AFTER_DOUBT : 0;
 	shard_take_claim(
 	    core, write->shard, claim, write->shard->epoch, core->self, core->generation, core->utc);
 	mail->flags |= MAIL_CLAIM_WRITING;
@@ -216,8 +215,8 @@ static void take_back(struct core *core, struct write *write, bool durable)
 		const struct claim *claimed = &write->claims[i];
 		struct mail *mail = shard->mails == NULL ? NULL : &shard->mails[claimed->index];
 
-		if (!durable && (claimed->flags & CLAIM_AFTER_DOUBT) != 0)
-			shard_uncount_resent(shard, claimed->index);
+		if (!durable)
+			tally_not_resent(shard, claimed->index, write->epoch, claimed->attempt);
 		if (mail == NULL || mail->state != MAIL_CLAIMED || mail->attempt != claimed->attempt ||
 		    mail->epoch != write->epoch || (mail->flags & MAIL_CLAIM_WRITING) == 0)
 			continue;

@@ -44,11 +44,12 @@ static void pack_outcomes(msgpack_packer *pk, const struct journal_entry *entry)
 	for (size_t i = 0; i < entry->count; i++) {
 		const struct outcome *outcome = &entry->outcomes[i];
 
-		msgpack_pack_array(pk, 9);
+		msgpack_pack_array(pk, 10);
 		msgpack_pack_uint32(pk, outcome->key.index);
 		msgpack_pack_uint32(pk, outcome->key.epoch);
 		pack_id(pk, &outcome->key.node);
 		msgpack_pack_uint32(pk, outcome->key.attempt);
+		msgpack_pack_uint32(pk, outcome->claim_flags);
 		msgpack_pack_uint32(pk, outcome->kind);
 		msgpack_pack_uint64(pk, outcome->at.us);
 		pack_text(pk, outcome->dsn, OUTCOME_DSN_MAX);
@@ -194,12 +195,13 @@ static void read_outcomes(
 	for (uint32_t i = 0; i < count; i++) {
 		struct outcome *outcome = &reader->outcomes[i];
 
-		cursor_array_of(c, 9);
+		cursor_array_of(c, 10);
 		outcome->key.shard = *shard;
 		outcome->key.index = (uint32_t)cursor_uint(c, UINT32_MAX);
 		outcome->key.epoch = (uint32_t)cursor_uint(c, UINT32_MAX);
 		outcome->key.node = cursor_id(c);
 		outcome->key.attempt = (uint32_t)cursor_uint(c, UINT32_MAX);
+		outcome->claim_flags = (uint32_t)cursor_uint(c, UINT32_MAX);
 		outcome->kind = (enum outcome_kind)cursor_uint(c, OUTCOME_KINDS - 1);
 		outcome->at.us = cursor_uint(c, UINT64_MAX);
 		at[i][0] = keep_text(reader, c, OUTCOME_DSN_MAX);

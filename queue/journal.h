@@ -3,7 +3,8 @@
  * Journal entries: the facts about a shard (or a batch), as they are stored and, later, replicated.
  *
  *   [1 CLAIMS,   epoch, node, generation, at, [ index, attempt, flags, ... ] ]
- *   [2 OUTCOMES, [ [index, epoch, node, attempt, kind, at, dsn, relay, reason], ... ] ]
+ *   [2 OUTCOMES, [ [index, epoch, node, attempt, flags, kind, at, dsn, relay, reason], ... ] ]
+ *                                                              the flags are those of the attempt's claim
  *   [3 FINISHED, at, [ [index, duplicates, in doubt resent, last, [ count of each mail state ]], ... ] ]
  *                                                              of a batch: what this node has; no shards: it
  * has become a member of another one since [4 CONTROL,  version, what, at ] of a batch, or of a node [5
@@ -43,16 +44,8 @@ enum claim_flag {
 struct claim {
 	uint32_t index;
 	uint32_t attempt;
-	uint32_t
-	    flags; /* enum claim_flag; from bit CLAIM_RESENT on, how often the mail was sent again in doubt */
+	uint32_t flags; /* enum claim_flag */
 };
-
-enum { CLAIM_RESENT = 8 };
-
-static inline uint32_t claim_resent(const struct claim *claim)
-{
-	return claim->flags >> CLAIM_RESENT & UINT16_MAX;
-}
 
 /* One shard of a batch as one node knows it: FINISHED, and PEER_STATUS (queue/peer.h). */
 struct shard_counts {

@@ -34,6 +34,8 @@ enum { OUTCOME_DSN_MAX = 16, OUTCOME_RELAY_MAX = 256, OUTCOME_REASON_MAX = 1000 
 struct outcome {
 	struct attempt_key key;
 	enum outcome_kind kind;
+	uint32_t claim_flags; /* of its claim (queue/journal.h), so that an outcome without its claim counts
+	                         the same */
 	struct utc_time at;
 	const char *dsn;    /* RFC 3463 code: "2.0.0" */
 	const char *relay;  /* who answered: "mx.example.com[192.0.2.1]:25" */

@@ -23,6 +23,7 @@
 #include "queue/lane.h"
 #include "queue/replica.h"
 #include "queue/takeover.h"
+#include "queue/tally.h"
 
 static int compare(const struct shard *a, const struct shard *b)
 {
@@ -68,7 +69,7 @@ void shard_done(struct core *core, struct shard *shard)
 	replica_forget(core, shard);
 	facts_free(shard);
 	free_mails(core, shard);
-	free(shard->extra);
+	tally_free(shard);
 	RB_REMOVE(shard_tree, &core->shards, shard);
 }
 
@@ -167,14 +168,6 @@ void shard_move(struct core *core, struct shard *shard, uint32_t index, enum mai
 	shard->batch->states[to]++;
 }
 
-static void set_resent(struct shard *shard, struct mail *mail, uint32_t resent)
-{
-	shard->in_doubt_resent += resent - mail->resent;
-	shard->batch->in_doubt_resent += resent;
-	shard->batch->in_doubt_resent -= mail->resent;
-	mail->resent = (uint16_t)resent;
-}
-
 /* Claims are ordered by their epoch, then by their attempt: what an owner knew when it took over goes before.
  */
 static bool claim_newer(const struct mail *mail, uint32_t epoch, uint32_t attempt)
@@ -187,9 +180,8 @@ void shard_take_claim(struct core *core, struct shard *shard, const struct claim
 {
 	struct mail *mail = &shard->mails[claim->index];
 
-	/* Each claim says how many resends there were with it, so their order does not matter. */
-	if (claim_resent(claim) > mail->resent)
-		set_resent(shard, mail, claim_resent(claim));
+	if ((claim->flags & CLAIM_AFTER_DOUBT) != 0)
+		tally_resent(shard, claim->index, epoch, claim->attempt, false);
 	if (mail->first_try == 0 || utc_seconds(at) < mail->first_try)
 		mail->first_try = utc_seconds(at);
 	if (!claim_newer(mail, epoch, claim->attempt))
@@ -203,39 +195,6 @@ void shard_take_claim(struct core *core, struct shard *shard, const struct claim
 	mail->flags &= (uint8_t)~MAIL_AFTER_DOUBT;
 	if (mail->state == MAIL_READY || mail->state == MAIL_RETRY)
 		shard_move(core, shard, claim->index, MAIL_CLAIMED);
-}
-
-void shard_uncount_resent(struct shard *shard, uint32_t index)
-{
-	if (shard->mails != NULL && shard->mails[index].resent > 0)
-		set_resent(shard, &shard->mails[index], shard->mails[index].resent - 1U);
-}
-
-/* A second `sent` of a mail under another key is a duplicate; the same key again is not. */
-static void count_sent(struct shard *shard, const struct attempt_key *key)
-{
-	struct mail *mail = &shard->mails[key->index];
-
-	if (mail->sent_attempt == 0 && mail->sent_epoch == 0) {
-		mail->sent_attempt = key->attempt;
-		mail->sent_epoch = key->epoch;
-		return;
-	}
-	if (mail->sent_attempt == key->attempt && mail->sent_epoch == key->epoch)
-		return;
-	for (uint32_t i = 0; i < shard->extra_count; i++) {
-		const struct extra_sent *extra = &shard->extra[i];
-
-		if (extra->index == key->index && extra->epoch == key->epoch &&
-		    extra->attempt == key->attempt)
-			return;
-	}
-	shard->extra = reallocarray(shard->extra, shard->extra_count + 1, sizeof(*shard->extra));
-	if (shard->extra == NULL)
-		abort();
-	shard->extra[shard->extra_count++] = (struct extra_sent){key->index, key->epoch, key->attempt};
-	shard->duplicates++;
-	shard->batch->duplicates++;
 }
 
 /* When a deferred mail is tried again: Postfix's rule, the time since its first attempt within two bounds. */
@@ -270,6 +229,9 @@ static void take_open_outcome(struct core *core, struct shard *shard, const stru
 		shard_move(core, shard, index, MAIL_RETRY);
 		return;
 	case OUTCOME_RETURNED:
+		/* It is as it was before the claim. */
+		if (tally_is_resent(shard, index, mail->epoch, mail->attempt))
+			mail->flags |= MAIL_AFTER_DOUBT;
 		shard_move(core, shard, index, MAIL_READY);
 		return;
 	default: /* OUTCOME_IN_DOUBT */
@@ -290,22 +252,25 @@ void shard_take_outcome(struct core *core, struct shard *shard, const struct out
 		shard->last = outcome->at;
 	/* A word about the mail itself, before any attempt, has attempt 0 and implies nothing. */
 	if (key->attempt > 0 && claim_newer(mail, key->epoch, key->attempt)) {
-		const struct claim implied = {.index = key->index, .attempt = key->attempt};
+		const struct claim implied = {
+		    .index = key->index, .attempt = key->attempt, .flags = outcome->claim_flags};
 		const bool doubted = mail->state == MAIL_IN_DOUBT || (mail->flags & MAIL_AFTER_DOUBT) != 0;
 
 		shard_take_claim(
 		    core, shard, &implied, key->epoch, peer_of(core, &key->node), 0, outcome->at);
 		/* Nobody may ever know that this claim told of the doubt, so the next one does. */
-		if (doubted)
+		if (doubted && (outcome->claim_flags & CLAIM_AFTER_DOUBT) == 0)
 			mail->flags |= MAIL_AFTER_DOUBT;
 	}
+	if ((outcome->claim_flags & CLAIM_AFTER_DOUBT) != 0)
+		tally_resent(shard, key->index, key->epoch, key->attempt, outcome->kind == OUTCOME_RETURNED);
 	if (!outcome_final(outcome->kind)) {
 		if (key->attempt == mail->attempt && key->epoch == mail->epoch)
 			take_open_outcome(core, shard, outcome);
 		return;
 	}
 	if (outcome->kind == OUTCOME_SENT)
-		count_sent(shard, key);
+		tally_sent(shard, key);
 	merged = outcome_merge((enum mail_state)mail->state, outcome->kind);
 	if (merged != (enum mail_state)mail->state)
 		shard_move(core, shard, key->index, merged);
@@ -371,9 +336,7 @@ static void finish(struct core *core, struct shard *shard)
 
 	timer_disarm(&core->utc_timers, &shard->retry);
 	free_mails(core, shard);
-	free(shard->extra);
-	shard->extra = NULL;
-	shard->extra_count = 0;
+	tally_free(shard);
 	shard->phase = SHARD_FINISHED;
 	core->owned_shards -= shard->owning;
 	/* What a takeover has found, and was about to tell the others. */
@@ -504,13 +467,7 @@ void shard_reset(struct core *core, struct shard *shard)
 		batch->states[state] -= shard->states[state];
 		shard->states[state] = 0;
 	}
-	batch->duplicates -= shard->duplicates;
-	batch->in_doubt_resent -= shard->in_doubt_resent;
-	shard->duplicates = 0;
-	shard->in_doubt_resent = 0;
-	free(shard->extra);
-	shard->extra = NULL;
-	shard->extra_count = 0;
+	tally_reset(shard);
 	if (shard->mine) {
 		shard->states[MAIL_READY] = (uint16_t)shard->count;
 		batch->states[MAIL_READY] += shard->count;

@@ -22,9 +22,7 @@ void shard_need_mails(struct core *core, struct shard *shard);
 /* The only way to change a mail's state. Aborts on a move that the table in mail.c forbids. */
 void shard_move(struct core *core, struct shard *shard, uint32_t index, enum mail_state to);
 
-/* Takes a claim in. One that is not newer than the latest changes nothing. */
-/* A claim of the mail that was counted as a repeat after doubt did not become durable. */
-void shard_uncount_resent(struct shard *shard, uint32_t index);
+/* Takes a claim in. One that is not newer than the latest changes nothing but counts. */
 void shard_take_claim(struct core *core, struct shard *shard, const struct claim *claim, uint32_t epoch,
     struct peer *node, uint64_t generation, struct utc_time at);
 

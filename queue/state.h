@@ -161,7 +161,6 @@ struct mail {
 	uint32_t sent_epoch;
 	uint32_t first_try; /* seconds, UTC */
 	uint32_t due;       /* RETRY: seconds, UTC */
-	uint16_t resent;    /* claims so far that repeated an attempt in doubt */
 	uint8_t state;      /* enum mail_state */
 	uint8_t flags;      /* enum mail_flag */
 };
@@ -191,6 +190,15 @@ struct fact {
 };
 TAILQ_HEAD(fact_list, fact);
 
+/* Attempts at mails of one shard. An epoch has one owner, so its node need not be named. */
+struct attempt_set {
+	struct attempt_ref {
+		uint32_t index, epoch, attempt;
+		bool returned; /* Postfix never tried it */
+	} * refs;
+	uint32_t count;
+};
+
 struct shard {
 	RB_ENTRY(shard) node; /* by id */
 	TAILQ_ENTRY(shard) closed_link;
@@ -208,15 +216,13 @@ struct shard {
 	uint16_t states[MAIL_STATES];
 	uint32_t duplicates;
 	uint32_t in_doubt_resent;
-	uint32_t writes;    /* of its claims and outcomes, under way */
-	struct mail *mails; /* NULL while all mails are READY without a fact, or all are final */
-	struct extra_sent { /* keys of the second, third, ... `sent` of a mail: its duplicates */
-		uint32_t index, epoch, attempt;
-	} * extra;
-	uint32_t extra_count;
-	struct fact_list facts; /* to be written */
-	struct fact_list early; /* to be taken in once the journal is read */
-	struct timer retry;     /* UTC: the earliest due of its mails */
+	uint32_t writes;               /* of its claims and outcomes, under way */
+	struct mail *mails;            /* NULL while all mails are READY without a fact, or all are final */
+	struct attempt_set extra_sent; /* the second, third, ... `sent` of a mail: queue/tally.h */
+	struct attempt_set resent;     /* claims that repeated an attempt in doubt */
+	struct fact_list facts;        /* to be written */
+	struct fact_list early;        /* to be taken in once the journal is read */
+	struct timer retry;            /* UTC: the earliest due of its mails */
 
 	/* Replication (queue/replica.h). A shard of which this node is no member has no facts here. */
 	struct peer *members[REPLICAS_MAX];

@@ -36,6 +36,7 @@ struct sync {
 	uint32_t missed;   /* that have missed something since it began */
 	bool pushing;      /* all journals are known */
 	bool failed;       /* our own store refused */
+	bool gained;       /* this node lacked some */
 	uint64_t load;     /* token of the read of our own journal */
 	struct write *own; /* what this node lacked, being written */
 	struct call *calls[REPLICAS_MAX];
@@ -141,6 +142,11 @@ void sync_missed(struct sync *sync, uint32_t members)
 	sync->missed |= members;
 }
 
+bool sync_gained(const struct sync *sync)
+{
+	return sync->gained;
+}
+
 bool sync_complete_here(const struct sync *sync)
 {
 	return (sync->complete & SELF) != 0;
@@ -207,6 +213,7 @@ static void write_own(struct core *core, struct sync *sync)
 		sync->complete |= SELF;
 		return;
 	}
+	sync->gained = true;
 	part = calloc(count, sizeof(*part));
 	if (part == NULL)
 		abort();

@@ -29,6 +29,8 @@ uint32_t sync_complete(const struct sync *sync);
 uint32_t sync_up_to_date(const struct sync *sync);
 /* These members have missed a fact that may be newer than what the sync has read. */
 void sync_missed(struct sync *sync, uint32_t members);
+/* This node lacked something. */
+bool sync_gained(const struct sync *sync);
 /* What this node lacked is in its store. */
 bool sync_complete_here(const struct sync *sync);
 void sync_end(struct core *core, struct sync *sync);

@@ -206,17 +206,18 @@ static void compare(
 
 	for (int i = 0; i < MAIL_STATES; i++) {
 		if (view->states[i] != tally->states[i])
-			world_fail(w, "I1: %s shows %llu mails %s, the facts say %llu%s", view->name,
-			    (unsigned long long)view->states[i], mail_state_name((enum mail_state)i),
-			    (unsigned long long)tally->states[i], who);
+			world_fail(w, "I1: %s shows %llu mails of %s %s, the facts say %llu%s", node->name,
+			    (unsigned long long)view->states[i], view->name,
+			    mail_state_name((enum mail_state)i), (unsigned long long)tally->states[i], who);
 	}
 	if (view->duplicates != tally->duplicates)
-		world_fail(w, "I3: %s shows %llu duplicates, the facts say %llu%s", view->name,
-		    (unsigned long long)view->duplicates, (unsigned long long)tally->duplicates, who);
+		world_fail(w, "I3: %s shows %llu duplicates of %s, the facts say %llu%s", node->name,
+		    (unsigned long long)view->duplicates, view->name, (unsigned long long)tally->duplicates,
+		    who);
 	if (view->in_doubt_resent < tally->least_resent || view->in_doubt_resent > tally->most_resent)
-		world_fail(w, "I3: %s shows %llu resent in doubt, the ledger says %llu to %llu%s", view->name,
-		    (unsigned long long)view->in_doubt_resent, (unsigned long long)tally->least_resent,
-		    (unsigned long long)tally->most_resent, who);
+		world_fail(w, "I3: %s shows %llu of %s resent in doubt, the ledger says %llu to %llu%s",
+		    node->name, (unsigned long long)view->in_doubt_resent, view->name,
+		    (unsigned long long)tally->least_resent, (unsigned long long)tally->most_resent, who);
 }
 
 /* What one member's durable facts say of a mail is what all of them together say. */
@@ -470,6 +471,9 @@ uint64_t check_views_hash(const struct node *node)
 		if (batch->accepted == NULL || node->core == NULL || !concerns(batch, node->index) ||
 		    core_batch(node->core, batch->name, &view) != 0)
 			continue;
+		TRACE_NODE(node, "%s shows: state %u, sent %u, duplicates %u, resent %u, finished %u",
+		    T(batch->name), N(view.state), N(view.states[MAIL_SENT]), N(view.duplicates),
+		    N(view.in_doubt_resent), N(view.finished.us));
 		hash = mix(hash, view.state);
 		hash = mix(hash, view.total);
 		hash = mix(hash, view.duplicates);

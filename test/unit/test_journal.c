@@ -31,6 +31,7 @@ static int set_up(void **state)
 		outcomes[i] = (struct outcome){
 		    .key = {.index = i, .epoch = 1 + i, .node = {{(uint8_t)i}}, .attempt = 3 * i},
 		    .kind = (enum outcome_kind)(i % OUTCOME_KINDS),
+		    .claim_flags = i % 2,
 		    .at = {UINT64_C(1700000000000000) + i},
 		    .dsn = i % 2 == 0 ? "2.0.0" : "",
 		    .relay = "mx.example.com[192.0.2.1]:25",
@@ -109,6 +110,7 @@ static void check_outcome(const struct outcome *a, const struct outcome *b)
 	assert_int_equal(a->key.epoch, b->key.epoch);
 	assert_int_equal(a->key.attempt, b->key.attempt);
 	assert_int_equal(a->kind, b->kind);
+	assert_int_equal(a->claim_flags, b->claim_flags);
 	assert_int_equal(a->at.us, b->at.us);
 	assert_string_equal(a->dsn, b->dsn);
 	assert_string_equal(a->relay, b->relay);
@@ -221,11 +223,12 @@ static int read_outcome(uint64_t kind, size_t dsn, size_t relay, size_t reason, 
 	msgpack_pack_array(&pk, 2);
 	msgpack_pack_uint32(&pk, JOURNAL_OUTCOMES);
 	msgpack_pack_array(&pk, 1);
-	msgpack_pack_array(&pk, 9);
+	msgpack_pack_array(&pk, 10);
 	msgpack_pack_uint32(&pk, 1);
 	msgpack_pack_uint32(&pk, 1);
 	pack_id(&pk, &shard);
 	msgpack_pack_uint32(&pk, 1);
+	msgpack_pack_uint32(&pk, CLAIM_AFTER_DOUBT);
 	msgpack_pack_uint64(&pk, kind);
 	msgpack_pack_uint64(&pk, 1);
 	for (size_t i = 0; i < 3; i++) {
