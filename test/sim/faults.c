@@ -48,6 +48,33 @@ static bool begun_without(const struct world *w, const struct node *node)
 	return false;
 }
 
+static bool accepted(const struct world *w, const struct opt_id *key)
+{
+	for (size_t i = 0; i < w->truth.batches.count; i++) {
+		const struct sim_batch *batch = w->truth.batches.items[i].value;
+
+		if (id_equal(&batch->key, key))
+			return batch->accepted != NULL;
+	}
+	return false;
+}
+
+/* Whether something is staged that may yet become a batch: its client may have given up long ago. */
+static bool undecided(const struct world *w)
+{
+	for (uint32_t i = 0; i < w->node_count; i++) {
+		const struct idmap *uploads = &w->nodes[i].store.uploads;
+
+		for (size_t k = 0; k < uploads->count && !w->nodes[i].dead; k++) {
+			const struct stored_upload *upload = uploads->items[k].value;
+
+			if (upload != NULL && !accepted(w, &upload->batch))
+				return true;
+		}
+	}
+	return false;
+}
+
 static bool may_die(const struct world *w, const struct node *node)
 {
 	uint32_t dead = 1;
@@ -57,7 +84,7 @@ static bool may_die(const struct world *w, const struct node *node)
 	for (uint32_t i = 0; i < w->node_count; i++)
 		dead += w->nodes[i].dead;
 	/* Of what is being uploaded nobody knows yet who will have it. */
-	if (2 * dead >= w->node_count || clients_uploading(w) > 0)
+	if (2 * dead >= w->node_count || clients_uploading(w) > 0 || undecided(w))
 		return false;
 	for (size_t i = 0; i < w->truth.batches.count; i++) {
 		const struct sim_batch *batch = w->truth.batches.items[i].value;
