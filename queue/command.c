@@ -16,6 +16,7 @@
 #include "queue/batch.h"
 #include "queue/cluster.h"
 #include "queue/error.h"
+#include "queue/home.h"
 
 static void answer(struct core *core, uint64_t reply, enum control_answer what)
 {
@@ -45,24 +46,24 @@ void command_lost(struct core *core, struct query *query, int status)
 }
 
 /* Whether a majority of the homes has said where the batch stands. */
-static bool homes_heard(struct core *core, struct query *query, const struct batch_record *record)
+static bool homes_heard(struct core *core, struct query *query)
 {
+	struct peer *homes[REPLICAS_MAX];
+	const uint32_t count = home_list(core, &query->batch, query_record(core, query), homes);
 	uint32_t heard = 0;
 
-	for (uint32_t i = 0; i < record->home_count; i++) {
-		struct peer *home = peer_of(core, &record->nodes[record->homes[i]]);
-
-		if (home == core->self ? batch_find(core, &query->batch) != NULL
-		                       : query_asked(query, home)->holds)
+	for (uint32_t i = 0; i < count; i++) {
+		if (homes[i] == core->self ? batch_find(core, &query->batch) != NULL
+		                           : query_asked(query, homes[i])->holds)
 			heard++;
 	}
-	return heard > record->home_count / 2;
+	return heard > count / 2;
 }
 
 /* One more home has it. */
 static bool stored(struct core *core, struct query *query)
 {
-	if (++query->stored <= query_record(core, query)->home_count / 2)
+	if (++query->stored <= query->homes / 2)
 		return false;
 	end(core, query, CONTROL_OK);
 	return true;
@@ -77,22 +78,21 @@ static void check_lost(struct core *core, struct query *query)
 
 static void give_to_homes(struct core *core, struct query *query)
 {
-	const struct batch_record *record = query_record(core, query);
 	struct batch *batch = batch_find(core, &query->batch);
-	const uint32_t homes = record->home_count;
+	struct peer *homes[REPLICAS_MAX];
 	bool own = false;
 
 	query->phase = QUERY_COMMIT;
+	query->homes = home_list(core, &query->batch, query_record(core, query), homes);
 	query_wait(core, query);
-	for (uint32_t i = 0; i < homes; i++) {
-		struct peer *home = peer_of(core, &record->nodes[record->homes[i]]);
+	for (uint32_t i = 0; i < query->homes; i++) {
 		struct peer_message request = {.type = PEER_CONTROL,
 		    .version = query->control.version,
 		    .what = query->control.what,
 		    .at = query->control.at};
 
-		own = own || home == core->self;
-		query_ask(core, query, query_asked(query, home), CALL_COMMAND, &request);
+		own = own || homes[i] == core->self;
+		query_ask(core, query, query_asked(query, homes[i]), CALL_COMMAND, &request);
 	}
 	if (own && batch != NULL && control_above(&query->control, &batch->control.now))
 		query->token = control_write(core, &batch->control, &batch->key, &query->control)->token;
@@ -106,7 +106,7 @@ void command_known(struct core *core, struct query *query, bool finished)
 	const bool stands = query->control.what == query->what;
 
 	query_end_calls(core, query);
-	if (!homes_heard(core, query, query_record(core, query))) {
+	if (!homes_heard(core, query)) {
 		end(core, query, CONTROL_AGAIN);
 		return;
 	}

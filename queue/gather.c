@@ -23,6 +23,7 @@
 #include "queue/control.h"
 #include "queue/error.h"
 #include "queue/fetch.h"
+#include "queue/home.h"
 #include "queue/upload.h"
 
 static void answer(struct core *core, uint64_t reply, int status, const struct batch_view *view)
@@ -219,6 +220,16 @@ static void ask_later_members(struct core *core, struct query *query, const stru
 	}
 }
 
+/* They may not be those that the record names. */
+static void ask_homes(struct core *core, struct query *query, const struct batch_record *record)
+{
+	struct peer *homes[REPLICAS_MAX];
+	const uint32_t count = home_list(core, &query->batch, record, homes);
+
+	for (uint32_t i = 0; i < count; i++)
+		ask_for_counts(core, query, query_asked(query, homes[i]), 0);
+}
+
 void gather_found(struct core *core, struct query *query)
 {
 	const struct batch_record *record = query_record(core, query);
@@ -238,6 +249,8 @@ void gather_found(struct core *core, struct query *query)
 		ask_for_counts(core, query, query_asked(query, peer_of(core, &record->nodes[i])), 0);
 	if (batch != NULL)
 		ask_later_members(core, query, batch);
+	if (query->kind == QUERY_COMMAND)
+		ask_homes(core, query, record);
 	query_wait(core, query);
 	if (query->waiting == 0)
 		conclude(core, query);

@@ -59,6 +59,13 @@ void home_known(struct core *core);
 void home_mark(struct core *core);
 /* The record of the batch is durable: its register is not needed any more. */
 void home_learnt(struct core *core, const struct batch *batch);
+/*
+ * The homes of an accepted batch: those that its record names without those that were forgotten, for nobody
+ * would wait for them any more; where none of them is left, the batch's present homes, which have the record
+ * from those that hold it (queue/homesync.h). Returns how many.
+ */
+uint32_t home_list(struct core *core, const struct opt_id *batch, const struct batch_record *record,
+    struct peer *ret_homes[REPLICAS_MAX]);
 /* EFFECT_DIRECTORY_PUT when this node is a home of the batch by its record. */
 void home_directory(struct core *core, const struct batch *batch);
 

@@ -2,7 +2,8 @@
 /*
  * The push goes through all records and registers in order, a few calls at a time. A home is first asked
  * whether it has the record; only where it has not is the record sent. Of a record's holders those push that
- * are homes by it, those that got it as later homes, and the others when none of its homes is alive.
+ * are its homes now, those that are homes by it, or were in between, and the others when none of the homes by
+ * it is alive. Homes by it may lack it: members may have changed between its first proposal and its decision.
  *
  * A push that a peer's death cut short counts: the peer will come with a new link, and everything is pushed
  * anew. One that a peer refused does not, and starts over with the next heartbeat.
@@ -154,12 +155,25 @@ static void send_record(struct core *core, struct peer *peer, const struct batch
 	buffer_done(&bytes);
 }
 
+static bool among(struct peer *const *peers, uint32_t count, const struct peer *peer)
+{
+	for (uint32_t i = 0; i < count; i++) {
+		if (peers[i] == peer)
+			return true;
+	}
+	return false;
+}
+
 /* Whether it is for this node to push the batch. */
 static bool pushes(struct core *core, const struct batch *batch)
 {
 	const struct batch_record *record = &batch->record;
+	struct peer *homes[REPLICAS_MAX];
+	const uint32_t count = cluster_homes(core, &batch->key, homes);
 	bool takes_part = false, home_alive = false;
 
+	if (among(homes, count, core->self))
+		return true;
 	for (uint8_t i = 0; i < record->home_count; i++) {
 		struct peer *home = peer_of(core, &record->nodes[record->homes[i]]);
 
@@ -170,15 +184,6 @@ static bool pushes(struct core *core, const struct batch *batch)
 	for (uint32_t i = 0; i < record->node_count; i++)
 		takes_part = takes_part || id_equal(&record->nodes[i], &core->config.node);
 	return !takes_part || !home_alive;
-}
-
-static bool among(struct peer *const *peers, uint32_t count, const struct peer *peer)
-{
-	for (uint32_t i = 0; i < count; i++) {
-		if (peers[i] == peer)
-			return true;
-	}
-	return false;
 }
 
 /* Replicas that were away when the batch was accepted have nothing of it, and so nothing to ask for. */

@@ -84,6 +84,7 @@ struct query {
 	struct word *words;
 	struct control control; /* the highest that is known; later the one that is given */
 	enum control_what what; /* COMMAND: what the operator wants */
+	uint32_t homes;         /* COMMAND: that were asked to keep it */
 	uint32_t stored;        /* COMMAND: homes that have it */
 	/* FETCH */
 	uint32_t index;

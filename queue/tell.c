@@ -13,6 +13,7 @@
 #include "queue/cluster.h"
 #include "queue/control.h"
 #include "queue/error.h"
+#include "queue/home.h"
 
 /* A node that is being told. */
 struct telling {
@@ -75,10 +76,13 @@ void tell_peer(struct core *core, struct batch *batch, struct peer *peer)
 	TAILQ_INSERT_TAIL(&batch->tellings, telling, link);
 }
 
-static bool is_home(const struct core *core, const struct batch_record *record)
+static bool is_home(struct core *core, const struct batch *batch)
 {
-	for (uint32_t i = 0; i < record->home_count; i++) {
-		if (id_equal(&record->nodes[record->homes[i]], &core->config.node))
+	struct peer *homes[REPLICAS_MAX];
+	const uint32_t count = home_list(core, &batch->key, &batch->record, homes);
+
+	for (uint32_t i = 0; i < count; i++) {
+		if (homes[i] == core->self)
 			return true;
 	}
 	return false;
@@ -86,7 +90,7 @@ static bool is_home(const struct core *core, const struct batch_record *record)
 
 void tell_all(struct core *core, struct batch *batch)
 {
-	const bool home = is_home(core, &batch->record);
+	const bool home = is_home(core, batch);
 
 	for (uint32_t i = 0; i < batch->record.node_count && home; i++)
 		tell_peer(core, batch, peer_of(core, &batch->record.nodes[i]));
@@ -126,8 +130,8 @@ void tell_peer_changed(struct core *core, struct peer *peer)
 
 		if (!alive && telling != NULL)
 			end(core, batch, telling);
-		else if (alive && telling == NULL && of_interest(core, batch) &&
-		         is_home(core, &batch->record) && takes_part(batch, peer))
+		else if (alive && telling == NULL && of_interest(core, batch) && is_home(core, batch) &&
+		         takes_part(batch, peer))
 			tell_peer(core, batch, peer);
 	}
 }

@@ -124,6 +124,45 @@ static void a_node_that_was_away_learns_of_the_command(void **state)
 	net_free(net);
 }
 
+static void forget(struct net *net, uint32_t node)
+{
+	struct event event = {.type = EVENT_FORGET, .forget = {.reply = 1, .node = net_node(node)}};
+
+	net_kill(net, node);
+	net_advance(net, 10 * USEC_PER_SEC);
+	shell_step(net->shells[3], &event);
+	net_advance(net, 5 * USEC_PER_SEC);
+}
+
+static void nobody_waits_for_homes_that_were_forgotten(void **state)
+{
+	struct net *net = four_nodes("012", spread);
+
+	(void)state;
+	net_start(net);
+	forget(net, 1);
+	forget(net, 2);
+	assert_int_equal(command(net, 3, CONTROL_PAUSED), CONTROL_OK);
+	net_run(net);
+	check_state(net, "0", BATCH_PAUSED);
+	assert_int_equal(command(net, 0, CONTROL_CANCELLED), CONTROL_OK);
+	net_free(net);
+}
+
+static void where_all_homes_were_forgotten_the_present_ones_take_commands(void **state)
+{
+	struct net *net = four_nodes("1", spread);
+
+	(void)state;
+	net_start(net);
+	forget(net, 1);
+	assert_int_equal(command(net, 3, CONTROL_PAUSED), CONTROL_OK);
+	net_run(net);
+	/* The present homes have the batch by now, and tell those that are left. */
+	check_state(net, "023", BATCH_PAUSED);
+	net_free(net);
+}
+
 static void a_batch_that_nobody_knows_takes_no_command(void **state)
 {
 	struct net *net = net_new(3, 3);
@@ -212,6 +251,8 @@ int main(void)
 	    cmocka_unit_test(a_command_is_durable_on_a_majority_of_the_homes_when_it_is_answered),
 	    cmocka_unit_test(without_a_majority_of_the_homes_a_command_is_to_be_tried_again),
 	    cmocka_unit_test(a_node_that_was_away_learns_of_the_command),
+	    cmocka_unit_test(nobody_waits_for_homes_that_were_forgotten),
+	    cmocka_unit_test(where_all_homes_were_forgotten_the_present_ones_take_commands),
 	    cmocka_unit_test(a_batch_that_nobody_knows_takes_no_command),
 	    cmocka_unit_test(replicas_refuse_claims_of_a_cancelled_batch),
 	    cmocka_unit_test(any_node_can_drain_another),
