@@ -309,7 +309,8 @@ static int commit(struct sending *sending, uint64_t rows)
 
 	snprintf(path, sizeof path, "/v1/batches/%s/commit?upload=%s", sending->id, sending->upload);
 	int len = snprintf(body, sizeof body, "{\"rows\":%llu}", (unsigned long long)rows);
-	rc = client_call_patiently(sending->client, "POST", path, body, (size_t)len, &answer);
+	/* Not patiently: "again" is the end of this upload, and the batch has to be sent again. */
+	rc = client_call(sending->client, "POST", path, body, (size_t)len, &answer);
 	if (rc != CLI_OK) {
 		say_answer(sending, &answer);
 		if (answer.sent)

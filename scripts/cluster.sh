@@ -81,19 +81,33 @@ kill_remembered() {
 	rm -f "$1"
 }
 
-# pids_of NODE: "PID COMMAND PROGRAM" of each of its processes but the first, oldest first.
+# pids_of NODE: "PID COMMAND PROGRAM" of each of its processes but the first, oldest first. There may be hundreds: no
+# process is started for each.
 pids_of() {
-	local init space pid command program
+	local init space
 	init=$(remembered_pid "$dir/$1/init") || return 0
 	space=$(readlink "/proc/$init/ns/pid") || return 0
-	# Processes end while find looks at them.
-	{ find /proc/[0-9]*/ns/pid -maxdepth 0 -lname "${space//[\[\]]/?}" 2>/dev/null || true; } |
-		sed 's,^/proc/\([0-9]*\)/.*,\1,' | sort -n | while read -r pid; do
-		[ "$pid" != "$init" ] || continue
-		is_running "$pid" || continue
-		{ command=$(<"/proc/$pid/comm"); } 2>/dev/null || continue
-		program=$(readlink "/proc/$pid/exe" 2>/dev/null) || continue
-		echo "$pid $command ${program% (deleted)}"
+	# Processes end while find looks at them; a zombie has no program.
+	{ find /proc/[0-9]*/ns/pid -maxdepth 0 -lname "${space//[\[\]]/?}" -printf '%h\n' 2>/dev/null || true; } |
+		sed 's,/ns$,/exe,' | tr '\n' '\0' |
+		{ find -files0-from - -maxdepth 0 -printf '%h %l\n' 2>/dev/null || true; } | sort -V |
+		while read -r at program; do
+			[ "${at#/proc/}" != "$init" ] && [ -n "$program" ] || continue
+			{ read -r command <"$at/comm"; } 2>/dev/null || continue
+			echo "${at#/proc/} $command ${program% (deleted)}"
+		done
+}
+
+# child_of NODE COMMAND: the id of the process of that name whose parent is the first one. Nearly for free.
+child_of() {
+	local init pid command
+	init=$(remembered_pid "$dir/$1/init") || return 0
+	for pid in $(cat "/proc/$init/task/$init/children" 2>/dev/null); do
+		{ read -r command <"/proc/$pid/comm"; } 2>/dev/null || continue
+		if [ "$command" = "$2" ] && is_running "$pid"; then
+			echo "$pid"
+			return
+		fi
 	done
 }
 
@@ -143,7 +157,7 @@ signal_all() {
 
 state_of() {
 	local pid
-	pid=$(part_of "$1" optimusd)
+	pid=$(child_of "$1" optimusd)
 	if [ -z "$pid" ]; then
 		if is_empty "$1"; then echo down; else echo orphaned; fi
 	elif grep -q '^State:[[:space:]]*T' "/proc/$pid/status" 2>/dev/null; then
@@ -253,7 +267,7 @@ write_arguments() {
 # launch NODE [first]: starts what of it does not run. Does not wait until it is ready.
 launch() {
 	local at=$dir/$1 enter=()
-	[ -z "$(part_of "$1" optimusd)" ] || return 0
+	[ -z "$(child_of "$1" optimusd)" ] || return 0
 	make_data "$1"
 	write_arguments "$@"
 	if forgotten "$at/init"; then
@@ -310,7 +324,7 @@ wait_ready() {
 # stop_in_order NODE: SIGTERM to optimusd, which ends the others.
 stop_in_order() {
 	local pid
-	pid=$(part_of "$1" optimusd)
+	pid=$(child_of "$1" optimusd)
 	if [ -n "$pid" ]; then
 		kill -TERM "$pid"
 		wait_for 90 are_gone "$pid" || die "$1 does not stop"

@@ -1,13 +1,18 @@
 # SPDX-License-Identifier: MIT
 # shellcheck shell=bash
 # shellcheck disable=SC2154 # what they work with belongs to scripts/chaos
-# The faults of scripts/chaos, which alone sources this: fault_KIND SECONDS. Each picks its node, breaks something, and leaves
-# a cluster that is whole again. What a fault meets is in picked.
+# The faults of scripts/chaos, which alone sources this: fault_KIND SECONDS. Each breaks something of the nodes in picked
+# (aim_at in scripts/chaos) and leaves a cluster that is whole again.
+
+# When it was, and who it is: how long the others need is counted from here.
+note_death() {
+	local id
+	id=$(node_id "$picked")
+	echo "$(date +%s%6N) $id" >>"$at/kills"
+}
 
 fault_kill() {
-	until_or_broken "$limit" "every batch has its replicas again" is_replicated
-	pick
-	echo "$(date +%s%6N) $(node_id "$picked")" >>"$at/kills"
+	note_death
 	control kill "$picked"
 	fault_join
 }
@@ -17,58 +22,49 @@ fault_join() {
 }
 
 fault_destroy() {
-	until_or_broken "$limit" "every batch has its replicas again" is_replicated
-	pick
+	note_death
 	control destroy "$picked"
 	control start "$picked"
 }
 
 fault_crash() {
-	pick
 	control kill "$picked"
 	sleep $(($1 % 10))
 	control start "$picked"
 }
 
 fault_power() {
-	pick
 	control kill "$picked" --power
 	sleep $(($1 % 10))
 	control start "$picked"
 }
 
 fault_restart() {
-	pick
 	control stop "$picked"
 	control start "$picked"
 }
 
 fault_optimusd() {
-	pick
 	control kill "$picked" --only optimusd
 	sleep $(($1 % 8))
 	control start "$picked"
 }
 
 fault_redis() {
-	pick
 	control kill "$picked" --only redis
 }
 
 fault_postfix() {
-	pick
 	control kill "$picked" --only postfix
 }
 
 # Where no mail has been fed yet, or Postfix is being started, none runs.
 fault_pickup() {
-	pick
 	"$root/scripts/cluster" kill "$picked" --only pickup --dir "$cluster" 2>/dev/null ||
 		say "seed $run_seed: $picked runs no pickup"
 }
 
 fault_freeze() {
-	pick
 	control freeze "$picked"
 	sleep "$1"
 	control thaw "$picked"
@@ -76,7 +72,6 @@ fault_freeze() {
 
 fault_clock() {
 	local sign=+
-	pick
 	draw 2
 	[ "$drawn" = 0 ] || sign=-
 	control clock "$picked" "${sign}3600"
@@ -86,7 +81,6 @@ fault_clock() {
 
 # The last node of the first ones has its data on a small tmpfs.
 fault_full() {
-	picked=n$nodes
 	[ -d "$cluster/$picked/data" ] || return 0
 	dd if=/dev/zero of="$cluster/$picked/data/filler" bs=1M 2>/dev/null || true
 	sleep "$1"
@@ -103,33 +97,21 @@ cut_between() {
 	done
 }
 
-# Sets shuffled to the running nodes in any order, half to the number of the smaller half.
-two_halves() {
-	local names
-	mapfile -t names < <(running)
-	shuffle "${names[@]}"
-	half=$((${#shuffled[@]} / 2))
-	picked=${shuffled[*]:0:half}
-}
-
 fault_halves() {
-	two_halves
-	cut_between "${shuffled[*]:0:half}" "${shuffled[*]:half}"
+	cut_between "$picked" "$others"
 	sleep "$1"
 	control heal
 }
 
 # The last one sees everybody, nobody else sees the other half.
 fault_bridge() {
-	two_halves
-	cut_between "${shuffled[*]:0:half}" "${shuffled[*]:half:${#shuffled[@]}-half-1}"
+	cut_between "$picked" "${others% *}"
 	sleep "$1"
 	control heal
 }
 
 fault_oneway() {
 	local other
-	pick
 	for other in $(running); do
 		[ "$other" = "$picked" ] || control cut "$picked" "$other" --one-way
 	done
@@ -139,9 +121,8 @@ fault_oneway() {
 
 fault_flap() {
 	local end=$((SECONDS + $1))
-	two_halves
 	while [ "$SECONDS" -lt "$end" ]; do
-		cut_between "${shuffled[*]:0:half}" "${shuffled[*]:half}"
+		cut_between "$picked" "$others"
 		sleep 1.5
 		control heal
 		sleep 1
@@ -149,7 +130,6 @@ fault_flap() {
 }
 
 fault_slow() {
-	pick
 	control slow "$picked" 300 --loss 10
 	sleep "$1"
 	control heal
