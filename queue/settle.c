@@ -90,6 +90,27 @@ static void never_fed(struct core *core, struct shard *shard, uint32_t index)
 	shard_settle_one(core, shard, index);
 }
 
+/* Files of a dead Postfix whose shards this node has left: their members wait for its word. */
+static void look_at_left(struct core *core, const struct event *event)
+{
+	for (size_t i = 0; !event->spool.alive && i < event->spool.count; i++) {
+		const struct spool_entry *entry = &event->spool.entries[i];
+		const bool tried = entry->place == SPOOL_ACTIVE || entry->place == SPOOL_ASIDE;
+		const struct outcome outcome = {
+		    .key = entry->key,
+		    .kind = tried ? OUTCOME_IN_DOUBT : OUTCOME_RETURNED,
+		    .at = core->utc,
+		    .dsn = tried ? "4.3.0" : "",
+		    .relay = "",
+		    .reason = tried ? "Postfix died with the mail in its active queue" : "",
+		};
+		struct shard *shard = shard_find(core, &entry->key.shard);
+
+		if (shard != NULL && !shard->mine && entry->key.index < shard->count)
+			fact_add(core, shard, &outcome, 0);
+	}
+}
+
 /* Files that need something done although their mail is not looked at below. */
 static void look_at_files(struct core *core, const struct event *event)
 {
@@ -217,6 +238,7 @@ void settle_spool(struct core *core, const struct event *event)
 		sorted[i] = &event->spool.entries[i];
 	qsort(sorted, count, sizeof(*sorted), compare_entries);
 	look_at_files(core, event);
+	look_at_left(core, event);
 	look_at_claims(core, event, sorted);
 	free(sorted);
 	if (core->uncertain > 0 && !core->spool_check.armed)

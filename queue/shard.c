@@ -437,8 +437,28 @@ static void leave_own_claims(struct core *core, struct shard *shard)
 	}
 }
 
+/*
+ * The members wait for this node's word on what it had claimed. Of what is in its live Postfix they will hear;
+ * of the rest nobody would ever speak, for what left is not looked at when the spool is settled.
+ */
+static void settle_own_claims(struct core *core, struct shard *shard)
+{
+	for (uint32_t i = 0; shard->mails != NULL && i < shard->count; i++) {
+		const struct mail *mail = &shard->mails[i];
+
+		if (mail->state != MAIL_CLAIMED || mail->node != core->self)
+			continue;
+		if ((mail->flags & MAIL_CLAIM_WRITING) != 0)
+			fact_add_own(core, shard, i, OUTCOME_RETURNED, "", "");
+		else if (core->engine != ENGINE_UP || mail->generation != core->generation ||
+		         (mail->flags & MAIL_UNCERTAIN) != 0)
+			fact_add_doubt(core, shard, i, "its node was replaced when it was away", NULL);
+	}
+}
+
 void shard_leave(struct core *core, struct shard *shard)
 {
+	settle_own_claims(core, shard);
 	if (shard->phase == SHARD_LOADING)
 		shard->batch->loading--;
 	timer_disarm(&core->utc_timers, &shard->retry);

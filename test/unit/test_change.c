@@ -146,6 +146,28 @@ static void who_comes_back_after_it_was_replaced_leaves(void **state)
 	net_free(net);
 }
 
+static void who_was_replaced_says_what_became_of_its_mail(void **state)
+{
+	struct net *net = start_net(4, "012", three, "012", CORE_BUG_NONE);
+	size_t from[NET_MAX] = {0};
+
+	(void)state;
+	net_kill(net, 0);
+	from[0] = net->shells[0]->fed_count; /* nobody reports these: its Postfix died with it */
+	assert_int_equal(from[0], SHARDS * MAILS);
+	net_advance(net, 40 * USEC_PER_SEC);
+	for (uint32_t i = 0; i < SHARDS; i++)
+		assert_false(is_member(net, 1, i, 0));
+	net->shells[0]->hold_engine = true; /* it hears of that before it has looked into its spool */
+	net_restart(net, 0);
+	net_advance(net, 10 * USEC_PER_SEC);
+	net->shells[0]->hold_engine = false;
+	net_advance(net, beat);
+	check_all_sent(net, from, 1);
+	assert_int_equal(shell_view(net->shells[1], "moving").in_doubt_resent, SHARDS * MAILS);
+	net_free(net);
+}
+
 static void a_batch_gets_the_replicas_that_were_missing_when_it_was_accepted(void **state)
 {
 	struct net *net = start_net(3, "012", alone, "0", CORE_BUG_NONE);
@@ -371,6 +393,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(who_is_gone_for_good_is_replaced),
 	    cmocka_unit_test(who_comes_back_after_it_was_replaced_leaves),
+	    cmocka_unit_test(who_was_replaced_says_what_became_of_its_mail),
 	    cmocka_unit_test(a_batch_gets_the_replicas_that_were_missing_when_it_was_accepted),
 	    cmocka_unit_test(a_newcomer_remembers_what_it_is_a_member_of),
 	    cmocka_unit_test(a_node_that_drains_alone_finds_somebody_else),
