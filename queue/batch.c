@@ -107,7 +107,7 @@ void batch_free(struct core *core, struct batch *batch)
 
 static void write_finished(struct core *core, const struct batch *batch)
 {
-	struct journal_entry entry = {.type = JOURNAL_FINISHED, .at = batch->finished};
+	struct journal_entry entry = {.type = JOURNAL_FINISHED, .at = batch->end_version};
 	struct shard_counts *shards = calloc(batch->record.shard_count + 1, sizeof(*shards));
 
 	if (shards == NULL)
@@ -123,22 +123,40 @@ static void write_finished(struct core *core, const struct batch *batch)
 	free(shards);
 }
 
-/* Nothing has happened since the end that stood when this node was asked to become a member of a shard. */
-static bool ended_already(const struct batch *batch)
+/* The time of its last final fact: who has the same facts names the same end. */
+static struct utc_time end_of(const struct batch *batch)
 {
+	struct utc_time end = batch->record.created;
+
 	for (uint32_t i = 0; i < batch->record.shard_count; i++) {
-		if (batch->shards[i].mine && batch->shards[i].last.us > batch->reopened.us)
-			return false;
+		if (batch->shards[i].mine && batch->shards[i].last.us > end.us)
+			end = batch->shards[i].last;
 	}
-	return batch->reopened.us > batch->finished_before.us;
+	return end;
+}
+
+struct utc_time batch_end_version(const struct core *core, const struct batch *batch)
+{
+	return core->utc.us > batch->end_version.us ? core->utc
+	                                            : (struct utc_time){batch->end_version.us + 1};
+}
+
+void batch_reopening(struct core *core, struct batch *batch)
+{
+	struct journal_entry entry = {.type = JOURNAL_FINISHED};
+
+	if (!batch->ended)
+		return;
+	batch->ended = false;
+	batch->end_version = entry.at = batch_end_version(core, batch);
+	write_entry(core, &batch->key, &entry);
 }
 
 static void finish(struct core *core, struct batch *batch)
 {
-	batch->finished = ended_already(batch) ? batch->reopened : core->utc;
-	/* The latest end is the true one, also when the clock was set back between the two. */
-	if (batch->finished.us <= batch->finished_before.us)
-		batch->finished.us = batch->finished_before.us + 1;
+	batch->finished = end_of(batch);
+	batch->end_version = batch_end_version(core, batch);
+	batch->ended = true;
 	batch->done = true;
 	leave_order(core, batch);
 	timer_disarm(&core->utc_timers, &batch->timer);
@@ -231,8 +249,12 @@ void batch_shard_finished(struct core *core, struct batch *batch)
 {
 	batch->unfinished--;
 	core->unfinished_shards--;
-	if (batch->unfinished == 0 && !batch->done && has_shards(batch))
+	if (batch->unfinished > 0 || batch->done)
+		return;
+	if (has_shards(batch))
 		finish(core, batch); /* as far as this node has it */
+	else
+		batch_reopening(core, batch);
 }
 
 void batch_shard_reopened(struct core *core, struct batch *batch)
@@ -242,7 +264,6 @@ void batch_shard_reopened(struct core *core, struct batch *batch)
 	if (!batch->done)
 		return;
 	batch->done = false;
-	batch->finished_before = batch->finished;
 	batch->finished.us = 0;
 	RB_INSERT(batch_order, &core->order, batch);
 	batch->in_order = true;
@@ -261,6 +282,7 @@ void batch_reload(struct core *core, struct shard *shard)
 {
 	struct batch *batch = shard->batch;
 
+	batch_reopening(core, batch);
 	if (!batch->summary) {
 		shard_reset(core, shard);
 		shard->journal_loading = true;
@@ -299,7 +321,7 @@ static void take_counts(struct batch *batch, const struct shard_counts *counts)
 
 void batch_take_finished(struct core *core, struct batch *batch, const struct journal_entry *entry)
 {
-	if (batch->summary && entry->at.us < batch->finished.us)
+	if (batch->summary && entry->at.us < batch->end_version.us)
 		return;
 	if (!batch->summary) {
 		core->unfinished_shards -= batch->unfinished;
@@ -307,7 +329,8 @@ void batch_take_finished(struct core *core, struct batch *batch, const struct jo
 	}
 	batch->summary = true;
 	batch->done = true;
-	batch->finished = entry->at;
+	batch->ended = true;
+	batch->end_version = entry->at;
 	/* Those that came later are in it, those that went before are not. */
 	for (uint32_t i = 0; i < batch->record.shard_count; i++) {
 		struct shard *shard = &batch->shards[i];
@@ -322,6 +345,7 @@ void batch_take_finished(struct core *core, struct batch *batch, const struct jo
 		if (entry->shards[i].index < batch->record.shard_count)
 			take_counts(batch, &entry->shards[i]);
 	}
+	batch->finished = end_of(batch);
 }
 
 struct batch *batch_next(struct core *core, struct batch *after)

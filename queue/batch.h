@@ -24,6 +24,14 @@ void batch_want_open(struct batch *batch, struct shard *shard);
 void batch_shard_finished(struct core *core, struct batch *batch);
 void batch_shard_reopened(struct core *core, struct batch *batch);
 
+/*
+ * Facts are about to come, or to go, of which the batch's FINISHED entry in the store does not know: an entry
+ * without shards says so, that a restart in between reads the journals and does not believe the summary.
+ */
+void batch_reopening(struct core *core, struct batch *batch);
+/* For the next FINISHED entry: above those of all before it. */
+struct utc_time batch_end_version(const struct core *core, const struct batch *batch);
+
 /* Asks for the journal of the shard, or of the whole batch when only its summary is known. */
 void batch_reload(struct core *core, struct shard *shard);
 /* EFFECT_LOAD_JOURNAL for `id`. */

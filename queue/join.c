@@ -183,9 +183,10 @@ static void reopen(struct core *core, struct join *join)
 {
 	struct batch *batch = batch_find(core, &join->batch);
 	struct effect *effect = store(core, join, EFFECT_STORE_APPEND);
-	struct journal_entry entry = {.type = JOURNAL_FINISHED, .at = batch->finished};
+	struct journal_entry entry = {.type = JOURNAL_FINISHED, .at = batch_end_version(core, batch)};
 	struct buffer bytes;
 
+	batch->end_version = entry.at;
 	buffer_init(&bytes);
 	journal_encode(&entry, &bytes);
 	effect->id = join->batch;
@@ -375,6 +376,8 @@ void join_stored(struct core *core, struct write *write, int status)
 		answer(core, join, status == OPT_E_FULL ? PEER_FULL : PEER_FAILED);
 		return;
 	}
+	if (join->step == JOIN_REOPEN)
+		batch_find(core, &join->batch)->ended = false;
 	if (join->step == JOIN_TEMPLATE)
 		begin_step(core, join, JOIN_AGAIN);
 	else if (join->step == JOIN_AGAIN)

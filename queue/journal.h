@@ -53,7 +53,7 @@ struct shard_counts {
 	uint16_t states[MAIL_STATES];
 	uint32_t duplicates;
 	uint32_t in_doubt_resent;
-	struct utc_time last; /* of its latest fact; 0: none */
+	struct utc_time last; /* of its latest final fact; 0: none */
 	/* The rest is not in a journal. */
 	uint32_t epoch;
 	bool owner;    /* the node that says so owns it */

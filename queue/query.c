@@ -393,8 +393,5 @@ bool query_own_word(const struct core *core, const struct shard *shard, struct s
 	if (!shard->mine || shard->journal_loading)
 		return false;
 	*ret_counts = shard_count(core, shard);
-	/* The end of a batch whose journals were not read is all that is known of when its facts came. */
-	if (ret_counts->finished && ret_counts->last.us == 0)
-		ret_counts->last = shard->batch->finished;
 	return true;
 }

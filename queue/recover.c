@@ -174,8 +174,8 @@ static void batch_journal(struct core *core, struct batch *batch, const struct e
 			continue;
 		if (entry.type == JOURNAL_FINISHED && over)
 			batch_take_finished(core, batch, &entry);
-		else if (entry.type == JOURNAL_FINISHED && entry.at.us > batch->reopened.us)
-			batch->reopened = entry.at;
+		else if (entry.type == JOURNAL_FINISHED && entry.at.us > batch->end_version.us)
+			batch->end_version = entry.at;
 		else if (entry.type == JOURNAL_CONTROL)
 			control_take(core, &batch->control, &entry.control);
 	}

@@ -393,8 +393,7 @@ bool replica_follow_members(struct core *core, struct shard *shard)
 		shard_become_mine(core, shard);
 		return true;
 	}
-	/* A shard of which all is known here may as well be counted here. */
-	if (!mine && shard->mine && shard->phase != SHARD_FINISHED && shard_open_mails_left(shard)) {
+	if (!mine && shard->mine) {
 		shard_leave(core, shard);
 		write_members(core, shard);
 	}
@@ -514,9 +513,29 @@ static void keep_entries(struct write *write, const struct span *entries, size_t
 	write->pending = (uint32_t)count;
 }
 
+/* Whether any of the entries is about a mail, or about the members. */
+static bool says_anything(struct core *core, const struct write *write)
+{
+	const char *next = write->data;
+	struct journal_entry entry;
+
+	for (size_t i = 0; i < write->count; i++) {
+		uint64_t len;
+
+		memcpy(&len, next, sizeof(len));
+		next += sizeof(len);
+		if (journal_read(core->reader, &write->shard->id, next, len, &entry) == 0 && entry.count > 0)
+			return true;
+		next += len;
+	}
+	return false;
+}
+
 void replica_write_entries(struct core *core, struct write *write, const struct span *entries, size_t count)
 {
 	keep_entries(write, entries, count);
+	if (write->shard->mine && write->shard->phase == SHARD_FINISHED && says_anything(core, write))
+		batch_reopening(core, write->shard->batch);
 	for (size_t i = 0; i < count; i++) {
 		struct effect *effect = effects_add(core->effects, EFFECT_STORE_APPEND);
 
@@ -574,24 +593,6 @@ void replica_reread_loaded(struct core *core, struct write *write, const struct 
 			recover_take_entry(core, shard, &entry);
 	}
 	shard_settle(core, shard);
-}
-
-/* Whether any of the entries is about a mail, or about the members. */
-static bool says_anything(struct core *core, const struct write *write)
-{
-	const char *next = write->data;
-	struct journal_entry entry;
-
-	for (size_t i = 0; i < write->count; i++) {
-		uint64_t len;
-
-		memcpy(&len, next, sizeof(len));
-		next += sizeof(len);
-		if (journal_read(core->reader, &write->shard->id, next, len, &entry) == 0 && entry.count > 0)
-			return true;
-		next += len;
-	}
-	return false;
 }
 
 void replica_take_entries(struct core *core, const struct write *write)

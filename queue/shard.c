@@ -248,8 +248,6 @@ void shard_take_outcome(struct core *core, struct shard *shard, const struct out
 
 	if (core->config.broken_rule == CORE_BUG_LATE_OUTCOME_IGNORED && key->attempt < mail->attempt)
 		return;
-	if (outcome->at.us > shard->last.us)
-		shard->last = outcome->at;
 	/* A word about the mail itself, before any attempt, has attempt 0 and implies nothing. */
 	if (key->attempt > 0 && claim_newer(mail, key->epoch, key->attempt)) {
 		const struct claim implied = {
@@ -269,6 +267,8 @@ void shard_take_outcome(struct core *core, struct shard *shard, const struct out
 			take_open_outcome(core, shard, outcome);
 		return;
 	}
+	if (outcome->at.us > shard->last.us)
+		shard->last = outcome->at;
 	if (outcome->kind == OUTCOME_SENT)
 		tally_sent(shard, key);
 	merged = outcome_merge((enum mail_state)mail->state, outcome->kind);
@@ -464,7 +464,8 @@ void shard_leave(struct core *core, struct shard *shard)
 	timer_disarm(&core->utc_timers, &shard->retry);
 	timer_disarm(&core->boot_timers, &shard->takeover_timer);
 	shard->mine = false;
-	shard->phase = SHARD_CLOSED;
+	if (shard->phase != SHARD_FINISHED)
+		shard->phase = SHARD_CLOSED;
 	shard_reset(core, shard);
 	batch_shard_finished(core, shard->batch);
 }
@@ -488,6 +489,7 @@ void shard_reset(struct core *core, struct shard *shard)
 		shard->states[state] = 0;
 	}
 	tally_reset(shard);
+	shard->last.us = 0;
 	if (shard->mine) {
 		shard->states[MAIL_READY] = (uint16_t)shard->count;
 		batch->states[MAIL_READY] += shard->count;

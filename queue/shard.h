@@ -48,7 +48,7 @@ void shard_expire(struct core *core, struct shard *shard);
 void shard_cancel(struct core *core, struct shard *shard);
 bool shard_open_mails_left(const struct shard *shard);
 
-/* This node is no member of the shard, which is not finished, any more. Its facts stay in its journal. */
+/* This node is no member of the shard any more, and does not count it. Its facts stay in its journal. */
 void shard_leave(struct core *core, struct shard *shard);
 /* This node is a member from now on: what its journal has is read. */
 void shard_become_mine(struct core *core, struct shard *shard);

@@ -242,7 +242,7 @@ struct shard {
 	struct boot_time promised_at; /* when this node heard of it; 0: in an earlier life */
 	struct peer *owner;           /* as far as is known; NULL: nobody */
 	uint64_t owner_incarnation;   /* when it was learnt */
-	struct utc_time last;         /* of its latest fact; 0: none */
+	struct utc_time last;         /* of its latest final fact; 0: none */
 	struct boot_time owned_at;    /* when this node took it over */
 	struct boot_time offered_at;  /* to a node that asked for work; 0: never */
 	uint32_t config_used;         /* the highest that this node has made for it */
@@ -278,13 +278,13 @@ struct batch {
 	bool started;        /* its start has come */
 	bool summary;        /* the counts come from a FINISHED entry; the shards were not read */
 	bool done;
-	bool in_order; /* in the core's tree of batches to feed */
-	struct utc_time finished;
-	struct utc_time finished_before; /* its last end, when a late fact opened it again */
-	struct utc_time reopened; /* its last end, when a shard was to come: it stands without new facts */
-	struct shard_list closed; /* shards with ready mails that are to be opened */
-	uint32_t loading;         /* shards being opened */
-	uint64_t lane_mails;      /* in lanes that are not blocked */
+	bool in_order;               /* in the core's tree of batches to feed */
+	struct utc_time finished;    /* the time of its last final fact here; 0: not done */
+	struct utc_time end_version; /* of the latest FINISHED entry in its journal; 0: none */
+	bool ended;                  /* that entry says how it ended, and not that it was opened again */
+	struct shard_list closed;    /* shards with ready mails that are to be opened */
+	uint32_t loading;            /* shards being opened */
+	uint64_t lane_mails;         /* in lanes that are not blocked */
 	struct lane_tree lanes;
 	struct lane_list ready; /* lanes that may be fed */
 	uint32_t expire_next;   /* the next shard to expire, once the time has come */

@@ -248,6 +248,7 @@ static void put_finished(struct net *net, uint32_t number, const char *const *me
 		if (strchr(members[i], (int)('0' + number)) == NULL)
 			continue;
 		shards[entry.count].index = i;
+		shards[entry.count].last = entry.at;
 		shards[entry.count++].states[MAIL_SENT] = 2;
 	}
 	buffer_init(&bytes);

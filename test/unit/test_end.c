@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: MIT */
+/* The end of a batch is a matter of its facts: when it was, and what was counted, is the same after a
+ * restart. */
+#include "core_net.h"
+
+#include "queue/change.h"
+#include "queue/shard.h"
+#include "queue/state.h"
+
+enum { MAILS = 5 };
+
+static const char *const members[] = {"012", NULL};
+
+/* All is sent by node 0, and known to be over everywhere. */
+static struct net *all_sent(void)
+{
+	struct net *net = net_new(3, 3);
+	struct buffer record = net_record("over", "012", members, MAILS);
+
+	net_put_record(net, "012", &record);
+	buffer_done(&record);
+	net_start(net);
+	net_advance(net, 10 * USEC_PER_SEC);
+	assert_int_equal(net->shells[0]->fed_count, MAILS);
+	for (size_t i = 0; i < MAILS; i++) {
+		shell_tell_outcome(net->shells[0], &net->shells[0]->fed[i], OUTCOME_SENT, 1);
+		net_advance(net, USEC_PER_SEC);
+	}
+	for (uint32_t i = 0; i < 3; i++)
+		assert_int_equal(shell_view(net->shells[i], "over").state, BATCH_DONE);
+	return net;
+}
+
+/* Another delivery of a mail that was sent, of which node 0 hears late. */
+static void tell_late_word(struct net *net)
+{
+	struct attempt_key key = net->shells[0]->fed[0];
+
+	key.attempt++;
+	shell_tell_outcome(net->shells[0], &key, OUTCOME_SENT, 1);
+}
+
+static void it_ends_with_its_last_fact_on_every_node(void **state)
+{
+	struct net *net = all_sent();
+	const struct utc_time end = {net->shells[0]->utc.us - USEC_PER_SEC};
+
+	(void)state;
+	for (uint32_t i = 0; i < 3; i++) {
+		assert_int_equal(shell_view(net->shells[i], "over").finished.us, end.us);
+		net_restart(net, i);
+		net_advance(net, 10 * USEC_PER_SEC);
+		assert_int_equal(shell_view(net->shells[i], "over").finished.us, end.us);
+	}
+	/* A late fact moves it, and an old one that is told again does not. */
+	shell_tell_outcome(net->shells[0], &net->shells[0]->fed[0], OUTCOME_DEFERRED, 1);
+	net_advance(net, USEC_PER_SEC);
+	assert_int_equal(shell_view(net->shells[1], "over").finished.us, end.us);
+	tell_late_word(net);
+	net_advance(net, USEC_PER_SEC);
+	for (uint32_t i = 0; i < 3; i++)
+		assert_int_equal(
+		    shell_view(net->shells[i], "over").finished.us, net->shells[i]->utc.us - USEC_PER_SEC);
+	net_free(net);
+}
+
+static void a_late_fact_is_never_hidden_behind_the_summary(void **state)
+{
+	struct net *net = all_sent();
+
+	(void)state;
+	/* Node 1 dies when it has the fact in its store, and before it has taken it in. */
+	net->shells[1]->hold_loads = true;
+	tell_late_word(net);
+	net_advance(net, USEC_PER_SEC);
+	assert_int_equal(shell_view(net->shells[2], "over").duplicates, 1);
+	net_kill(net, 1);
+	net_kill(net, 0);
+	net_kill(net, 2);
+	net->shells[1]->hold_loads = false;
+	net_restart(net, 1);
+	net_advance(net, USEC_PER_SEC);
+	assert_int_equal(shell_view(net->shells[1], "over").duplicates, 1);
+	assert_int_equal(shell_view(net->shells[1], "over").state, BATCH_DONE);
+	net_free(net);
+}
+
+static void who_left_a_shard_does_not_count_it(void **state)
+{
+	struct net *net = all_sent();
+	const struct opt_id key = batch_key("over"), id = shard_id(&key, 0);
+	const struct opt_id others[] = {net_node(1), net_node(2)};
+	struct shard *shard = shard_find(net->shells[0]->core, &id);
+	const struct journal_entry entry = {.type = JOURNAL_CONFIG,
+	    .config = shard->promised * CONFIGS_AN_EPOCH,
+	    .epoch = shard->promised,
+	    .members = others,
+	    .count = 2};
+	struct buffer bytes;
+
+	(void)state;
+	/* The entry that removed it came when all was over here. */
+	buffer_init(&bytes);
+	journal_encode(&entry, &bytes);
+	net_kill(net, 0);
+	net->shells[0]->entries[net->shells[0]->entry_count++] =
+	    (struct shell_blob){.id = id, .data = bytes.data, .len = bytes.len};
+	for (int round = 0; round < 2; round++) {
+		/* Whether the summary is believed, or all journals are read. */
+		net_restart(net, 0);
+		tell_late_word(net);
+		net_advance(net, USEC_PER_SEC);
+		assert_int_equal(shell_count(net->shells[0], "over", MAIL_SENT), 0);
+		assert_int_equal(shell_view(net->shells[0], "over").duplicates, 0);
+		assert_int_equal(shell_view(net->shells[0], "over").finished.us, 0);
+	}
+	assert_int_equal(shell_count(net->shells[1], "over", MAIL_SENT), MAILS);
+	assert_int_equal(shell_view(net->shells[1], "over").duplicates, 1);
+	net_free(net);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(it_ends_with_its_last_fact_on_every_node),
+	    cmocka_unit_test(a_late_fact_is_never_hidden_behind_the_summary),
+	    cmocka_unit_test(who_left_a_shard_does_not_count_it),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
