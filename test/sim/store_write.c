@@ -286,10 +286,7 @@ static void append(struct sim_store *store, const struct store_op *op)
 	else if (entry.type == JOURNAL_OUTCOMES)
 		note_outcomes(store->node, &entry);
 	else if (entry.type == JOURNAL_FINISHED && batch != NULL) {
-		/* One without shards takes back what was said before. */
-		idmap_set(&store->finished, &op->id, NULL,
-		    entry.count > 0 || batch->accepted == NULL || batch->accepted->shard_count == 0 ? store
-		                                                                                    : NULL);
+		idmap_set(&store->finished, &op->id, NULL, store);
 		check_finished(store->node, batch, &entry);
 	} else if (entry.type == JOURNAL_PROMISE)
 		truth_promise(&w->truth, &op->id, entry.epoch, w->now);
