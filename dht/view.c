@@ -62,6 +62,7 @@ static struct entry *add(struct view *view, const struct presence *presence)
 	view->count++;
 	view->members++;
 	view->live++;
+	view->hash_stale = true;
 	return entry;
 }
 
@@ -163,6 +164,7 @@ static void remember_again(struct view *view, struct entry *entry, struct boot_t
 	entry->member.forgotten = false;
 	entry->refused = false;
 	view->members++;
+	view->hash_stale = true;
 	start_again(entry, now.us);
 	changed(view, entry, CHANGE_NEW, now);
 }
@@ -171,6 +173,7 @@ void view_mark_forgotten(struct view *view, struct entry *entry, struct boot_tim
 {
 	entry->member.forgotten = true;
 	view->members--;
+	view->hash_stale = true;
 	changed(view, entry, CHANGE_FORGOTTEN, now);
 }
 
@@ -304,9 +307,10 @@ const struct member *view_first(const struct view *view)
 
 const struct member *view_next(const struct view *view, const struct member *member)
 {
-	struct entry *entry = view_entry(view, &member->presence.node);
+	/* A member is the first thing in its entry. */
+	struct entry *entry = RB_NEXT(view_tree, &view->tree, (struct entry *)(uintptr_t)member);
 
-	entry = RB_NEXT(view_tree, (struct view_tree *)&view->tree, entry);
+	(void)view;
 	return entry ? &entry->member : NULL;
 }
 
@@ -327,18 +331,22 @@ size_t view_members(const struct view *view)
 	return view->members;
 }
 
-struct opt_id view_hash(const struct view *view)
+struct opt_id view_hash(struct view *view)
 {
 	struct id_hash hash;
 	struct entry *entry;
 
+	if (!view->hash_stale)
+		return view->hash;
 	id_hash_init(&hash);
 	id_hash_add(&hash, "optimus view", 12);
-	RB_FOREACH (entry, view_tree, (struct view_tree *)&view->tree) {
+	RB_FOREACH (entry, view_tree, &view->tree) {
 		if (!entry->member.forgotten)
 			id_hash_add(&hash, entry->member.presence.node.bytes, OPT_ID_SIZE);
 	}
-	return id_hash_done(&hash);
+	view->hash = id_hash_done(&hash);
+	view->hash_stale = false;
+	return view->hash;
 }
 
 const char *member_state_name(const struct member *member)

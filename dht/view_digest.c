@@ -115,26 +115,35 @@ static void take_marker(
 		view_mark_forgotten(view, entry, now);
 }
 
-static void take_entry(struct view *view, const struct digest_entry *said, struct boot_time now)
+/* `guess` may be the entry that is meant. Returns it, or NULL when the view takes no more. */
+static struct entry *take_entry(
+    struct view *view, struct entry *guess, const struct digest_entry *said, struct boot_time now)
 {
-	struct entry *entry = view_entry(view, &said->presence.node);
+	struct entry *entry = guess;
 
-	if (!entry || !said->forgotten) {
+	if (!entry || !id_equal(&entry->member.presence.node, &said->presence.node))
+		entry = view_entry(view, &said->presence.node);
+	if (!entry || (!said->forgotten && presence_is_newer(&said->presence, &entry->member.presence))) {
 		view_presence(view, &said->presence, now);
 		entry = view_entry(view, &said->presence.node);
 	}
 	if (!entry)
-		return;
+		return NULL;
 	if (said->forgotten)
 		take_marker(view, entry, said, now);
 	else if (entry != view->self && !entry->member.forgotten)
 		take_evidence(view, entry, said, now);
+	return entry;
 }
 
 void view_take_digest(struct view *view, const struct opt_id *from, const struct digest_entry *entries,
     size_t count, struct boot_time now)
 {
+	struct entry *entry = NULL;
+
+	/* Most of a digest is in id order, and so are we: the next one is mostly the one that is meant. */
 	for (size_t i = 0; i < count; i++)
-		take_entry(view, &entries[i], now);
+		entry = take_entry(
+		    view, entry ? RB_NEXT(view_tree, &view->tree, entry) : NULL, &entries[i], now);
 	view_heard(view, from, now);
 }

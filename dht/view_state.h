@@ -44,6 +44,8 @@ struct view {
 	uint64_t digests;
 	uint64_t judged_at;
 	uint64_t deadline;
+	struct opt_id hash; /* of the members; see hash_stale */
+	bool hash_stale;    /* members came or went since it was made */
 	bool self_forgotten;
 };
 

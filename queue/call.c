@@ -21,6 +21,7 @@
 #include "queue/gather.h"
 #include "queue/homesync.h"
 #include "queue/join.h"
+#include "queue/mesh.h"
 #include "queue/move.h"
 #include "queue/place.h"
 #include "queue/propose.h"
@@ -61,21 +62,26 @@ static uint64_t first_token(const struct core *core)
 	return token + 1;
 }
 
-static void send_bytes(struct core *core, struct peer *peer, const void *data, size_t len, bool bulk)
+/* `data` lives as long as the effects of this step. */
+static void send_owned(struct core *core, struct peer *peer, const void *data, size_t len, bool bulk)
 {
 	struct effect *effect;
 
-	if (!peer->linked)
-		return;
 	effect = effects_add(core->effects, len > PEER_MESSAGE_MAX ? EFFECT_NOTICE : EFFECT_SEND);
 	effect->id = peer->id;
 	if (effect->type == EFFECT_NOTICE) {
 		effect->text = effects_copy_text(core->effects, "message_too_long");
 		return;
 	}
-	effect->data = effects_copy(core->effects, data, len);
+	effect->data = data;
 	effect->len = len;
 	effect->bulk = bulk;
+}
+
+static void send_bytes(struct core *core, struct peer *peer, const void *data, size_t len, bool bulk)
+{
+	if (peer->linked)
+		send_owned(core, peer, effects_copy(core->effects, data, len), len, bulk);
 }
 
 /* Up to an eighth longer, so that what was sent together does not come again together. */
@@ -129,6 +135,7 @@ struct call *call_start(struct core *core, struct peer *peer, enum call_kind kin
 	timer_init(&call->timer, TIMER_CALL, call);
 	RB_INSERT(call_tree, &core->calls, call);
 	TAILQ_INSERT_TAIL(&peer->calls, call, link);
+	mesh_need(core, peer);
 	send_call(core, call);
 	return call;
 }
@@ -268,6 +275,20 @@ void call_notice(struct core *core, struct peer *peer, const struct peer_message
 	peer_encode(message, &bytes);
 	/* What is large waits behind what is small: a heartbeat can't. */
 	send_bytes(core, peer, bytes.data, bytes.len, bytes.len > CALL_SMALL);
+	buffer_done(&bytes);
+}
+
+void call_notice_all(struct core *core, const struct peer_message *message)
+{
+	struct buffer bytes;
+	struct peer *peer;
+	const void *data;
+
+	buffer_init(&bytes);
+	peer_encode(message, &bytes);
+	data = effects_copy(core->effects, bytes.data, bytes.len);
+	TAILQ_FOREACH (peer, &core->linked, links)
+		send_owned(core, peer, data, bytes.len, bytes.len > CALL_SMALL);
 	buffer_done(&bytes);
 }
 

@@ -54,6 +54,8 @@ void cluster_init(struct core *core)
 	struct presence self = core->config.presence;
 
 	self.node = core->config.node;
+	TAILQ_INIT(&core->linked);
+	TAILQ_INIT(&core->needed);
 	core->view = view_new(&self);
 	core->self = peer_of(core, &core->config.node);
 	core->peer_reader = peer_reader_new();
@@ -68,8 +70,10 @@ void cluster_free(struct core *core)
 
 	while ((peer = RB_MIN(peer_tree, &core->peers)) != NULL) {
 		RB_REMOVE(peer_tree, &core->peers, peer);
+		free(peer->address);
 		free(peer);
 	}
+	free(core->steps);
 	peer_reader_free(core->peer_reader);
 	ring_free(core->ring);
 	ring_free(core->homes_ring);
@@ -315,6 +319,25 @@ void cluster_presence(struct core *core, const struct presence *presence)
 	meet(core, peer_of(core, &presence->node));
 }
 
+static void set_linked(struct core *core, struct peer *peer, bool linked)
+{
+	struct peer *after = TAILQ_LAST(&core->linked, peer_list);
+
+	if (peer->linked == linked)
+		return;
+	peer->linked = linked;
+	if (!linked) {
+		TAILQ_REMOVE(&core->linked, peer, links);
+		return;
+	}
+	while (after != NULL && id_compare(&after->id, &peer->id) > 0)
+		after = TAILQ_PREV(after, peer_list, links);
+	if (after != NULL)
+		TAILQ_INSERT_AFTER(&core->linked, after, peer, links);
+	else
+		TAILQ_INSERT_HEAD(&core->linked, peer, links);
+}
+
 void cluster_peer_up(struct core *core, const struct opt_id *id)
 {
 	struct peer *peer = peer_of(core, id);
@@ -322,7 +345,7 @@ void cluster_peer_up(struct core *core, const struct opt_id *id)
 	if (peer == core->self)
 		return;
 	begin(core);
-	peer->linked = true;
+	set_linked(core, peer, true);
 	view_link(core->view, id, LINK_UP, core->now);
 	homesync_peer_changed(core, peer);
 	heartbeat_send(core, peer);
@@ -335,7 +358,7 @@ void cluster_peer_down(struct core *core, const struct opt_id *id)
 
 	if (!peer->linked)
 		return;
-	peer->linked = false;
+	set_linked(core, peer, false);
 	view_link(core->view, id, peer->wanted ? LINK_DOWN : LINK_UNWATCHED, core->now);
 	homesync_peer_changed(core, peer);
 }
@@ -506,6 +529,7 @@ static void peer_changed(struct core *core, struct peer *peer, const struct memb
 	/* It was stopped, and its link outlived that: what was decided meanwhile was not kept for it. */
 	if (member->before == MEMBER_GONE && member->state != MEMBER_GONE && peer->linked)
 		homesync_peer_changed(core, peer);
+	restore_peer_changed(core, peer);
 	replica_peer_changed(core, peer);
 	tell_peer_changed(core, peer);
 }
@@ -522,6 +546,7 @@ static void judge(struct core *core)
 		changed[i] = members[i];
 		core->ring_stale = true;
 		core->mesh_stale = true;
+		core->steps_stale = true;
 		core->homes_stale =
 		    core->homes_stale || (members[i]->changes & (CHANGE_NEW | CHANGE_FORGOTTEN));
 	}

@@ -153,16 +153,16 @@ static bool ask_members(struct core *core, struct query *query)
 /* Places may have moved while we asked. The last resort: whoever is linked. */
 static bool ask_everybody(struct core *core, struct query *query)
 {
+	struct peer *peer;
 	uint32_t asked = 0;
 
 	if (query->widest || !core->recovered)
 		return false;
 	query->widest = true;
 	query->phase = QUERY_WORDS;
-	for (struct peer *peer = peer_next(core, NULL); peer != NULL && asked < QUERY_NODES;
-	     peer = peer_next(core, peer)) {
-		if (peer == core->self || !peer_linked(core, peer))
-			continue;
+	TAILQ_FOREACH (peer, &core->linked, links) {
+		if (asked == QUERY_NODES)
+			break;
 		query_asked(query, peer)->told = false;
 		ask_for_word(core, query, peer);
 		asked++;

@@ -79,33 +79,33 @@ static struct peer_message compose(struct core *core)
 	return message;
 }
 
-static void send_one(struct core *core, struct peer *peer, struct peer_message *message)
-{
-	struct digest_entry digest[VIEW_DIGEST_MAX];
-
-	message->digest = digest;
-	message->digest_count =
-	    view_digest(core->view, core->now, digest, VIEW_DIGEST_MAX, &peer->digest_cursor);
-	call_notice(core, peer, message);
-	message->digest = NULL;
-}
-
+/* What was sent to one alone does not keep the others from their round through the members. */
 void heartbeat_send(struct core *core, struct peer *peer)
 {
-	struct peer_message message = compose(core);
+	struct peer_message message;
+	struct digest_entry digest[VIEW_DIGEST_MAX];
+	struct opt_id cursor = core->digest_cursor;
 
-	if (peer->linked)
-		send_one(core, peer, &message);
+	if (!peer->linked)
+		return;
+	message = compose(core);
+	message.digest = digest;
+	message.digest_count = view_digest(core->view, core->now, digest, VIEW_DIGEST_MAX, &cursor);
+	call_notice(core, peer, &message);
 }
 
 void heartbeat_send_all(struct core *core)
 {
-	struct peer_message message = compose(core);
+	struct peer_message message;
+	struct digest_entry digest[VIEW_DIGEST_MAX];
 
-	for (struct peer *peer = peer_next(core, NULL); peer != NULL; peer = peer_next(core, peer)) {
-		if (peer->linked)
-			send_one(core, peer, &message);
-	}
+	if (TAILQ_EMPTY(&core->linked))
+		return;
+	message = compose(core);
+	message.digest = digest;
+	message.digest_count =
+	    view_digest(core->view, core->now, digest, VIEW_DIGEST_MAX, &core->digest_cursor);
+	call_notice_all(core, &message);
 }
 
 void heartbeat_take(struct core *core, struct peer *peer, const struct peer_message *message)

@@ -37,9 +37,10 @@ static bool member(const struct core *core, const struct peer *peer)
 /* All that are linked and alive have pushed, and see the members that this node sees. */
 static bool all_heard(struct core *core)
 {
-	for (struct peer *p = peer_next(core, NULL); p != NULL; p = peer_next(core, p)) {
-		if (p != core->self && member(core, p) && peer_alive(core, p) && peer_linked(core, p) &&
-		    !hears(core, p))
+	struct peer *p;
+
+	TAILQ_FOREACH (p, &core->linked, links) {
+		if (!hears(core, p) && member(core, p) && peer_alive(core, p))
 			return false;
 	}
 	return true;

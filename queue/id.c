@@ -14,16 +14,6 @@
 
 static_assert(sizeof(crypto_generichash_state) <= sizeof(struct id_hash), "id_hash is too small");
 
-int id_compare(const struct opt_id *a, const struct opt_id *b)
-{
-	return memcmp(a->bytes, b->bytes, OPT_ID_SIZE);
-}
-
-bool id_equal(const struct opt_id *a, const struct opt_id *b)
-{
-	return id_compare(a, b) == 0;
-}
-
 bool id_is_zero(const struct opt_id *id)
 {
 	static const struct opt_id zero;

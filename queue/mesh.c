@@ -13,6 +13,8 @@
 #include "queue/cluster.h"
 #include "queue/error.h"
 
+enum { GONE_MAX = 8 /* members in a row that are stepped over because they are gone */ };
+
 static bool stays(const struct member *member)
 {
 	return !member->forgotten && (member->presence.flags & PRESENCE_LEFT) == 0;
@@ -23,49 +25,129 @@ bool mesh_partial(const struct core *core)
 	return view_members(core->view) > MESH_FULL;
 }
 
-static void need(struct core *core, const struct opt_id *id)
+void mesh_need(struct core *core, struct peer *peer)
 {
-	peer_of(core, id)->needed = core->now;
+	struct peer *after = TAILQ_LAST(&core->needed, peer_list);
+
+	peer->needed = core->now;
+	if (peer->in_needed || peer == core->self)
+		return;
+	peer->in_needed = true;
+	while (after != NULL && id_compare(&after->id, &peer->id) > 0)
+		after = TAILQ_PREV(after, peer_list, needs);
+	if (after != NULL)
+		TAILQ_INSERT_AFTER(&core->needed, after, peer, needs);
+	else
+		TAILQ_INSERT_HEAD(&core->needed, peer, needs);
 }
 
-/* Members that stay, this node among them; free the result. */
-static const struct opt_id **list_members(const struct core *core, size_t *ret_count, size_t *ret_self)
+static void need_all(struct core *core)
 {
-	const struct opt_id **ids = calloc(view_members(core->view) + 1, sizeof(const struct opt_id *));
-	size_t count = 0;
-
-	if (ids == NULL)
-		opt_abort("out of memory");
-	*ret_self = 0;
 	for (const struct member *member = view_first(core->view); member != NULL;
 	     member = view_next(core->view, member)) {
-		const bool self = id_equal(&member->presence.node, &core->self->id);
-
-		if (!self && !stays(member))
-			continue;
-		if (self)
-			*ret_self = count;
-		ids[count++] = &member->presence.node;
+		if (stays(member))
+			mesh_need(core, peer_of(core, &member->presence.node));
 	}
-	*ret_count = count;
-	return ids;
 }
 
-static void need_members(struct core *core)
+/* The members that stay, by id. Free the result. */
+static const struct member **list_members(const struct core *core, size_t *ret_count)
 {
-	size_t count, self;
-	const struct opt_id **ids = list_members(core, &count, &self);
+	const struct member **members = calloc(view_members(core->view) + 1, sizeof(*members));
+	size_t count = 0;
 
-	if (!mesh_partial(core)) {
-		for (size_t i = 0; i < count; i++)
-			need(core, ids[i]);
-	} else {
-		for (size_t step = 1; step < count; step *= 2) {
-			need(core, ids[(self + step) % count]);
-			need(core, ids[(self + count - step) % count]);
+	if (members == NULL)
+		opt_abort("out of memory");
+	for (const struct member *member = view_first(core->view); member != NULL;
+	     member = view_next(core->view, member)) {
+		if (stays(member))
+			members[count++] = member;
+	}
+	*ret_count = count;
+	return members;
+}
+
+/* The id that is 2^bit further on the circle. */
+static struct opt_id further(const struct opt_id *id, int bit)
+{
+	struct opt_id sum = *id;
+	unsigned carry = 1U << bit % 8;
+
+	for (int i = OPT_ID_SIZE - 1 - bit / 8; i >= 0 && carry > 0; i--) {
+		carry += sum.bytes[i];
+		sum.bytes[i] = (uint8_t)carry;
+		carry >>= 8;
+	}
+	return sum;
+}
+
+/* The first member from that id on. */
+static size_t first_from(const struct member *const *members, size_t count, const struct opt_id *id)
+{
+	size_t low = 0, high = count;
+
+	while (low < high) {
+		const size_t middle = low + (high - low) / 2;
+
+		if (id_compare(&members[middle]->presence.node, id) < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low % count;
+}
+
+static void add_step(struct core *core, const struct member *member)
+{
+	struct peer *peer = peer_of(core, &member->presence.node);
+
+	if (peer == core->self || (core->step_count > 0 && core->steps[core->step_count - 1] == peer))
+		return;
+	core->steps = reallocarray(core->steps, core->step_count + 1, sizeof(struct peer *));
+	if (core->steps == NULL)
+		opt_abort("out of memory");
+	core->steps[core->step_count++] = peer;
+}
+
+/* That member, and while it is gone the next one that is not. */
+static void add_living(struct core *core, const struct member *const *members, size_t count, size_t at)
+{
+	add_step(core, members[at]);
+	for (size_t i = 0; i < GONE_MAX && members[at]->state == MEMBER_GONE; i++)
+		at = (at + 1) % count;
+	add_step(core, members[at]);
+}
+
+static void choose_steps(struct core *core)
+{
+	const struct opt_id *self = &core->self->id;
+	const struct opt_id behind = further(self, 0);
+	size_t count, next;
+	const struct member **members = list_members(core, &count);
+
+	core->step_count = 0;
+	core->steps_stale = false;
+	if (count > 0) {
+		next = first_from(members, count, &behind);
+		add_living(core, members, count, next);
+		for (int bit = OPT_ID_SIZE * 8 - 1; bit >= 0; bit--) {
+			const struct opt_id id = further(self, bit);
+			const size_t at = first_from(members, count, &id);
+
+			if (at == next)
+				break;
+			add_living(core, members, count, at);
 		}
 	}
-	free(ids);
+	free(members);
+}
+
+static void need_steps(struct core *core)
+{
+	if (core->steps_stale)
+		choose_steps(core);
+	for (uint32_t i = 0; i < core->step_count; i++)
+		mesh_need(core, core->steps[i]);
 }
 
 static void need_replicas(struct core *core)
@@ -77,7 +159,7 @@ static void need_replicas(struct core *core)
 
 			for (uint8_t m = 0; shard->mine && m < shard->member_count; m++) {
 				if (shard->phase != SHARD_FINISHED)
-					shard->members[m]->needed = core->now;
+					mesh_need(core, shard->members[m]);
 			}
 		}
 	}
@@ -90,7 +172,10 @@ static void want(struct core *core, struct peer *peer, const char *address)
 	if (address[0] == '\0' || (peer->wanted && strcmp(peer->address, address) == 0))
 		return;
 	peer->wanted = true;
-	memcpy(peer->address, address, sizeof(peer->address));
+	free(peer->address);
+	peer->address = strdup(address);
+	if (peer->address == NULL)
+		opt_abort("out of memory");
 	effect = effects_add(core->effects, EFFECT_PEER_WANT);
 	effect->id = peer->id;
 	effect->text = effects_copy_text(core->effects, address);
@@ -106,28 +191,37 @@ static void unwant(struct core *core, struct peer *peer)
 		view_link(core->view, &peer->id, LINK_UNWATCHED, core->now);
 }
 
-static void decide(struct core *core, struct peer *peer)
+/* False when it is not needed any more. */
+static bool decide(struct core *core, struct peer *peer)
 {
 	const struct member *member = view_find(core->view, &peer->id);
 
-	if (peer == core->self || member == NULL)
-		return;
 	if (!TAILQ_EMPTY(&peer->calls))
 		peer->needed = core->now;
-	if (!stays(member))
+	if (member != NULL && !stays(member))
 		unwant(core, peer);
-	else if (peer->needed.us == core->now.us)
+	else if (member != NULL && peer->needed.us == core->now.us)
 		want(core, peer, member->presence.address);
 	else if (core->now.us > peer->needed.us + MESH_KEEP)
 		unwant(core, peer);
+	return peer->wanted || !TAILQ_EMPTY(&peer->calls) || peer->needed.us == core->now.us;
 }
 
 void mesh_update(struct core *core)
 {
-	need_members(core);
-	if (mesh_partial(core))
+	struct peer *peer, *next;
+
+	if (mesh_partial(core)) {
+		need_steps(core);
 		need_replicas(core);
-	for (struct peer *peer = peer_next(core, NULL); peer != NULL; peer = peer_next(core, peer))
-		decide(core, peer);
+	} else {
+		need_all(core);
+	}
+	TAILQ_FOREACH_SAFE (peer, &core->needed, needs, next) {
+		if (decide(core, peer))
+			continue;
+		peer->in_needed = false;
+		TAILQ_REMOVE(&core->needed, peer, needs);
+	}
 	core->mesh_stale = false;
 }

@@ -83,7 +83,7 @@ static bool dry(const struct core *core, const struct peer_load *load)
 
 static bool may_ask(const struct core *core, const struct peer *peer)
 {
-	return peer != core->self && peer->linked && peer->load_at.us > 0 && peer->load.ready > 0 &&
+	return peer->load_at.us > 0 && peer->load.ready > 0 &&
 	       core->now.us - peer->load_at.us < LOAD_FRESH && peer_alive(core, peer) &&
 	       (peer->asked_at.us == 0 || core->now.us - peer->asked_at.us >= ASK_AGAIN);
 }
@@ -93,8 +93,9 @@ static struct peer *furthest_behind(struct core *core, const struct peer_load *l
 {
 	struct peer *found = NULL;
 	struct work most = work_of(load, core->self);
+	struct peer *peer;
 
-	for (struct peer *peer = peer_next(core, NULL); peer != NULL; peer = peer_next(core, peer)) {
+	TAILQ_FOREACH (peer, &core->linked, links) {
 		struct work work = work_of(&peer->load, peer);
 		struct work other = most;
 

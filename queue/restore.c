@@ -13,18 +13,19 @@ enum { CANDIDATES_MAX = 64 /* how far along the ring a new member is looked for 
 /* A member that came to take the shard over has time for it before one has to go. */
 static const usec SURPLUS_REST = 5 * USEC_PER_SEC;
 
-static void measure_absence(struct core *core)
+void restore_peer_changed(struct core *core, struct peer *peer)
 {
-	for (struct peer *peer = peer_next(core, NULL); peer != NULL; peer = peer_next(core, peer)) {
-		if (peer_alive(core, peer))
-			peer->gone_since.us = 0;
-		else if (peer->gone_since.us == 0)
-			peer->gone_since = core->now;
-	}
+	if (peer_alive(core, peer))
+		peer->gone_since.us = 0;
+	else if (peer->gone_since.us == 0)
+		peer->gone_since = core->now;
 }
 
-static bool lost(const struct core *core, const struct peer *peer)
+static bool lost(const struct core *core, struct peer *peer)
 {
+	/* Of one that was never heard of nothing has changed. */
+	if (peer->gone_since.us == 0 && !peer_alive(core, peer))
+		peer->gone_since = core->now;
 	return peer->gone_since.us > 0 && core->now.us - peer->gone_since.us >= core->config.replace_after;
 }
 
@@ -132,7 +133,6 @@ static void look(struct core *core, struct shard *shard)
 
 void restore_tick(struct core *core)
 {
-	measure_absence(core);
 	if (!core->recovered)
 		return;
 	for (struct shard *shard = shard_next(core, NULL); shard != NULL; shard = shard_next(core, shard)) {

@@ -12,6 +12,8 @@
 
 #include "queue/state.h"
 
+/* The peer is alive or gone, which it was not. */
+void restore_peer_changed(struct core *core, struct peer *peer);
 /* With each heartbeat. */
 void restore_tick(struct core *core);
 

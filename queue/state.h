@@ -94,11 +94,13 @@ TAILQ_HEAD(call_list, call);
 struct peer {
 	RB_ENTRY(peer) node; /* by id */
 	struct opt_id id;
+	TAILQ_ENTRY(peer) links; /* in core->linked, by id, while it is linked */
+	TAILQ_ENTRY(peer) needs; /* in core->needed, by id, while its link is needed or wanted */
 	bool linked;
-	bool wanted; /* EFFECT_PEER_WANT was said, for `address` */
-	char address[PRESENCE_ADDRESS_MAX + 1];
+	bool in_needed;
+	bool wanted;             /* EFFECT_PEER_WANT was said, for `address` */
+	char *address;           /* NULL: it never was */
 	struct boot_time needed; /* when the mesh or a call last needed its link */
-	struct opt_id digest_cursor;
 	struct opt_id members;       /* the hash of its members, in its latest heartbeat */
 	struct peer_load load;       /* of its latest heartbeat */
 	struct boot_time load_at;    /* 0: none yet */
@@ -113,6 +115,7 @@ struct peer {
 	struct call_list calls;
 };
 RB_HEAD(peer_tree, peer);
+TAILQ_HEAD(peer_list, peer);
 
 /* A destination domain that somebody's mail waits for or is on its way to. Freed with its last reference. */
 struct domain {
@@ -464,6 +467,12 @@ struct core {
 	/* The cluster (queue/cluster.c). */
 	struct peer_tree peers;
 	struct peer *self;
+	struct peer_list linked; /* those with a link: in a large cluster far fewer than all */
+	struct peer_list needed; /* queue/mesh.c */
+	struct peer **steps;     /* the members that hold a large cluster together: queue/mesh.c */
+	uint32_t step_count;
+	bool steps_stale; /* they are to be chosen again */
+	struct opt_id digest_cursor;
 	struct view *view;
 	struct ring *ring;       /* of the live members */
 	struct ring *homes_ring; /* of the members that are not forgotten */
