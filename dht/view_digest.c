@@ -143,7 +143,7 @@ void view_take_digest(struct view *view, const struct opt_id *from, const struct
 
 	/* Most of a digest is in id order, and so are we: the next one is mostly the one that is meant. */
 	for (size_t i = 0; i < count; i++)
-		entry = take_entry(
-		    view, entry ? RB_NEXT(view_tree, &view->tree, entry) : NULL, &entries[i], now);
+		entry =
+		    take_entry(view, entry ? RB_NEXT(view_tree, &view->tree, entry) : NULL, &entries[i], now);
 	view_heard(view, from, now);
 }

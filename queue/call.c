@@ -19,6 +19,7 @@
 #include "queue/change.h"
 #include "queue/error.h"
 #include "queue/gather.h"
+#include "queue/homeread.h"
 #include "queue/homesync.h"
 #include "queue/join.h"
 #include "queue/mesh.h"
@@ -176,6 +177,9 @@ static void dispatch(struct core *core, struct call *call, const struct peer_mes
 	case CALL_PREPARE:
 	case CALL_ACCEPT:
 		propose_answered(core, call, answer);
+		return;
+	case CALL_READ:
+		homeread_answered(core, call, answer);
 		return;
 	case CALL_DECISION:
 		stage_answered(core, call, answer);

@@ -29,6 +29,7 @@
 #include "queue/gather.h"
 #include "queue/heartbeat.h"
 #include "queue/home.h"
+#include "queue/homeread.h"
 #include "queue/homesync.h"
 #include "queue/join.h"
 #include "queue/mesh.h"
@@ -249,18 +250,24 @@ static uint32_t at_most(uint32_t number, size_t most)
 	return number < most ? number : (uint32_t)most;
 }
 
-uint32_t cluster_homes(struct core *core, const struct opt_id *batch, struct peer *ret_homes[REPLICAS_MAX])
+uint32_t cluster_near(struct core *core, const struct opt_id *batch, uint32_t count, struct peer *ret_peers[])
 {
-	uint32_t count = at_most(core->config.replicas, REPLICAS_MAX);
-	struct opt_id ids[REPLICAS_MAX];
+	struct opt_id ids[CLUSTER_NEAR_MAX];
 
 	if (core->homes_stale)
 		make_ring(core, true, &core->homes_ring);
 	core->homes_stale = false;
-	count = (uint32_t)ring_closest(core->homes_ring, batch, count > 0 ? count : 1, ids);
+	count = (uint32_t)ring_closest(core->homes_ring, batch, at_most(count, CLUSTER_NEAR_MAX), ids);
 	for (uint32_t i = 0; i < count; i++)
-		ret_homes[i] = peer_of(core, &ids[i]);
+		ret_peers[i] = peer_of(core, &ids[i]);
 	return count;
+}
+
+uint32_t cluster_homes(struct core *core, const struct opt_id *batch, struct peer *ret_homes[REPLICAS_MAX])
+{
+	const uint32_t count = at_most(core->config.replicas, REPLICAS_MAX);
+
+	return cluster_near(core, batch, count > 0 ? count : 1, ret_homes);
 }
 
 /* Those that may own nothing only replicate; where that is so of all, the mail waits with its owner. */
@@ -433,6 +440,9 @@ static void dispatch(struct core *core, struct peer *peer, const struct peer_mes
 	case PEER_DRAIN:
 		control_drain_request(core, peer, message);
 		return;
+	case PEER_READ:
+		homeread_serve(core, peer, message);
+		return;
 	default:
 		return;
 	}
@@ -503,6 +513,7 @@ void cluster_tick(struct core *core)
 	core->beat_at.us = core->now.us + HEARTBEAT_EVERY;
 	heartbeat_measure(core);
 	homesync_tick(core);
+	homereads_tick(core);
 	heartbeat_send_all(core);
 	uploads_tick(core);
 	announces_tick(core);
@@ -527,7 +538,9 @@ static void peer_changed(struct core *core, struct peer *peer, const struct memb
 		    : member->state == MEMBER_SUSPECT ? "node_suspect"
 		                                      : "node_gone");
 	/* It was stopped, and its link outlived that: what was decided meanwhile was not kept for it. */
-	if (member->before == MEMBER_GONE && member->state != MEMBER_GONE && peer->linked)
+	if (mesh_partial(core))
+		homesync_member_changed(core, peer, member->before == MEMBER_GONE || first);
+	else if (member->before == MEMBER_GONE && member->state != MEMBER_GONE && peer->linked)
 		homesync_peer_changed(core, peer);
 	restore_peer_changed(core, peer);
 	replica_peer_changed(core, peer);
@@ -539,6 +552,7 @@ static void judge(struct core *core)
 	const struct member *const *members;
 	const size_t count = view_judge(core->view, core->now, &members);
 	const struct member **changed = calloc(count + 1, sizeof(const struct member *));
+	bool homes_changed = false;
 
 	if (changed == NULL)
 		opt_abort("out of memory");
@@ -547,9 +561,11 @@ static void judge(struct core *core)
 		core->ring_stale = true;
 		core->mesh_stale = true;
 		core->steps_stale = true;
-		core->homes_stale =
-		    core->homes_stale || (members[i]->changes & (CHANGE_NEW | CHANGE_FORGOTTEN));
+		homes_changed = homes_changed || (members[i]->changes & (CHANGE_NEW | CHANGE_FORGOTTEN));
 	}
+	core->homes_stale = core->homes_stale || homes_changed;
+	if (homes_changed)
+		homeread_members_changed(core);
 	for (size_t i = 0; i < count; i++) {
 		struct peer *peer = peer_of(core, &changed[i]->presence.node);
 

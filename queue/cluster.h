@@ -47,6 +47,11 @@ uint32_t cluster_closest(
 /* The homes of a batch: the members that are not forgotten whose virtual ids are closest to its key. */
 uint32_t cluster_homes(struct core *core, const struct opt_id *batch, struct peer *ret_homes[REPLICAS_MAX]);
 
+/* The homes and the members that follow them on their ring: the closest first, up to `count`. */
+enum { CLUSTER_NEAR_MAX = 32 };
+uint32_t cluster_near(
+    struct core *core, const struct opt_id *batch, uint32_t count, struct peer *ret_peers[]);
+
 /* A hash over the members that are not forgotten: who sees the same members has the same. */
 struct opt_id cluster_hash(const struct core *core);
 

@@ -17,7 +17,9 @@
 #include "queue/batch.h"
 #include "queue/cluster.h"
 #include "queue/error.h"
+#include "queue/homeread.h"
 #include "queue/homesync.h"
+#include "queue/mesh.h"
 #include "queue/propose.h"
 #include "queue/register.h"
 #include "queue/registers.h"
@@ -29,6 +31,7 @@ void home_init(struct core *core)
 	if (core->registers == NULL)
 		opt_abort("out of memory");
 	RB_INIT(&core->registers->tree);
+	TAILQ_INIT(&core->homereads);
 	buffer_init(&core->registers->bytes);
 	core->registers->joined = !core->config.joins;
 }
@@ -37,6 +40,7 @@ void home_free(struct core *core)
 {
 	struct reg *reg;
 
+	homereads_free(core);
 	while ((reg = register_after(&core->registers->tree, NULL)) != NULL)
 		register_free(&core->registers->tree, reg);
 	buffer_done(&core->registers->bytes);
@@ -131,6 +135,8 @@ struct opt_id home_hash(
 	struct id_hash hash;
 
 	*ret_count = cluster_homes(core, batch, ret_homes);
+	if (mesh_partial(core))
+		return homeread_hash(core, batch);
 	id_hash_init(&hash);
 	id_hash_add(&hash, "optimus homes", 13);
 	id_hash_add(&hash, view.bytes, OPT_ID_SIZE);
@@ -305,6 +311,7 @@ void home_learnt(struct core *core, const struct batch *batch)
 
 	if (reg != NULL)
 		register_free(&core->registers->tree, reg);
+	homeread_learnt(core, &batch->key);
 	if (cluster_members(core) == 1 && !core->config.company)
 		home_known(core);
 	home_directory(core, batch);

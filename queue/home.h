@@ -19,16 +19,17 @@
  *
  * - every node pushes the records and registers that it holds to their present homes, again after each change
  *   of the members and each new link, and says in its heartbeats for which members it has done so;
- * - a home votes only when all its live, linked peers have said so for the members that it sees itself, and
- *   when those that it can't hear are too few to be a majority of the homes that the batch had without the
- *   nodes that are new. A node is new until it has heard enough others to know everything that was decided;
- *   from then on it is one of those that others have to hear, also after a restart, for which it leaves a
- * mark in its store.
+ * - a home of a cluster with a full mesh votes only when all its live, linked peers have said so for the
+ *   members that it sees itself, and when those that it can't hear are too few to be a majority of the homes
+ *   that the batch had without the nodes that are new. A node is new until it has heard enough others to know
+ *   everything that was decided; from then on it is one of those that others have to hear, also after a
+ *   restart, for which it leaves a mark in its store;
+ * - where the mesh is not full, a home asks the members around the batch before it votes (queue/homeread.h).
  *
  * Where all are new a cluster begins, and it must begin once. A node that was told to join by others is lost
  * until it has heard all of them, and nodes begin a cluster only when none of them is lost. So two groups
  * that can't hear each other do not begin two clusters, as one of them lacks the node that the others were to
- * join.
+ * join. In a large cluster a node looks at its linked peers for that, and begins with the first that knows.
  *
  * What this can't see: an operator who forgets a home while another one is cut off takes two votes away that
  * may have decided something.

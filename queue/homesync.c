@@ -17,6 +17,8 @@
 #include "queue/batch.h"
 #include "queue/cluster.h"
 #include "queue/home.h"
+#include "queue/homeread.h"
+#include "queue/mesh.h"
 #include "queue/registers.h"
 
 enum { PUSH_CALLS = 32, NEAR_MAX = 256 };
@@ -80,10 +82,25 @@ static bool enough_heard(struct core *core)
 	return unheard < old / 2 + 1;
 }
 
+/* The same in a large cluster, where only linked peers can be heard: one of them knows, or none is lost. */
+static bool enough_linked(struct core *core)
+{
+	uint32_t old = 0, lost = is_lost(core, core->self);
+	struct peer *p;
+
+	TAILQ_FOREACH (p, &core->linked, links) {
+		if (hears(core, p) && !is_new(core, p))
+			old++;
+		else
+			lost += is_lost(core, p);
+	}
+	return !TAILQ_EMPTY(&core->linked) && (old > 0 || lost == 0);
+}
+
 /* All that are here have said what they know: is this node one of those that know? */
 static void learn(struct core *core)
 {
-	if (!core->registers->known && enough_heard(core))
+	if (!core->registers->known && (mesh_partial(core) ? enough_linked(core) : enough_heard(core)))
 		home_known(core);
 }
 
@@ -117,6 +134,8 @@ bool homesync_complete(struct core *core, const struct opt_id *batch)
 
 	if (cluster_members(core) == 1)
 		return true;
+	if (mesh_partial(core))
+		return homeread_complete(core, batch);
 	see_members(core);
 	if (!all_heard(core))
 		return false;
@@ -140,6 +159,12 @@ static void push_call(struct core *core, struct peer *peer, struct peer_message 
 
 	call->number = message->what;
 	core->registers->push_calls++;
+}
+
+/* In a large cluster the call makes the link. */
+static bool may_push(const struct core *core, const struct peer *peer)
+{
+	return peer_linked(core, peer) || (mesh_partial(core) && peer_alive(core, peer));
 }
 
 static void send_record(struct core *core, struct peer *peer, const struct batch *batch)
@@ -199,14 +224,32 @@ static void push_to_replicas(struct core *core, const struct batch_record *recor
 	}
 }
 
-static void push(
-    struct core *core, const struct opt_id *batch, const struct batch *decided, const struct reg *reg)
+/* The homes are those that the record was pushed to last. They are remembered. */
+static bool pushed_before(
+    const struct core *core, struct batch *batch, struct peer *const *homes, uint32_t count)
+{
+	struct id_hash hash;
+	struct opt_id now;
+
+	id_hash_init(&hash);
+	for (uint32_t i = 0; i < count; i++)
+		id_hash_add(&hash, homes[i]->id.bytes, OPT_ID_SIZE);
+	now = id_hash_done(&hash);
+	if (mesh_partial(core) && !core->registers->push_all && id_equal(&now, &batch->pushed_to))
+		return true;
+	batch->pushed_to = now;
+	return false;
+}
+
+static void push(struct core *core, const struct opt_id *batch, struct batch *decided, const struct reg *reg)
 {
 	struct peer_message message = {.type = PEER_RECORD, .batch = *batch, .what = RECORD_ASKED};
 	struct peer *homes[REPLICAS_MAX];
 	uint32_t count = cluster_homes(core, batch, homes);
 	struct buffer bytes;
 
+	if (decided != NULL && pushed_before(core, decided, homes, count))
+		return;
 	buffer_init(&bytes);
 	if (reg != NULL) {
 		register_encode(reg, &bytes);
@@ -217,7 +260,7 @@ static void push(
 		message.upload = decided->record.upload;
 	}
 	for (uint32_t i = 0; i < count; i++) {
-		if (homes[i] != core->self && peer_linked(core, homes[i]))
+		if (homes[i] != core->self && may_push(core, homes[i]))
 			push_call(core, homes[i], &message);
 	}
 	if (decided != NULL && reg == NULL)
@@ -232,7 +275,7 @@ static bool push_next(struct core *core)
 	const struct opt_id *after = r->push_first ? NULL : &r->next;
 
 	if (!r->registers_next) {
-		const struct batch *batch = batch_after(core, after);
+		struct batch *batch = batch_after(core, after);
 
 		if (batch != NULL) {
 			r->next = batch->key;
@@ -266,6 +309,7 @@ static void push_some(struct core *core)
 			r->pushing = false;
 	}
 	if (!r->pushing && r->push_calls == 0 && !r->pushed) {
+		r->push_all = r->push_failed;
 		if (r->push_failed)
 			start_push(core, &r->members); /* goes on with the next heartbeat */
 		else
@@ -305,6 +349,8 @@ static void end_calls(struct core *core, struct peer *peer)
 void homesync_peer_changed(struct core *core, struct peer *peer)
 {
 	memset(&peer->homes_pushed, 0, sizeof(peer->homes_pushed));
+	if (mesh_partial(core))
+		return; /* links come and go with what is needed */
 	if (!peer_linked(core, peer)) {
 		end_calls(core, peer);
 	} else {
@@ -312,6 +358,38 @@ void homesync_peer_changed(struct core *core, struct peer *peer)
 
 		start_push(core, &members);
 	}
+}
+
+static bool takes_part(const struct batch_record *record, const struct peer *peer)
+{
+	for (uint32_t i = 0; i < record->node_count; i++) {
+		if (id_equal(&record->nodes[i], &peer->id))
+			return true;
+	}
+	return false;
+}
+
+/* What it was to get while it was away. */
+static void push_to(struct core *core, struct peer *peer)
+{
+	for (const struct batch *batch = batch_after(core, NULL); batch != NULL;
+	     batch = batch_after(core, &batch->key)) {
+		struct peer_message message = {.type = PEER_RECORD,
+		    .batch = batch->key,
+		    .upload = batch->record.upload,
+		    .what = RECORD_ASKED};
+
+		if (takes_part(&batch->record, peer) && pushes(core, batch))
+			push_call(core, peer, &message);
+	}
+}
+
+void homesync_member_changed(struct core *core, struct peer *peer, bool back)
+{
+	if (!peer_alive(core, peer))
+		end_calls(core, peer);
+	else if (back && core->recovered)
+		push_to(core, peer);
 }
 
 void homesync_beat(struct core *core, struct peer_message *heartbeat)

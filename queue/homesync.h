@@ -18,6 +18,8 @@ void homesync_tick(struct core *core);
 void homesync_joined(struct core *core);
 /* There is a new link to the peer, or none any more. */
 void homesync_peer_changed(struct core *core, struct peer *peer);
+/* Where the mesh is not full: the peer is gone, or is `back`. */
+void homesync_member_changed(struct core *core, struct peer *peer, bool back);
 /* Fills what a heartbeat, whose hash is set, says about the push; takes it from one. */
 void homesync_beat(struct core *core, struct peer_message *heartbeat);
 void homesync_heard(struct core *core, struct peer *peer, const struct peer_message *heartbeat);

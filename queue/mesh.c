@@ -115,7 +115,8 @@ static void add_living(struct core *core, const struct member *const *members, s
 	add_step(core, members[at]);
 	for (size_t i = 0; i < GONE_MAX && members[at]->state == MEMBER_GONE; i++)
 		at = (at + 1) % count;
-	add_step(core, members[at]);
+	if (members[at]->state != MEMBER_GONE)
+		add_step(core, members[at]);
 }
 
 static void choose_steps(struct core *core)

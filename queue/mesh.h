@@ -2,8 +2,8 @@
 /*
  * Which peers this node keeps a link to.
  *
- * In a cluster of up to MESH_FULL members, to all. In a larger one to its steps; to those that have unfinished
- * shards in common with it; and to those that a call waits for.
+ * In a cluster of up to MESH_FULL members, to all. In a larger one to its steps; to those that have
+ * unfinished shards in common with it; and to those that a call waits for.
  *
  * Its steps are the members that follow its own id, and the ids a half, a quarter, an eighth, ... of the
  * circle of ids away from it (Stoica et al.: Chord, 2001), so about log2 of the members, and as many have

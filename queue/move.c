@@ -83,8 +83,8 @@ static bool dry(const struct core *core, const struct peer_load *load)
 
 static bool may_ask(const struct core *core, const struct peer *peer)
 {
-	return peer->load_at.us > 0 && peer->load.ready > 0 &&
-	       core->now.us - peer->load_at.us < LOAD_FRESH && peer_alive(core, peer) &&
+	return peer->load_at.us > 0 && peer->load.ready > 0 && core->now.us - peer->load_at.us < LOAD_FRESH &&
+	       peer_alive(core, peer) &&
 	       (peer->asked_at.us == 0 || core->now.us - peer->asked_at.us >= ASK_AGAIN);
 }
 

@@ -85,6 +85,7 @@ static const struct layout layouts[PEER_TYPES] = {
     [PEER_DRAIN] = {"drain", {WHAT}, .what_max = CONTROL_PAUSED},
     [PEER_STATUS] = {"status", {BATCH, FROM, COUNT}, {VERSION, WHAT, AT, NEXT, SHARDS, IDS},
         .what_max = CONTROL_CANCELLED, .count_max = BATCH_SHARDS_MAX},
+    [PEER_READ] = {"read", {BATCH, HASH}, {WHAT, DATA}, .what_max = READ_WORDS - 1},
 };
 
 struct peer_reader {

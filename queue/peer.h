@@ -55,6 +55,7 @@ enum peer_type {
 	PEER_CONTROL, /* pause, resume, cancel */
 	PEER_STATUS,  /* what do you know of this batch? */
 	PEER_DRAIN,   /* take no new mail, or take some again */
+	PEER_READ,    /* what do you know of the register of this batch? queue/homeread.h */
 	PEER_TYPES,
 };
 
@@ -108,6 +109,15 @@ enum home_word {
 	HOME_WORD_ABORTED, /* the abort of the upload is accepted here */
 	HOME_WORD_DECIDED, /* data is the record of the batch */
 	HOME_WORDS,
+};
+
+/* What PEER_READ answers. */
+enum read_word {
+	READ_NOTHING,
+	READ_NEW,      /* nothing, and it does not know yet what was decided before it came */
+	READ_REGISTER, /* data is its register */
+	READ_RECORD,   /* data is the record */
+	READ_WORDS,
 };
 
 /* What PEER_RECORD is about. */

@@ -23,6 +23,7 @@ struct registers {
 	bool pushing;          /* from `next` on */
 	bool registers_next;   /* the records are through, the registers come */
 	bool push_failed;
+	bool push_all;   /* also to homes that are the same as before: the push before this one failed */
 	bool push_first; /* nothing was pushed yet: `next` is unset */
 	struct opt_id next;
 	uint32_t push_calls;

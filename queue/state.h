@@ -51,6 +51,7 @@ enum call_kind {
 	CALL_PUSH,          /* the registers */
 	CALL_PREPARE,       /* struct proposal */
 	CALL_ACCEPT,        /* struct proposal */
+	CALL_READ,          /* struct homeread */
 	CALL_DECISION,      /* struct stage */
 	CALL_APPEND,        /* struct write */
 	CALL_PROMISE,       /* struct shard */
@@ -98,9 +99,9 @@ struct peer {
 	TAILQ_ENTRY(peer) needs; /* in core->needed, by id, while its link is needed or wanted */
 	bool linked;
 	bool in_needed;
-	bool wanted;             /* EFFECT_PEER_WANT was said, for `address` */
-	char *address;           /* NULL: it never was */
-	struct boot_time needed; /* when the mesh or a call last needed its link */
+	bool wanted;                 /* EFFECT_PEER_WANT was said, for `address` */
+	char *address;               /* NULL: it never was */
+	struct boot_time needed;     /* when the mesh or a call last needed its link */
 	struct opt_id members;       /* the hash of its members, in its latest heartbeat */
 	struct peer_load load;       /* of its latest heartbeat */
 	struct boot_time load_at;    /* 0: none yet */
@@ -285,6 +286,7 @@ struct batch {
 	struct utc_time finished;    /* the time of its last final fact here; 0: not done */
 	struct utc_time end_version; /* of the latest FINISHED entry in its journal; 0: none */
 	bool ended;                  /* that entry says how it ended, and not that it was opened again */
+	struct opt_id pushed_to;     /* hash of the homes that its record was pushed to: queue/homesync.c */
 	struct shard_list closed;    /* shards with ready mails that are to be opened */
 	uint32_t loading;            /* shards being opened */
 	uint64_t lane_mails;         /* in lanes that are not blocked */
@@ -494,6 +496,7 @@ struct core {
 	TAILQ_HEAD(, accept) accepts;
 	TAILQ_HEAD(, announce) announces;
 	TAILQ_HEAD(, proposal) proposals;
+	TAILQ_HEAD(, homeread) homereads; /* queue/homeread.c */
 	TAILQ_HEAD(, query) queries;
 	TAILQ_HEAD(foreign_list, foreign) foreign; /* queue/query.c */
 	TAILQ_HEAD(, serve) serves;                /* queue/fetch.c */

@@ -254,6 +254,7 @@ static const uint32_t fields[PEER_TYPES][2] = {
     [PEER_CONTROL] = {4, 3},
     [PEER_DRAIN] = {1, 0},
     [PEER_STATUS] = {3, 6},
+    [PEER_READ] = {2, 2},
 };
 
 static bool exists(enum peer_type type, bool answer)
