@@ -195,9 +195,11 @@ static int check_values(struct intake *intake, const struct row *row, struct api
 static int add_row(struct intake *intake, const struct row *row, struct api_error *error)
 {
 	int status = recipients_writer_add(intake->writer, row->email, row->values);
+	uint32_t most;
 
 	if (status == OPT_E_FULL) {
-		if (intake->shards + 1 >= BATCH_SHARDS_MAX) {
+		most = core_upload_shards_max(node_core(intake->intakes->node), &intake->id);
+		if (most > 0 && intake->shards + 1 >= most) {
 			api_error_set(error, API_INVALID,
 			    "the batch has more than %llu recipients, which is too many; split it into "
 			    "several batches",

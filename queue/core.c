@@ -453,6 +453,13 @@ uint32_t core_upload_pending(const struct core *core, const struct opt_id *uploa
 	return found == NULL ? 0 : upload_pending(found);
 }
 
+uint32_t core_upload_shards_max(const struct core *core, const struct opt_id *upload)
+{
+	const struct upload *found = upload_find(core, upload);
+
+	return found == NULL ? 0 : found->shards_max;
+}
+
 uint64_t core_upload_mails(const struct core *core, const struct opt_id *upload)
 {
 	const struct upload *found = upload_find(core, upload);

@@ -123,6 +123,8 @@ int core_batch_next(const struct core *core, const struct opt_id *after, struct 
 
 /* Shards of an upload that are not durable yet: the shell stops reading when there are many. */
 uint32_t core_upload_pending(const struct core *core, const struct opt_id *upload);
+/* How many shards the upload can have, 0 when there is no such upload. */
+uint32_t core_upload_shards_max(const struct core *core, const struct opt_id *upload);
 /* Mails of an upload so far, 0 when there is no such upload. */
 uint64_t core_upload_mails(const struct core *core, const struct opt_id *upload);
 

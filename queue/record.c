@@ -99,6 +99,17 @@ int record_node(struct batch_record *record, const struct opt_id *node, uint16_t
 	return 0;
 }
 
+uint32_t record_shards_max(uint32_t replicas, uint32_t nodes, size_t bytes)
+{
+	enum { ID = 2 + OPT_ID_SIZE, NUMBER = 3, TIMES = 4 * 9, OTHERS = 8 * 5 + 2 * 5 };
+	const size_t fixed = BATCH_NAME_MAX + BATCH_SENDER_MAX + TIMES + OTHERS + 3 * ID +
+	                     REPLICAS_MAX * NUMBER + (size_t)nodes * ID;
+	const size_t shard = 1 + NUMBER + ID + 1 + (size_t)replicas * NUMBER;
+	const size_t room = bytes > fixed ? (bytes - fixed) / shard : 0;
+
+	return room < BATCH_SHARDS_MAX ? (uint32_t)room : BATCH_SHARDS_MAX;
+}
+
 void record_encode(const struct batch_record *record, struct buffer *out)
 {
 	msgpack_packer pk;

@@ -20,7 +20,8 @@
 #include "queue/message/buffer.h"
 
 enum {
-	BATCH_SHARDS_MAX = 24000, /* 12 million mails; the record stays below PEER_MESSAGE_MAX */
+	BATCH_SHARDS_MAX =
+	    24000, /* 12 million mails; fewer where many replicas are named: record_shards_max() */
 	BATCH_NODES_MAX = 4096,
 	REPLICAS_MAX = 7,
 	BATCH_SENDER_MAX = 512,
@@ -67,6 +68,12 @@ int record_decode(const void *data, size_t len, struct batch_record *ret_record)
 void record_done(struct batch_record *record);
 /* The number of the node in the record's list, added when it is new; OPT_E_LIMIT when there are too many. */
 int record_node(struct batch_record *record, const struct opt_id *node, uint16_t *ret_number);
+
+/*
+ * How many shards of so many replicas a record that names so many nodes has room for, whatever their numbers,
+ * so that it is not longer than `bytes`. At most BATCH_SHARDS_MAX.
+ */
+uint32_t record_shards_max(uint32_t replicas, uint32_t nodes, size_t bytes);
 
 /* The hash by which a repeated submission is recognised. */
 struct opt_id record_content_hash(const struct batch_settings *settings, const struct opt_id *template_hash,

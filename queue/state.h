@@ -345,8 +345,9 @@ struct upload {
 	uint32_t calls;  /* under way */
 	bool compares;   /* the batch exists: nothing is stored */
 	bool failed;
-	bool again;   /* too few replicas are left for one of the shards */
-	bool refused; /* a replica knows that another upload is the batch */
+	bool again;          /* too few replicas are left for one of the shards */
+	bool refused;        /* a replica knows that another upload is the batch */
+	uint32_t shards_max; /* that the record has room for */
 	enum upload_phase phase;
 	bool deciding;              /* a proposal is under way */
 	struct boot_time decided;   /* when */

@@ -36,12 +36,14 @@
 #include "queue/home.h"
 #include "queue/place.h"
 #include "queue/propose.h"
+#include "queue/register.h"
 #include "queue/write.h"
 
 /* A batch that is decided is said to be accepted, or, after this time, that the client may ask again. */
 #define ACCEPT_LIMIT (10 * USEC_PER_SEC)
 
-enum { MESSAGE_ROOM = 1024 /* for what a message carries besides the record */ };
+/* The record goes out in a message, also inside a register with all the aborts that it may have. */
+enum { RECORD_MAX = PEER_MESSAGE_MAX - REGISTER_ABORTED_MAX * (OPT_ID_SIZE + 2) - 1024 };
 
 static int compare(const struct upload *a, const struct upload *b)
 {
@@ -146,10 +148,17 @@ static void store_template(struct core *core, struct upload *upload, const void 
 static int choose_nodes(struct core *core, struct upload *upload)
 {
 	uint32_t replicas;
+	int status;
 
+	upload->shards_max = record_shards_max(1, 1, RECORD_MAX);
 	if (upload->compares || cluster_members(core) == 1)
 		return 0;
-	return cluster_spread(core, upload->settings.replicas, &upload->spread, &replicas);
+	status = cluster_spread(core, upload->settings.replicas, &upload->spread, &replicas);
+	/* Besides the nodes of the spread it names the homes and this one. */
+	if (status == 0)
+		upload->shards_max =
+		    record_shards_max(replicas, cluster_alive(core) + REPLICAS_MAX + 1, RECORD_MAX);
+	return status;
 }
 
 void upload_open(struct core *core, const struct event *event)
@@ -220,7 +229,7 @@ void upload_shard(struct core *core, const struct event *event)
 	/* Whoever asked for the commit said that this was all, and the list may be the record's by now. */
 	if (upload->commit_reply != 0 || upload->phase != UPLOAD_TAKING)
 		return;
-	if (upload->shard_count == BATCH_SHARDS_MAX) {
+	if (upload->shard_count == upload->shards_max) {
 		upload->failed = true;
 		return;
 	}
@@ -430,7 +439,7 @@ static void write_record(struct core *core, struct upload *upload)
 	buffer_init(&bytes);
 	if (make_record(core, upload, homes, count) == 0)
 		record_encode(&upload->record, &bytes);
-	if (bytes.len == 0 || bytes.len > PEER_MESSAGE_MAX - MESSAGE_ROOM) {
+	if (bytes.len == 0 || bytes.len > RECORD_MAX) {
 		fail(core, upload, UPLOAD_FAILED);
 		buffer_done(&bytes);
 		return;

@@ -126,6 +126,41 @@ static void every_record_comes_back_as_it_was_written(void **state)
 	}
 }
 
+/* The largest batch of each R is as long as a message at most, and nearly as long where it is bounded. */
+static void a_record_of_the_largest_batch_has_room(void **state)
+{
+	enum { BYTES = 1000 * 1000, MANY = 2000 };
+
+	(void)state;
+	for (uint8_t replicas = 1; replicas <= REPLICAS_MAX; replicas++) {
+		const uint32_t shards = record_shards_max(replicas, MANY, BYTES);
+		struct batch_record record = sample(shards);
+		struct buffer bytes;
+
+		memset(record.settings.name, 'n', BATCH_NAME_MAX);
+		memset(record.settings.sender, 's', BATCH_SENDER_MAX);
+		record.settings.replicas = record.settings.uid = UINT32_MAX;
+		record.node_count = MANY;
+		record.nodes = reallocarray(record.nodes, MANY, sizeof(*record.nodes));
+		assert_non_null(record.nodes);
+		memset(record.nodes, 0x77, MANY * sizeof(*record.nodes));
+		for (uint32_t i = 0; i < shards; i++) {
+			record.shards[i].count = SHARD_MAILS_MAX;
+			record.shards[i].replica_count = replicas;
+			for (uint8_t k = 0; k < replicas; k++)
+				record.shards[i].replicas[k] = (uint16_t)(MANY - 1 - k);
+		}
+		buffer_init(&bytes);
+		record_encode(&record, &bytes);
+		assert_in_range(bytes.len, shards < BATCH_SHARDS_MAX ? BYTES - 1000 : 0, BYTES);
+		buffer_done(&bytes);
+		record_done(&record);
+	}
+	assert_true(record_shards_max(3, MANY, BYTES) == BATCH_SHARDS_MAX);
+	assert_true(record_shards_max(7, MANY, BYTES) < BATCH_SHARDS_MAX);
+	assert_int_equal(record_shards_max(1, 100, 1000), 0);
+}
+
 static void the_longest_texts_come_back(void **state)
 {
 	struct batch_record record = sample(1);
@@ -312,6 +347,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(every_record_comes_back_as_it_was_written),
+	    cmocka_unit_test(a_record_of_the_largest_batch_has_room),
 	    cmocka_unit_test(the_longest_texts_come_back),
 	    cmocka_unit_test(values_beyond_their_limits_are_refused),
 	    cmocka_unit_test(every_cut_and_every_changed_byte_is_refused_or_valid),

@@ -375,6 +375,21 @@ static void a_commit_that_was_decided_survives_its_coordinator(void **state)
 	assert_int_equal(shards_of(0, 1), 2);
 }
 
+/* Seven replicas of each shard make a record too long for a message before there are too many shards. */
+static void an_upload_takes_as_many_shards_as_its_record_has_room_for(void **state)
+{
+	const struct opt_id upload = shell_upload_id(1);
+
+	(void)state;
+	begin(0, 1, "news", 1);
+	assert_int_equal(core_upload_shards_max(net->shells[0]->core, &upload), BATCH_SHARDS_MAX);
+	net_free(net);
+	net = net_new(7, 7);
+	net_start(net);
+	begin(0, 1, "news", 1);
+	assert_in_range(core_upload_shards_max(net->shells[0]->core, &upload), 20000, BATCH_SHARDS_MAX - 1);
+}
+
 static void a_long_template_goes_in_parts(void **state)
 {
 	const struct batch_settings settings = settings_of("news");
@@ -430,6 +445,7 @@ int main(void)
 	    TEST(what_a_dead_coordinator_staged_goes_and_its_id_is_free),
 	    TEST(an_upload_that_is_given_up_goes_everywhere),
 	    TEST(a_commit_that_was_decided_survives_its_coordinator),
+	    TEST(an_upload_takes_as_many_shards_as_its_record_has_room_for),
 	    TEST(a_long_template_goes_in_parts),
 	    TEST(a_holder_whose_store_refuses_does_not_count),
 	};
