@@ -141,6 +141,20 @@ static bool is_expected(const struct link_connection *connection)
 	return dialler == NULL || dialler->ticks || id_equal(&dialler->peer, &connection->peer.node);
 }
 
+/*
+ * Somebody else has the address by now. The connection is one to him as good as any other: the other side
+ * judges it by the rules for two links, so it must not be closed for this side's reason alone.
+ */
+static void dial_missed(struct link_connection *connection)
+{
+	struct link_dialler *dialler = connection->owner;
+
+	connection->owner = NULL;
+	link_account_end(&connection->ground->account, LINK_WRONG_NODE, connection->address);
+	dialler->pause = dialler->pause_min = dialler->pause_max = DIAL_AGAIN_MS;
+	dialler_failed(dialler, LINK_WRONG_NODE);
+}
+
 static void dial_succeeded(struct link_connection *connection)
 {
 	struct link_dialler *dialler = connection->owner;
@@ -163,11 +177,10 @@ static void proven(void *context, struct link_connection *connection)
 	struct peer *peer;
 	bool restarted;
 
-	if (!is_expected(connection)) {
-		connection_end(connection, LINK_WRONG_NODE);
-		return;
-	}
-	dial_succeeded(connection);
+	if (is_expected(connection))
+		dial_succeeded(connection);
+	else
+		dial_missed(connection);
 	peer = get_peer(links, &id);
 	older = peer->current;
 	if (older != NULL && !is_better(links, connection, older)) {

@@ -438,8 +438,8 @@ static void leave_own_claims(struct core *core, struct shard *shard)
 }
 
 /*
- * The members wait for this node's word on what it had claimed. Of what is in its live Postfix they will hear;
- * of the rest nobody would ever speak, for what left is not looked at when the spool is settled.
+ * The members wait for this node's word on what it had claimed. Of what is in its live Postfix they will
+ * hear; of the rest nobody would ever speak, for what left is not looked at when the spool is settled.
  */
 static void settle_own_claims(struct core *core, struct shard *shard)
 {

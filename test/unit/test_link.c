@@ -331,15 +331,30 @@ static void a_node_that_reaches_itself_hangs_up(void **state)
 	assert_int_equal(world.nodes[0].ups, 0);
 }
 
-static void another_node_than_the_dialled_one_is_not_taken(void **state)
+static void another_node_than_the_dialled_one_is_a_link_to_that_one(void **state)
 {
 	(void)state;
 	links_want(world.nodes[0].links, &world.nodes[1].identity.node, links_address(world.nodes[2].links));
 	link_until_ended(&world, 0, LINK_WRONG_NODE, 1);
-	assert_int_equal(world.nodes[0].ups, 0);
+	link_until(&world, &world.nodes[0].ups, 1);
+	link_until(&world, &world.nodes[2].ups, 1);
+	link_check_works(&world, 2, 0);
+	assert_int_equal(world.nodes[1].ups, 0);
 	/* The right address replaces the wrong one. */
 	link_connect(&world, 0, 1);
-	assert_int_equal(world.nodes[0].ups, 1);
+	assert_int_equal(world.nodes[0].ups, 2);
+}
+
+static void dials_for_a_node_whose_address_another_one_has_break_no_link(void **state)
+{
+	(void)state;
+	link_connect(&world, 0, 2);
+	links_want(world.nodes[0].links, &world.nodes[1].identity.node, links_address(world.nodes[2].links));
+	link_until_ended(&world, 0, LINK_WRONG_NODE, 1);
+	link_check_works(&world, 0, 2);
+	link_check_works(&world, 2, 0);
+	assert_int_equal(world.nodes[0].downs, 0);
+	assert_int_equal(world.nodes[2].downs, 0);
 }
 
 static void a_process_that_is_gone_is_seen_refused_and_found_again(void **state)
@@ -388,7 +403,8 @@ int main(void)
 	    TEST(a_bootstrap_address_finds_the_node_that_listens_there),
 	    TEST(a_name_is_looked_up),
 	    TEST(a_node_that_reaches_itself_hangs_up),
-	    TEST(another_node_than_the_dialled_one_is_not_taken),
+	    TEST(another_node_than_the_dialled_one_is_a_link_to_that_one),
+	    TEST(dials_for_a_node_whose_address_another_one_has_break_no_link),
 	    TEST(a_process_that_is_gone_is_seen_refused_and_found_again),
 	    TEST(three_nodes_have_links_of_their_own),
 	};
