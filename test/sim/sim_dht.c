@@ -29,6 +29,7 @@ struct dht_event {
 	uint64_t token;
 	struct opt_id id;
 	const struct presence *presence;
+	struct dht_entry *entry;
 };
 
 void dht_init(struct world *w)
@@ -118,19 +119,31 @@ void dht_start(struct node *node)
 		look(node->world, new_event(node));
 }
 
+/* The DHT's node puts what was lost again, as long as its daemon lives. */
+static void put(struct world *w, void *context)
+{
+	struct dht_event *event = context;
+
+	if (event->node->life != event->life)
+		return;
+	if (world_strikes(w, &w->rng_net, FAULT_PRESENCE)) {
+		world_in(w, LOOK_EVERY / 2 + rng_below(&w->rng_net, LOOK_EVERY), put, event);
+		return;
+	}
+	event->entry->at = w->now + rng_delay(&w->rng_net, w->plan.dht_latency);
+	idmap_set(&w->dht.directory, &event->id, NULL, event->entry);
+}
+
 void dht_put(struct node *node, const struct effect *effect)
 {
-	struct world *w = node->world;
-	struct dht_entry *entry;
+	struct dht_event *event = new_event(node);
 
 	TRACE_NODE(node, "directory: put %x", N(id_number(&effect->id)));
-	if (world_strikes(w, &w->rng_net, FAULT_PRESENCE))
-		return;
-	entry = ARENA_NEW(w->arena, struct dht_entry);
-	entry->at = w->now + rng_delay(&w->rng_net, w->plan.dht_latency);
-	entry->homes = arena_copy(w->arena, effect->data, effect->len);
-	entry->count = effect->len / sizeof(struct opt_id);
-	idmap_set(&w->dht.directory, &effect->id, NULL, entry);
+	event->id = effect->id;
+	event->entry = ARENA_NEW(node->world->arena, struct dht_entry);
+	event->entry->homes = arena_copy(node->world->arena, effect->data, effect->len);
+	event->entry->count = effect->len / sizeof(struct opt_id);
+	put(node->world, event);
 }
 
 static void got(struct world *w, void *context)
