@@ -11,6 +11,7 @@
 #include "queue/replica.h"
 #include "queue/shard.h"
 #include "queue/state.h"
+#include "queue/write.h"
 
 struct text {
 	char *to;
@@ -121,4 +122,28 @@ int describe_open_shard(const struct core *core, const struct opt_id *after, des
 	ret_text[0] = '\0';
 	describe(core, shard, name, context, &text);
 	return 0;
+}
+
+/* A claim or an outcome that some member has not answered for. */
+static bool writes_left(struct core *core)
+{
+	struct write *write = write_first(core);
+
+	while (write != NULL && write->kind != WRITE_CLAIMS && write->kind != WRITE_OUTCOMES)
+		write = write_next(write);
+	return write != NULL;
+}
+
+bool describe_spreading(const struct core *core)
+{
+	struct core *walked = (struct core *)(uintptr_t)core;
+	struct shard *shard = core->behind == 0 ? NULL : shard_next(walked, NULL);
+
+	for (; shard != NULL; shard = shard_next(walked, shard)) {
+		for (int i = 0; i < shard->member_count; i++) {
+			if ((shard->behind >> i & 1U) != 0 && peer_alive(core, shard->members[i]))
+				return true;
+		}
+	}
+	return writes_left(walked);
 }

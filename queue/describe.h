@@ -24,5 +24,7 @@ typedef const char *describe_name_fn(void *context, const struct opt_id *node);
  */
 int describe_open_shard(const struct core *core, const struct opt_id *after, describe_name_fn *name,
     void *context, struct opt_id *ret_id, char ret_text[DESCRIBE_MAX]);
+/* Whether a member that is alive is being told of facts, or is known to lack some. */
+bool describe_spreading(const struct core *core);
 
 #endif

@@ -10,6 +10,7 @@
 
 #include <string.h>
 
+#include "queue/describe.h"
 #include "test/sim/check.h"
 #include "test/sim/sim_client.h"
 #include "test/sim/sim_control.h"
@@ -111,6 +112,8 @@ static const char *not_over(struct world *w, const struct node *node)
 		return "the store is at work";
 	if (w->pending > 0)
 		return "a late report is under way";
+	if (describe_spreading(node->core))
+		return "replicas are not equal yet";
 	if (sim_control_waiting(w))
 		return "the operator waits for an answer";
 	return core_numbers(node->core).in_flight > 0 ? "the core thinks that mails are in flight" : NULL;
