@@ -90,9 +90,9 @@ pids_of() {
 	# Processes end while find looks at them; a zombie has no program.
 	{ find /proc/[0-9]*/ns/pid -maxdepth 0 -lname "${space//[\[\]]/?}" -printf '%h\n' 2>/dev/null || true; } |
 		sed 's,/ns$,/exe,' | tr '\n' '\0' |
-		{ find -files0-from - -maxdepth 0 -printf '%h %l\n' 2>/dev/null || true; } | sort -V |
+		{ xargs -0 -r sh -c 'find "$@" -maxdepth 0 -printf "%h %l\n"' sh 2>/dev/null || true; } | sort -V |
 		while read -r at program; do
-			[ "${at#/proc/}" != "$init" ] && [ -n "$program" ] || continue
+			if [ "${at#/proc/}" = "$init" ] || [ -z "$program" ]; then continue; fi
 			{ read -r command <"$at/comm"; } 2>/dev/null || continue
 			echo "${at#/proc/} $command ${program% (deleted)}"
 		done
@@ -100,9 +100,10 @@ pids_of() {
 
 # child_of NODE COMMAND: the id of the process of that name whose parent is the first one. Nearly for free.
 child_of() {
-	local init pid command
+	local init pid command children=()
 	init=$(remembered_pid "$dir/$1/init") || return 0
-	for pid in $(cat "/proc/$init/task/$init/children" 2>/dev/null); do
+	{ read -r -a children <"/proc/$init/task/$init/children"; } 2>/dev/null || true
+	for pid in "${children[@]}"; do
 		{ read -r command <"/proc/$pid/comm"; } 2>/dev/null || continue
 		if [ "$command" = "$2" ] && is_running "$pid"; then
 			echo "$pid"
