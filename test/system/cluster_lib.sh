@@ -124,7 +124,11 @@ log_time() {
 # slow_sink MILLISECONDS: a receiving server that takes its time with each mail, so that a batch lasts.
 slow_sink() {
 	echo "domain * delay-data $1ms" >"$work/rules"
-	start_sink "$work/sink" --rules "$work/rules"
+	if [ -z "${sink_pid:-}" ]; then
+		start_sink "$work/sink" --rules "$work/rules"
+	else
+		ask_sink "$work/sink" "rules $work/rules" >/dev/null
+	fi
 }
 
 # recipients ID COUNT: writes the list of the batch.
