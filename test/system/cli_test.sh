@@ -224,6 +224,7 @@ run 0 'again, then accepted' send --recipients "$dir/good.csv" --id againtwice
 yes 'again: not three attempts' [ "$(grep -c 'POST /v1/batches/againtwice$' "$dir/log")" = 3 ]
 run 75 'commit put off' send --recipients "$dir/good.csv" --id commitagain
 has "$dir/err" '--id commitagain is safe'
+yes 'commit put off: one commit, for the upload has ended' [ "$(grep -c 'POST /v1/batches/commitagain/commit' "$dir/log")" = 1 ]
 run 75 'hang-up at commit' send --recipients "$dir/good.csv" --id hangup
 has "$dir/err" 'not known'
 has "$dir/err" '--id hangup is safe'

@@ -141,7 +141,7 @@ static enum MHD_Result commit(struct MHD_Connection *connection, const char *wor
 	if (strcmp(word, "hangup") == 0)
 		return MHD_NO;
 	if (strcmp(word, "commitagain") == 0)
-		return refuse(connection, "again");
+		return answer_with(connection, 503, "{\"error\":\"not now\",\"code\":\"again\"}", "1");
 	batch_json(body, sizeof body, id, "sending", rows_of_upload, 0);
 	return answer_with(connection, 201, body, NULL);
 }
