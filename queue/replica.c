@@ -751,7 +751,9 @@ static uint32_t catchable(const struct core *core, const struct shard *shard)
 	uint32_t members = 0;
 
 	for (uint32_t i = 0; i < shard->member_count; i++) {
-		if ((shard->behind & 1U << i) != 0 && peer_linked(core, shard->members[i]))
+		/* Who is gone may still have a link: nobody would say that it went, once the sync has begun. */
+		if ((shard->behind & 1U << i) != 0 && peer_alive(core, shard->members[i]) &&
+		    peer_linked(core, shard->members[i]))
 			members |= 1U << i;
 	}
 	return members;

@@ -2,6 +2,8 @@
 /* Every member learns of the end of a shard, also when nobody remembers that it does not know it. */
 #include "core_net.h"
 
+#include "queue/describe.h"
+#include "queue/replica.h"
 #include "queue/shard.h"
 #include "queue/state.h"
 
@@ -111,11 +113,15 @@ static void who_misses_something_while_it_is_brought_up_to_date_is_still_behind(
 	net_advance(net, USEC_PER_SEC);
 	hide(net, 2, true);
 	send_mails(net, owner, 0, 5);
+	for (int i = 0; i < 100 && shard->behind == 0; i++)
+		net_advance(net, beat);
+	net->shells[2]->hold_loads = true;
+	hide(net, 2, false);
 	for (int i = 0; i < 100 && shard->sync == NULL; i++)
 		net_advance(net, beat);
-	assert_true(shard->sync != NULL && shard->behind == 1 << 2); /* its journal was read here */
-	send_mails(net, owner, 5, 5);
-	hide(net, 2, false);
+	assert_true(shard->sync != NULL && shard->behind == 1 << 2); /* its journal is being read there */
+	replica_behind(net->shells[owner]->core, shard, 1 << 2);
+	net->shells[2]->hold_loads = false;
 	/* It has no reason to ask by itself. */
 	for (int i = 0; i < 60000 && shard->sync != NULL; i++) {
 		shard_at(net, 2)->synced = true;
@@ -126,7 +132,6 @@ static void who_misses_something_while_it_is_brought_up_to_date_is_still_behind(
 	assert_int_equal(shard->behind, 1 << 2);
 	net_advance(net, 5 * USEC_PER_SEC);
 	assert_int_equal(shard->behind, 0);
-	assert_int_equal(shell_count(net->shells[2], "news", MAIL_SENT), 10);
 	net_free(net);
 }
 
@@ -170,11 +175,35 @@ static void what_others_have_started_ends_again_where_the_clock_is_slow(void **s
 	net_free(net);
 }
 
+static void nobody_waits_for_a_member_that_is_gone(void **state)
+{
+	struct net *net = start_net("012", false);
+	uint32_t owner;
+
+	(void)state;
+	for (int i = 0; i < 30 && net->shells[0]->fed_count + net->shells[1]->fed_count < MAILS; i++)
+		net_advance(net, USEC_PER_SEC);
+	owner = feeder(net);
+	hide(net, 2, true);
+	net_advance(net, 8 * USEC_PER_SEC);
+	send_mails(net, owner, 0, MAILS / 2);
+	net_advance(net, 2 * USEC_PER_SEC);
+	assert_int_equal(shard_at(net, owner)->behind, 4);
+	assert_null(shard_at(net, owner)->sync);
+	assert_false(describe_spreading(net->shells[owner]->core));
+	hide(net, 2, false);
+	net_advance(net, 8 * USEC_PER_SEC);
+	assert_int_equal(shard_at(net, owner)->behind, 0);
+	assert_int_equal(shell_count(net->shells[2], "news", MAIL_SENT), MAILS / 2);
+	net_free(net);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(a_member_that_comes_when_all_is_over_and_forgotten_learns_it),
 	    cmocka_unit_test(who_misses_something_while_it_is_brought_up_to_date_is_still_behind),
+	    cmocka_unit_test(nobody_waits_for_a_member_that_is_gone),
 	    cmocka_unit_test(what_is_taken_over_when_its_time_was_over_expires),
 	    cmocka_unit_test(what_others_have_started_ends_again_where_the_clock_is_slow),
 	};
