@@ -75,6 +75,20 @@ static bool undecided(const struct world *w)
 	return false;
 }
 
+/* Of the members that count, and of those that may yet. */
+static bool most_members_live(
+    const struct world *w, const struct sim_shard *shard, const struct node *without)
+{
+	const struct sim_config *config = shard->configs;
+
+	while (most_live(w, config->nodes, config->count, without)) {
+		if (config == shard->config)
+			return true;
+		config = config->before;
+	}
+	return false;
+}
+
 static bool may_die(const struct world *w, const struct node *node)
 {
 	uint32_t dead = 1;
@@ -94,9 +108,7 @@ static bool may_die(const struct world *w, const struct node *node)
 		if (!most_live(w, batch->homes, batch->home_count, node))
 			return false;
 		for (uint32_t k = 0; k < batch->accepted->shard_count; k++) {
-			const struct sim_config *config = batch->shards[k].config;
-
-			if (!most_live(w, config->nodes, config->count, node))
+			if (!most_members_live(w, &batch->shards[k], node))
 				return false;
 		}
 	}

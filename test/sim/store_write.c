@@ -291,7 +291,7 @@ static void append(struct sim_store *store, const struct store_op *op)
 	} else if (entry.type == JOURNAL_PROMISE)
 		truth_promise(&w->truth, &op->id, entry.epoch, w->now);
 	else if (entry.type == JOURNAL_CONFIG)
-		truth_config(w, &op->id, &entry);
+		truth_config(store->node, &op->id, &entry);
 	else if (entry.type != JOURNAL_CONTROL || (batch == NULL && !id_equal(&op->id, &store->node->id)))
 		world_fail(w, "an entry of type %d in the journal of a shard", (int)entry.type);
 }

@@ -43,7 +43,7 @@ static const char *members(
 {
 	const struct record_shard *place = &record->shards[index];
 
-	shard->config = ARENA_NEW(w->arena, struct sim_config);
+	shard->config = shard->configs = ARENA_NEW(w->arena, struct sim_config);
 	shard->config->number = 1;
 	shard->config->count = place->replica_count;
 	for (uint32_t i = 0; i < place->replica_count; i++) {
@@ -260,7 +260,7 @@ void truth_fact_held(
 
 bool truth_claim_safe(const struct attempt *attempt)
 {
-	for (const struct sim_config *config = attempt->mail->shard->config; config != NULL;
+	for (const struct sim_config *config = attempt->mail->shard->configs; config != NULL;
 	     config = config->before) {
 		uint32_t count = 0;
 
@@ -292,7 +292,7 @@ bool truth_member(const struct sim_shard *shard, uint32_t node)
 bool truth_members_changed(const struct sim_batch *batch)
 {
 	for (uint32_t i = 0; i < batch->accepted->shard_count; i++) {
-		if (batch->shards[i].config->before != NULL)
+		if (batch->shards[i].configs->before != NULL)
 			return true;
 	}
 	return false;
@@ -305,7 +305,7 @@ bool truth_takes_part(const struct sim_batch *batch, uint32_t node)
 			return true;
 	}
 	for (uint32_t i = 0; i < batch->accepted->shard_count; i++) {
-		for (const struct sim_config *c = batch->shards[i].config; c != NULL; c = c->before) {
+		for (const struct sim_config *c = batch->shards[i].configs; c != NULL; c = c->before) {
 			if (in_config(c, node))
 				return true;
 		}
@@ -337,15 +337,19 @@ void truth_promise(struct truth *truth, const struct opt_id *shard_id, uint32_t 
 		truth_epoch(truth, shard, epoch)->promised = now;
 }
 
-void truth_config(struct world *w, const struct opt_id *shard_id, const struct journal_entry *entry)
+/* The one with that number, made when it is new. */
+static struct sim_config *find_config(
+    struct world *w, struct sim_shard *shard, const struct journal_entry *entry)
 {
-	struct sim_shard *shard = idmap_get(&w->truth.shards, shard_id, NULL);
+	struct sim_config **place = &shard->configs;
 	struct sim_config *config;
 
-	if (shard == NULL || entry->config <= shard->config->number || entry->count > REPLICAS_MAX)
-		return;
+	while (*place != NULL && (*place)->number > entry->config)
+		place = &(*place)->before;
+	if (*place != NULL && (*place)->number == entry->config)
+		return *place;
 	config = ARENA_NEW(w->arena, struct sim_config);
-	config->before = shard->config;
+	config->before = *place;
 	config->number = entry->config;
 	for (size_t i = 0; i < entry->count; i++) {
 		const struct node *node = world_node(w, &entry->members[i]);
@@ -353,6 +357,21 @@ void truth_config(struct world *w, const struct opt_id *shard_id, const struct j
 		if (node != NULL)
 			config->nodes[config->count++] = node->index;
 	}
+	*place = config;
+	return config;
+}
+
+void truth_config(const struct node *node, const struct opt_id *shard_id, const struct journal_entry *entry)
+{
+	struct world *w = node->world;
+	struct sim_shard *shard = idmap_get(&w->truth.shards, shard_id, NULL);
+	struct sim_config *config;
+
+	if (shard == NULL || entry->count > REPLICAS_MAX)
+		return;
+	config = find_config(w, shard, entry);
+	if (config->number <= shard->config->number || node->index == config->nodes[0])
+		return;
 	TRACE(w, "%s/%u has configuration %u of %u members", T(shard->batch->name), N(shard->index),
 	    N(config->number), N(config->count));
 	shard->config = config;

@@ -93,9 +93,12 @@ struct mail {
 	uint32_t fact_kinds;      /* durable facts of all attempts, 1 << kind */
 };
 
-/* The members of a shard. */
+/*
+ * Members of a shard. A configuration counts when somebody else than its maker, the first of its members, has
+ * it in the store: majorities of the old and of the new members are never the maker alone.
+ */
 struct sim_config {
-	struct sim_config *before;
+	struct sim_config *before; /* of the next lower number */
 	uint32_t number;
 	uint32_t count;
 	uint32_t nodes[REPLICAS_MAX];
@@ -110,7 +113,8 @@ struct sim_epoch {
 
 struct sim_shard {
 	struct sim_batch *batch;
-	struct sim_config *config; /* the latest */
+	struct sim_config *configs; /* all that was ever written, the latest first */
+	struct sim_config *config;  /* the latest that counts */
 	struct sim_epoch *epochs;
 	struct opt_id id;
 	uint32_t index;
@@ -208,7 +212,8 @@ bool truth_members_changed(const struct sim_batch *batch);
 bool truth_takes_part(const struct sim_batch *batch, uint32_t node);
 struct sim_epoch *truth_epoch(struct truth *truth, struct sim_shard *shard, uint32_t epoch);
 void truth_promise(struct truth *truth, const struct opt_id *shard, uint32_t epoch, usec now);
-void truth_config(struct world *w, const struct opt_id *shard, const struct journal_entry *entry);
+/* The node has the configuration in its store. */
+void truth_config(const struct node *node, const struct opt_id *shard, const struct journal_entry *entry);
 /* The core was told that a write is durable. */
 void truth_store_answered(struct truth *truth, const struct node *node, const struct store_op *op);
 /* The state that the durable facts give: the report's line. MAIL_READY when they leave it open. */
