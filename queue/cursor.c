@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A bounded reader of msgpack (https://github.com/msgpack/msgpack/blob/master/spec.md) for the types that we
- * write: unsigned and signed integers, str, bin, array. Anything else, anything too long, and anything that
- * runs past the end is an error, and after an error every read gives zero or "".
+ * write: unsigned and signed integers, str, bin, array, nil. Anything else, anything too long, and anything
+ * that runs past the end is an error, and after an error every read gives zero or "".
  *
  * msgpack-c's own unpacker is not used for this: it allocates what a count promises before it has seen the
  * bytes.
@@ -144,6 +144,30 @@ const char *cursor_text(struct cursor *cursor, size_t max, size_t *ret_len)
 	}
 	*ret_len = (size_t)len;
 	return (const char *)at;
+}
+
+const char *cursor_text_in_place(struct cursor *cursor, size_t max)
+{
+	size_t len;
+	const char *at = cursor_text(cursor, max, &len);
+	char *text;
+
+	if (cursor->failed)
+		return at;
+	/* At least one byte of type and length stands before the text and has been read. */
+	text = (char *)cursor->next - len - 1;
+	memmove(text, at, len);
+	text[len] = '\0';
+	return text;
+}
+
+const char *cursor_text_or_nil(struct cursor *cursor, size_t max)
+{
+	if (!cursor->failed && left(cursor) > 0 && *cursor->next == 0xc0) {
+		cursor->next++;
+		return NULL;
+	}
+	return cursor_text_in_place(cursor, max);
 }
 
 void cursor_text_into(struct cursor *cursor, char *text, size_t max)

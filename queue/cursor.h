@@ -31,6 +31,13 @@ uint64_t cursor_uint(struct cursor *cursor, uint64_t max);
 int64_t cursor_int(struct cursor *cursor, int64_t min, int64_t max);
 /* A text of at most `max` bytes without NUL. Borrowed, not terminated; "" and 0 on error. */
 const char *cursor_text(struct cursor *cursor, size_t max, size_t *ret_len);
+/*
+ * The same, NUL-terminated where it lies: it is moved over its own length to make room, so the bytes under
+ * the cursor have to be the caller's to write to.
+ */
+const char *cursor_text_in_place(struct cursor *cursor, size_t max);
+/* The same, but NULL for nil. */
+const char *cursor_text_or_nil(struct cursor *cursor, size_t max);
 /* The same, copied with a NUL into `text` of max + 1 bytes. */
 void cursor_text_into(struct cursor *cursor, char *text, size_t max);
 struct opt_id cursor_id(struct cursor *cursor);

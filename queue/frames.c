@@ -17,7 +17,6 @@
 #include "queue/cursor.h"
 #include "queue/error.h"
 #include "queue/message/address.h"
-#include "queue/message/unpack.h"
 #include "queue/message/utf8.h"
 #include "queue/outcome.h"
 
@@ -167,64 +166,63 @@ void frame_decoder_feed(struct frame_decoder *decoder, const void *data, size_t 
 	buffer_add(&decoder->bytes, data, len);
 }
 
-static void unpack_key(struct unpack *unpack, struct attempt_key *key)
+static void read_key(struct cursor *c, struct attempt_key *key)
 {
-	unpack_bytes(unpack, key->shard.bytes, sizeof(key->shard.bytes));
-	key->index = (uint32_t)unpack_unsigned(unpack, INDEX_LIMIT);
-	key->epoch = (uint32_t)unpack_unsigned(unpack, UINT32_MAX);
-	unpack_bytes(unpack, key->node.bytes, sizeof(key->node.bytes));
-	key->attempt = (uint32_t)unpack_unsigned(unpack, UINT32_MAX);
+	key->shard = cursor_id(c);
+	key->index = (uint32_t)cursor_uint(c, INDEX_LIMIT);
+	key->epoch = (uint32_t)cursor_uint(c, UINT32_MAX);
+	key->node = cursor_id(c);
+	key->attempt = (uint32_t)cursor_uint(c, UINT32_MAX);
 }
 
-static void unpack_feed(struct unpack *unpack, struct frame_decoder *decoder, struct frame *frame)
+static void read_feed(struct cursor *c, struct frame_decoder *decoder, struct frame *frame)
 {
-	frame->batch = unpack_text(unpack, BATCH_NAME_MAX);
-	unpack_bytes(unpack, frame->batch_key.bytes, sizeof(frame->batch_key.bytes));
-	unpack_bytes(unpack, frame->upload.bytes, sizeof(frame->upload.bytes));
-	unpack_bytes(unpack, frame->key.shard.bytes, sizeof(frame->key.shard.bytes));
-	frame->key.epoch = (uint32_t)unpack_unsigned(unpack, UINT32_MAX);
-	unpack_bytes(unpack, frame->key.node.bytes, sizeof(frame->key.node.bytes));
-	frame->sender = unpack_text(unpack, SENDER_MAX);
-	frame->created.us = unpack_unsigned(unpack, UINT64_MAX);
-	frame->mail_count = unpack_array(unpack, FRAME_MAILS_MAX);
+	frame->batch = cursor_text_in_place(c, BATCH_NAME_MAX);
+	frame->batch_key = cursor_id(c);
+	frame->upload = cursor_id(c);
+	frame->key.shard = cursor_id(c);
+	frame->key.epoch = (uint32_t)cursor_uint(c, UINT32_MAX);
+	frame->key.node = cursor_id(c);
+	frame->sender = cursor_text_in_place(c, SENDER_MAX);
+	frame->created.us = cursor_uint(c, UINT64_MAX);
+	frame->mail_count = cursor_array(c, FRAME_MAILS_MAX);
 	frame->mails = decoder->mails;
 	for (size_t i = 0; i < frame->mail_count; i++) {
-		if (unpack_array(unpack, 2) != 2 && unpack->error == 0)
-			unpack->error = OPT_E_INVALID;
-		decoder->mails[i].index = (uint32_t)unpack_unsigned(unpack, INDEX_LIMIT);
-		decoder->mails[i].attempt = (uint32_t)unpack_unsigned(unpack, UINT32_MAX);
+		cursor_array_of(c, 2);
+		decoder->mails[i].index = (uint32_t)cursor_uint(c, INDEX_LIMIT);
+		decoder->mails[i].attempt = (uint32_t)cursor_uint(c, UINT32_MAX);
 	}
 }
 
-static void unpack_fields(struct unpack *unpack, struct frame_decoder *decoder, struct frame *frame)
+static void read_fields(struct cursor *c, struct frame_decoder *decoder, struct frame *frame)
 {
 	switch (frame->type) {
 	case FRAME_FEED:
-		unpack_feed(unpack, decoder, frame);
+		read_feed(c, decoder, frame);
 		break;
 	case FRAME_BEGUN:
-		unpack_key(unpack, &frame->key);
-		frame->queue_id = unpack_text(unpack, QUEUE_ID_MAX);
+		read_key(c, &frame->key);
+		frame->queue_id = cursor_text_in_place(c, QUEUE_ID_MAX);
 		break;
 	case FRAME_FED:
-		unpack_key(unpack, &frame->key);
-		frame->status = (enum fed_status)unpack_unsigned(unpack, FED_DEFERRED);
-		frame->reason = unpack_text(unpack, OUTCOME_REASON_MAX);
+		read_key(c, &frame->key);
+		frame->status = (enum fed_status)cursor_uint(c, FED_DEFERRED);
+		frame->reason = cursor_text_in_place(c, OUTCOME_REASON_MAX);
 		break;
 	case FRAME_APPEND:
 	case FRAME_DONE:
-		frame->seq = unpack_unsigned(unpack, UINT64_MAX);
-		frame->queue_id = unpack_text(unpack, QUEUE_ID_MAX);
-		frame->attempt_text = unpack_text(unpack, ATTEMPT_MAX);
+		frame->seq = cursor_uint(c, UINT64_MAX);
+		frame->queue_id = cursor_text_in_place(c, QUEUE_ID_MAX);
+		frame->attempt_text = cursor_text_in_place(c, ATTEMPT_MAX);
 		if (frame->type == FRAME_DONE)
 			break;
-		frame->dsn = unpack_text(unpack, OUTCOME_DSN_MAX);
-		frame->action = unpack_text(unpack, ACTION_MAX);
-		frame->relay = unpack_text(unpack, OUTCOME_RELAY_MAX);
-		frame->reason = unpack_text(unpack, OUTCOME_REASON_MAX);
+		frame->dsn = cursor_text_in_place(c, OUTCOME_DSN_MAX);
+		frame->action = cursor_text_in_place(c, ACTION_MAX);
+		frame->relay = cursor_text_in_place(c, OUTCOME_RELAY_MAX);
+		frame->reason = cursor_text_in_place(c, OUTCOME_REASON_MAX);
 		break;
 	case FRAME_ACK:
-		frame->seq = unpack_unsigned(unpack, UINT64_MAX);
+		frame->seq = cursor_uint(c, UINT64_MAX);
 		break;
 	}
 }
@@ -240,9 +238,8 @@ int frame_decoder_next(struct frame_decoder *decoder, struct frame *ret_frame)
 	    .relay = "",
 	    .reason = ""};
 	size_t left = decoder->bytes.len - decoder->used, len = 0, count;
-	struct unpack unpack;
+	struct cursor c;
 	uint8_t *at;
-	int result;
 
 	if (left < LENGTH_SIZE)
 		return 0;
@@ -253,15 +250,14 @@ int frame_decoder_next(struct frame_decoder *decoder, struct frame *ret_frame)
 		return OPT_E_LIMIT;
 	if (left - LENGTH_SIZE < len)
 		return 0;
-	unpack_init(&unpack, at + LENGTH_SIZE, len);
-	count = unpack_array(&unpack, FIELDS_MAX);
-	frame.type = (enum frame_type)unpack_unsigned(&unpack, FRAME_ACK);
-	if (unpack.error == 0 && (count == 0 || count != field_count(frame.type)))
+	c = cursor_over(at + LENGTH_SIZE, len);
+	count = cursor_array(&c, FIELDS_MAX);
+	frame.type = (enum frame_type)cursor_uint(&c, FRAME_ACK);
+	if (c.failed || count == 0 || count != field_count(frame.type))
 		return OPT_E_INVALID;
-	unpack_fields(&unpack, decoder, &frame);
-	result = unpack_done(&unpack);
-	if (result != 0)
-		return result;
+	read_fields(&c, decoder, &frame);
+	if (cursor_end(&c) != 0)
+		return OPT_E_INVALID;
 	decoder->used += LENGTH_SIZE + len;
 	*ret_frame = frame;
 	return 1;

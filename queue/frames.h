@@ -89,8 +89,8 @@ void frame_decoder_free(struct frame_decoder *decoder);
 /* Copies received bytes in. */
 void frame_decoder_feed(struct frame_decoder *decoder, const void *data, size_t len);
 /*
- * 1 and *ret_frame when a whole frame is there, 0 when more bytes are needed, OPT_E_INVALID or OPT_E_LIMIT
- * when the bytes are no frame: then close the connection.
+ * 1 and *ret_frame when a whole frame is there, 0 when more bytes are needed, OPT_E_INVALID or, for one that
+ * is too large, OPT_E_LIMIT: then close the connection.
  */
 int frame_decoder_next(struct frame_decoder *decoder, struct frame *ret_frame);
 

@@ -11,16 +11,15 @@
  */
 #include "queue/message/recipients.h"
 
-#include <msgpack.h>
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 #include <zstd.h>
 
+#include "queue/cursor.h"
 #include "queue/error.h"
 #include "queue/message/address.h"
 #include "queue/message/template.h"
-#include "queue/message/unpack.h"
 
 enum {
 	VERSION = 1,
@@ -42,13 +41,6 @@ struct recipients {
 	size_t fields;
 	const char **texts; /* count times (email, values...) */
 };
-
-/* Where msgpack-c writes. */
-static int pack_write(void *out, const char *data, size_t len)
-{
-	buffer_add(out, data, len);
-	return 0;
-}
 
 struct recipients_writer *recipients_writer_new(size_t fields)
 {
@@ -75,19 +67,6 @@ void recipients_writer_free(struct recipients_writer *writer)
 	free(writer);
 }
 
-static void pack_text(msgpack_packer *packer, const char *text)
-{
-	size_t len;
-
-	if (text == NULL) {
-		msgpack_pack_nil(packer);
-		return;
-	}
-	len = strlen(text);
-	msgpack_pack_str(packer, len);
-	msgpack_pack_str_body(packer, text, len);
-}
-
 /* Whether a row stays within RECIPIENT_BYTES_MAX, before anything of it is copied. */
 static bool row_fits(size_t fields, const char *email, const char *const *values)
 {
@@ -109,11 +88,15 @@ int recipients_writer_add(struct recipients_writer *writer, const char *email, c
 	if (writer->count == SHARD_MAILS_MAX)
 		return OPT_E_FULL;
 	buffer_clear(&writer->row);
-	msgpack_packer_init(&packer, &writer->row, pack_write);
+	pack_to(&packer, &writer->row);
 	msgpack_pack_array(&packer, 1 + writer->fields);
-	pack_text(&packer, email);
-	for (size_t i = 0; i < writer->fields; i++)
-		pack_text(&packer, values[i]);
+	pack_text(&packer, email, ADDRESS_MAX);
+	for (size_t i = 0; i < writer->fields; i++) {
+		if (values[i] == NULL)
+			msgpack_pack_nil(&packer);
+		else
+			pack_text(&packer, values[i], RECIPIENT_BYTES_MAX);
+	}
 	if (HEAD_MAX + writer->mails.len + writer->row.len > SHARD_BYTES_MAX)
 		return OPT_E_FULL;
 	buffer_add(&writer->mails, writer->row.data, writer->row.len);
@@ -133,7 +116,7 @@ void recipients_writer_finish(struct recipients_writer *writer, struct buffer *o
 	size_t len;
 
 	buffer_init(&bytes);
-	msgpack_packer_init(&packer, &bytes, pack_write);
+	pack_to(&packer, &bytes);
 	msgpack_pack_array(&packer, 3);
 	msgpack_pack_unsigned_char(&packer, VERSION);
 	msgpack_pack_uint64(&packer, writer->fields);
@@ -174,30 +157,27 @@ static int uncompress(const void *data, size_t len, struct buffer *out)
 
 static int read_mails(struct recipients *recipients)
 {
-	struct unpack unpack;
+	struct cursor c = cursor_over(recipients->bytes.data, recipients->bytes.len);
 	const char **text;
 
-	unpack_init(&unpack, recipients->bytes.data, recipients->bytes.len);
-	if (unpack_array(&unpack, 3) != 3 || unpack_unsigned(&unpack, VERSION) != VERSION)
+	cursor_array_of(&c, 3);
+	if (cursor_uint(&c, VERSION) != VERSION)
 		return OPT_E_INVALID;
-	recipients->fields = (size_t)unpack_unsigned(&unpack, UINT64_MAX);
-	if (recipients->fields > TEMPLATE_FIELDS_MAX)
-		return OPT_E_LIMIT;
-	recipients->count = unpack_array(&unpack, SHARD_MAILS_MAX);
-	if (unpack.error != 0)
-		return unpack.error;
+	recipients->fields = (size_t)cursor_uint(&c, TEMPLATE_FIELDS_MAX);
+	recipients->count = cursor_array(&c, SHARD_MAILS_MAX);
+	if (c.failed)
+		return OPT_E_INVALID;
 	text = calloc(recipients->count * (1 + recipients->fields) + 1, sizeof(*text));
 	if (text == NULL)
 		abort();
 	recipients->texts = text;
-	for (size_t i = 0; i < recipients->count; i++) {
-		if (unpack_array(&unpack, 1 + TEMPLATE_FIELDS_MAX) != 1 + recipients->fields)
-			return unpack.error != 0 ? unpack.error : OPT_E_INVALID;
-		*text++ = unpack_text(&unpack, ADDRESS_MAX);
+	for (size_t i = 0; i < recipients->count && !c.failed; i++) {
+		cursor_array_of(&c, 1 + (uint32_t)recipients->fields);
+		*text++ = cursor_text_in_place(&c, ADDRESS_MAX);
 		for (size_t field = 0; field < recipients->fields; field++)
-			*text++ = unpack_text_or_nil(&unpack, RECIPIENT_BYTES_MAX);
+			*text++ = cursor_text_or_nil(&c, RECIPIENT_BYTES_MAX);
 	}
-	return unpack_done(&unpack);
+	return cursor_end(&c);
 }
 
 int recipients_open(const void *data, size_t len, struct recipients **ret_recipients)

@@ -42,7 +42,8 @@ void recipients_writer_finish(struct recipients_writer *writer, struct buffer *o
 /* A shard's value, opened for reading. */
 struct recipients;
 
-/* OPT_E_INVALID when the bytes are no such value (any bytes may come), OPT_E_LIMIT over the limits above. */
+/* OPT_E_INVALID when the bytes are no such value (any bytes may come), OPT_E_LIMIT when they are too large.
+ */
 int recipients_open(const void *data, size_t len, struct recipients **ret_recipients);
 void recipients_free(struct recipients *recipients);
 size_t recipients_count(const struct recipients *recipients);

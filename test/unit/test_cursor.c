@@ -142,6 +142,24 @@ static void a_text_has_no_nul_and_is_copied_with_one(void **state)
 	assert_true(c.failed);
 }
 
+static void a_text_is_terminated_where_it_lies(void **state)
+{
+	char bytes[] = "\xa3"
+	               "abc\xa0\xc0\xa1z";
+	struct cursor c = cursor_over(bytes, sizeof(bytes) - 1);
+
+	(void)state;
+	const char *abc = cursor_text_in_place(&c, 3), *empty = cursor_text_or_nil(&c, 0);
+	assert_null(cursor_text_or_nil(&c, 3));
+	assert_string_equal(cursor_text_or_nil(&c, 3), "z");
+	assert_int_equal(cursor_end(&c), 0);
+	/* What follows does not disturb what came before. */
+	assert_string_equal(abc, "abc");
+	assert_string_equal(empty, "");
+	assert_string_equal(cursor_text_or_nil(&c, 3), ""); /* past the end */
+	assert_int_equal(cursor_end(&c), OPT_E_INVALID);
+}
+
 static void a_text_is_written_up_to_its_limit(void **state)
 {
 	struct buffer out;
@@ -298,6 +316,7 @@ int main(void)
 	    cmocka_unit_test(signed_numbers_of_every_size_come_back),
 	    cmocka_unit_test(texts_of_every_size_come_back),
 	    cmocka_unit_test(a_text_has_no_nul_and_is_copied_with_one),
+	    cmocka_unit_test(a_text_is_terminated_where_it_lies),
 	    cmocka_unit_test(a_text_is_written_up_to_its_limit),
 	    cmocka_unit_test(ids_are_exactly_20_bytes),
 	    cmocka_unit_test(a_count_that_cannot_be_there_is_refused_before_anything_is_read),

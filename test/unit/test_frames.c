@@ -182,10 +182,10 @@ static void broken_frames_are_refused(void **state)
 	assert_int_equal(DECODE("\0\0\0\x04\x92\x06\x01\x01"), OPT_E_INVALID);
 	assert_int_equal(DECODE("\0\0\0\x03\x92\x06\xc0"), OPT_E_INVALID);
 	assert_int_equal(DECODE("\0\0\0\x02\x92\x06"), OPT_E_INVALID);
-	assert_int_equal(DECODE("\0\0\0\x05\xdd\xff\xff\xff\xff"), OPT_E_LIMIT);
+	assert_int_equal(DECODE("\0\0\0\x05\xdd\xff\xff\xff\xff"), OPT_E_INVALID);
 	assert_int_equal(DECODE("\0\0\0\x08\x94\x05\x01\xa1\0\xa2xx"), OPT_E_INVALID);
 	assert_int_equal(DECODE("\0\0\0\x08\x94\x05\x01\xa1y\xa2xx"), 1);
-	assert_int_equal(DECODE("\0\0\0\x0a\x94\x05\x01\xa1y\xdb\xff\xff\xff\xff"), OPT_E_LIMIT);
+	assert_int_equal(DECODE("\0\0\0\x0a\x94\x05\x01\xa1y\xdb\xff\xff\xff\xff"), OPT_E_INVALID);
 }
 
 static void a_long_stream_is_decoded_in_linear_time(void **state)

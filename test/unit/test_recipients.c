@@ -152,11 +152,11 @@ static void broken_values_are_refused(void **state)
 	    OPT_E_INVALID); /* more */
 	assert_int_equal(OPEN("\x93\x01\x01\x91\x92\xa3"
 	                      "a@b\x90"),
-	    OPT_E_INVALID);                                                              /* type */
-	assert_int_equal(OPEN("\x93\x01\x01\xdd\xff\xff\xff\xff"), OPT_E_LIMIT);         /* mails */
-	assert_int_equal(OPEN("\x93\x01\xcd\x01\x01\x90"), OPT_E_LIMIT);                 /* fields */
-	assert_int_equal(OPEN("\x93\x01\x00\x91\x91\xdb\xff\xff\xff\xff"), OPT_E_LIMIT); /* text */
-	assert_int_equal(OPEN("\x93\x01\x00\x91\x91\xd9\x40"), OPT_E_INVALID);           /* cut */
+	    OPT_E_INVALID);                                                                /* type */
+	assert_int_equal(OPEN("\x93\x01\x01\xdd\xff\xff\xff\xff"), OPT_E_INVALID);         /* mails */
+	assert_int_equal(OPEN("\x93\x01\xcd\x01\x01\x90"), OPT_E_INVALID);                 /* fields */
+	assert_int_equal(OPEN("\x93\x01\x00\x91\x91\xdb\xff\xff\xff\xff"), OPT_E_INVALID); /* text */
+	assert_int_equal(OPEN("\x93\x01\x00\x91\x91\xd9\x40"), OPT_E_INVALID);             /* cut */
 	assert_int_equal(OPEN(""), OPT_E_INVALID);
 	assert_int_equal(recipients_open("", 0, &recipients), OPT_E_INVALID);
 	assert_int_equal(recipients_open("junk that is no zstd", 20, &recipients), OPT_E_INVALID);
