@@ -153,11 +153,17 @@ void journal_reader_free(struct journal_reader *reader)
 	free(reader);
 }
 
+/* An epoch, a configuration or an attempt. */
+static uint32_t read_number(struct cursor *c)
+{
+	return (uint32_t)cursor_uint(c, JOURNAL_NUMBER_MAX);
+}
+
 static void read_claims(struct journal_reader *reader, struct cursor *c, struct journal_entry *entry)
 {
 	uint32_t count;
 
-	entry->epoch = (uint32_t)cursor_uint(c, UINT32_MAX);
+	entry->epoch = read_number(c);
 	entry->node = cursor_id(c);
 	entry->generation = cursor_uint(c, UINT64_MAX);
 	entry->at.us = cursor_uint(c, UINT64_MAX);
@@ -166,8 +172,10 @@ static void read_claims(struct journal_reader *reader, struct cursor *c, struct 
 		c->failed = true;
 	for (uint32_t i = 0; i < count / 3; i++) {
 		reader->claims[i].index = (uint32_t)cursor_uint(c, UINT32_MAX);
-		reader->claims[i].attempt = (uint32_t)cursor_uint(c, UINT32_MAX);
+		reader->claims[i].attempt = read_number(c);
 		reader->claims[i].flags = (uint32_t)cursor_uint(c, UINT32_MAX);
+		if (reader->claims[i].attempt == 0)
+			c->failed = true;
 	}
 	entry->claims = reader->claims;
 	entry->count = count / 3;
@@ -198,9 +206,9 @@ static void read_outcomes(
 		cursor_array_of(c, 10);
 		outcome->key.shard = *shard;
 		outcome->key.index = (uint32_t)cursor_uint(c, UINT32_MAX);
-		outcome->key.epoch = (uint32_t)cursor_uint(c, UINT32_MAX);
+		outcome->key.epoch = read_number(c);
 		outcome->key.node = cursor_id(c);
-		outcome->key.attempt = (uint32_t)cursor_uint(c, UINT32_MAX);
+		outcome->key.attempt = read_number(c);
 		outcome->claim_flags = (uint32_t)cursor_uint(c, UINT32_MAX);
 		outcome->kind = (enum outcome_kind)cursor_uint(c, OUTCOME_KINDS - 1);
 		outcome->at.us = cursor_uint(c, UINT64_MAX);
@@ -242,14 +250,14 @@ static void read_finished(struct journal_reader *reader, struct cursor *c, struc
 
 static void read_promise(struct cursor *c, struct journal_entry *entry)
 {
-	entry->epoch = (uint32_t)cursor_uint(c, UINT32_MAX);
+	entry->epoch = read_number(c);
 	entry->node = cursor_id(c);
 }
 
 static void read_config(struct journal_reader *reader, struct cursor *c, struct journal_entry *entry)
 {
-	entry->config = (uint32_t)cursor_uint(c, UINT32_MAX);
-	entry->epoch = (uint32_t)cursor_uint(c, UINT32_MAX);
+	entry->config = read_number(c);
+	entry->epoch = read_number(c);
 	entry->count = cursor_array(c, REPLICAS_MAX);
 	for (size_t i = 0; i < entry->count; i++)
 		reader->members[i] = cursor_id(c);

@@ -34,7 +34,11 @@ enum journal_type {
 	JOURNAL_CONFIG = 6,
 };
 
-enum { JOURNAL_ENTRIES_MAX = 1000 /* claims or outcomes in one entry */ };
+enum {
+	JOURNAL_ENTRIES_MAX = 1000, /* claims or outcomes in one entry */
+	JOURNAL_NUMBER_MAX =
+	    INT32_MAX, /* of an epoch, a configuration, an attempt: one can always be added */
+};
 
 enum claim_flag {
 	CLAIM_AFTER_DOUBT = 1, /* the attempt before this one ended in doubt */

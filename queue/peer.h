@@ -26,9 +26,9 @@
 
 enum {
 	PEER_MESSAGE_MAX = 1024 * 1024,
-	PEER_PART_MAX = 256 * 1024,  /* entries of a journal that go into one message */
-	PEER_ENTRIES_MAX = 4096,     /* journal entries in one message */
-	PEER_NUMBER_MAX = INT32_MAX, /* of an epoch or a configuration: one can always be added */
+	PEER_PART_MAX = 256 * 1024, /* entries of a journal that go into one message */
+	PEER_ENTRIES_MAX = 4096,    /* journal entries in one message */
+	PEER_NUMBER_MAX = JOURNAL_NUMBER_MAX,
 	PEER_ANSWER = 128,
 };
 

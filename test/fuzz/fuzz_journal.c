@@ -24,8 +24,13 @@ static const struct opt_id shard = {{0x55}};
 
 static void check_limits(const struct journal_entry *entry)
 {
-	if (entry->count > JOURNAL_ENTRIES_MAX)
+	if (entry->count > JOURNAL_ENTRIES_MAX || entry->epoch > JOURNAL_NUMBER_MAX ||
+	    entry->config > JOURNAL_NUMBER_MAX)
 		abort();
+	for (size_t i = 0; entry->type == JOURNAL_CLAIMS && i < entry->count; i++) {
+		if (entry->claims[i].attempt - 1 >= JOURNAL_NUMBER_MAX)
+			abort();
+	}
 	for (size_t i = 0; entry->type == JOURNAL_OUTCOMES && i < entry->count; i++) {
 		const struct outcome *outcome = &entry->outcomes[i];
 

@@ -27,7 +27,7 @@ static int set_up(void **state)
 	(void)state;
 	reader = journal_reader_new();
 	for (uint32_t i = 0; i <= JOURNAL_ENTRIES_MAX; i++) {
-		claims[i] = (struct claim){.index = i, .attempt = 70000 * i, .flags = i % 2};
+		claims[i] = (struct claim){.index = i, .attempt = 1 + 70000 * i, .flags = i % 2};
 		outcomes[i] = (struct outcome){
 		    .key = {.index = i, .epoch = 1 + i, .node = {{(uint8_t)i}}, .attempt = 3 * i},
 		    .kind = (enum outcome_kind)(i % OUTCOME_KINDS),
@@ -63,7 +63,7 @@ static struct journal_entry sample(enum journal_type type, size_t count)
 	switch (type) {
 	case JOURNAL_CLAIMS:
 		entry.node = (struct opt_id){{0x4e}};
-		entry.epoch = UINT32_MAX;
+		entry.epoch = JOURNAL_NUMBER_MAX;
 		entry.generation = UINT64_MAX;
 		entry.claims = claims;
 		entry.count = count;
@@ -79,7 +79,7 @@ static struct journal_entry sample(enum journal_type type, size_t count)
 	case JOURNAL_PROMISE:
 		entry.at.us = 0;
 		entry.node = (struct opt_id){{0x4e}};
-		entry.epoch = UINT32_MAX;
+		entry.epoch = JOURNAL_NUMBER_MAX;
 		break;
 	case JOURNAL_CONFIG:
 		entry.at.us = 0;
@@ -320,6 +320,39 @@ static void every_cut_and_every_changed_byte_is_refused_or_valid(void **state)
 	}
 }
 
+static void check_refused(const struct journal_entry *entry)
+{
+	struct journal_entry again;
+	struct buffer bytes;
+
+	buffer_init(&bytes);
+	journal_encode(entry, &bytes);
+	assert_int_equal(journal_read(reader, &shard, bytes.data, bytes.len, &again), OPT_E_INVALID);
+	buffer_done(&bytes);
+}
+
+/* Whoever adds one to what another node said must not come back to 0. */
+static void numbers_that_have_no_next_one_are_refused(void **state)
+{
+	const uint32_t over = (uint32_t)JOURNAL_NUMBER_MAX + 1;
+	const struct claim late = {.attempt = over}, never = {.attempt = 0}, first = {.attempt = 1};
+	const struct outcome attempt = {.key.attempt = over, .dsn = "", .relay = "", .reason = ""};
+	const struct outcome epoch = {.key.epoch = over, .dsn = "", .relay = "", .reason = ""};
+
+	(void)state;
+	check_refused(&(struct journal_entry){.type = JOURNAL_CLAIMS, .claims = &late, .count = 1});
+	check_refused(&(struct journal_entry){.type = JOURNAL_CLAIMS, .claims = &never, .count = 1});
+	check_refused(
+	    &(struct journal_entry){.type = JOURNAL_CLAIMS, .epoch = over, .claims = &first, .count = 1});
+	check_refused(&(struct journal_entry){.type = JOURNAL_OUTCOMES, .outcomes = &attempt, .count = 1});
+	check_refused(&(struct journal_entry){.type = JOURNAL_OUTCOMES, .outcomes = &epoch, .count = 1});
+	check_refused(&(struct journal_entry){.type = JOURNAL_PROMISE, .epoch = over});
+	check_refused(
+	    &(struct journal_entry){.type = JOURNAL_CONFIG, .epoch = over, .members = members, .count = 1});
+	check_refused(
+	    &(struct journal_entry){.type = JOURNAL_CONFIG, .config = over, .members = members, .count = 1});
+}
+
 static void what_is_no_entry_is_refused(void **state)
 {
 	static const char *const bad[] = {"\x90", "\x91\x01", "\x92\x01\x90", "\x96\x02\x90\x01\x01\x01\x01",
@@ -341,6 +374,7 @@ int main(void)
 	    cmocka_unit_test(texts_are_cut_at_their_limits_when_written),
 	    cmocka_unit_test(kinds_and_texts_beyond_their_limits_are_refused),
 	    cmocka_unit_test(every_cut_and_every_changed_byte_is_refused_or_valid),
+	    cmocka_unit_test(numbers_that_have_no_next_one_are_refused),
 	    cmocka_unit_test(what_is_no_entry_is_refused),
 	};
 
