@@ -519,6 +519,7 @@ void cluster_tick(struct core *core)
 	announces_tick(core);
 	replica_tick(core);
 	catchup_tick(core);
+	tell_tick(core);
 	join_tick(core);
 	restore_tick(core);
 	move_tick(core);

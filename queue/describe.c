@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "queue/cluster.h"
+#include "queue/control.h"
 #include "queue/error.h"
 #include "queue/replica.h"
 #include "queue/shard.h"
@@ -60,6 +61,8 @@ static void add_state(struct text *text, const struct core *core, const struct s
 	add_flag(text, shard->synced, "synced");
 	add_flag(text, shard->cut_off, "cut off");
 	add_flag(text, !shard->batch->started, "not started");
+	add_flag(text, shard->batch->control.now.what == CONTROL_PAUSED, "paused");
+	add_flag(text, control_cancelled(shard->batch), "cancelled");
 	add_flag(text, shard->batch->summary, "known by its summary");
 	add_flag(text, shard->journal_loading, "journal being read");
 	add_flag(text, shard->reload, "to be read again");

@@ -102,8 +102,16 @@ void fact_add(struct core *core, struct shard *shard, const struct outcome *outc
 
 void fact_add_doubt(struct core *core, struct shard *shard, uint32_t index, const char *why, const char *file)
 {
+	const struct attempt_key key = shard_key(core, shard, index);
+
+	fact_add_doubt_of(core, shard, &key, why, file);
+}
+
+void fact_add_doubt_of(
+    struct core *core, struct shard *shard, const struct attempt_key *key, const char *why, const char *file)
+{
 	const struct outcome outcome = {
-	    .key = shard_key(core, shard, index),
+	    .key = *key,
 	    .kind = OUTCOME_IN_DOUBT,
 	    .at = core->utc,
 	    .dsn = "4.3.0",

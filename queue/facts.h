@@ -22,6 +22,9 @@ void fact_add_own(struct core *core, struct shard *shard, uint32_t index, enum o
  */
 void fact_add_doubt(
     struct core *core, struct shard *shard, uint32_t index, const char *why, const char *file);
+/* The same of any attempt. */
+void fact_add_doubt_of(
+    struct core *core, struct shard *shard, const struct attempt_key *key, const char *why, const char *file);
 
 /* EVENT_OUTCOME and EVENT_LEFT_SPOOL. */
 void facts_outcome(struct core *core, const struct outcome *outcome, uint64_t reply);

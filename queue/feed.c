@@ -22,6 +22,7 @@
 #include "queue/lane.h"
 #include "queue/replica.h"
 #include "queue/shard.h"
+#include "queue/takeover.h"
 #include "queue/tally.h"
 #include "queue/write.h"
 
@@ -293,11 +294,18 @@ void feed_claims_stored(struct core *core, struct write *write)
 
 void feed_claims_late(struct core *core, struct write *write)
 {
+	struct shard *shard = write->shard;
+
 	/* Too few members answer: these shards wait until the others are heard again. */
 	if (write->done)
 		return;
-	write->shard->cut_off = true;
+	shard->cut_off = true;
 	feed_claims_refused(core, write);
+	/* Those who promised this epoch to another one never will: with the next one they may. */
+	if (shard->owning && shard->contested && replica_alive(core, shard) >= replica_majority(shard)) {
+		replica_step_down(core, shard);
+		takeover_start(core, shard);
+	}
 }
 
 void feed_claimed(struct core *core, struct write *write, int status)

@@ -113,6 +113,9 @@ static void take_claim(
 	if (!known && is_latest(mail, entry, claim) && mail->state == MAIL_CLAIMED &&
 	    mail->node == core->self)
 		settle_learnt(core, shard, claim->index);
+	/* A claim that only a member knew which was away when the shard was taken over. */
+	if (mail->state == MAIL_CLAIMED && mail->node != core->self)
+		takeover_watch_doubt(core, shard);
 }
 
 void recover_take_header(struct core *core, struct shard *shard, const struct journal_entry *entry)

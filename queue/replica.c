@@ -224,6 +224,7 @@ static void refused(
 	if (answer->status == PEER_REFUSED && answer->epoch <= write->epoch &&
 	    answer->config <= shard->config) {
 		/* It promised this epoch to another candidate, which had no majority then. */
+		shard->contested = true;
 		replica_behind(core, shard, (uint8_t)(1U << member));
 		write_stored_at(core, write);
 		return;
@@ -289,6 +290,7 @@ void replica_own(struct core *core, struct shard *shard, uint32_t epoch)
 	if (!shard->owning && shard->phase != SHARD_FINISHED)
 		core->owned_shards++;
 	shard->owning = true;
+	shard->contested = false;
 	shard->owned_at = core->now;
 	shard->synced = true;
 	replica_check_quorum(core, shard);

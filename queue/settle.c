@@ -119,7 +119,13 @@ static void look_at_files(struct core *core, const struct event *event)
 		struct shard *shard;
 		struct mail *mail = mail_of(core, &entry->key, &shard);
 
-		if (!is_latest(mail, &entry->key)) {
+		if (shard != NULL && !shard->mine && entry->place == SPOOL_ASIDE &&
+		    entry->key.index < shard->count) {
+			/* This node has left the shard, and its members wait for its word: once is enough. */
+			if (core->outcome_writes == 0)
+				fact_add_doubt_of(
+				    core, shard, &entry->key, "Postfix put the mail aside", entry->file);
+		} else if (!is_latest(mail, &entry->key)) {
 			rogue(core, entry);
 		} else if (entry->place == SPOOL_ASIDE) {
 			doubt(core, shard, entry->key.index, "Postfix put the mail aside", entry->file);

@@ -210,7 +210,8 @@ static uint32_t retry_time(
 	if (wait < core->config.min_backoff)
 		wait = core->config.min_backoff;
 	due = at.us + wait;
-	if (due > shard->batch->record.expires.us)
+	/* Where the clock is known to be wrong nothing expires then: it would be tried all the time. */
+	if (due > shard->batch->record.expires.us && !cluster_clock_wrong(core))
 		due = shard->batch->record.expires.us;
 	return (uint32_t)((due + USEC_PER_SEC - 1) / USEC_PER_SEC);
 }

@@ -236,6 +236,7 @@ struct shard {
 	bool owning;          /* this node feeds it, in `epoch` */
 	bool synced;          /* its journal was compared with its owner's since one of them was away */
 	bool cut_off;         /* too few members are alive: nothing of it can be claimed */
+	bool contested;       /* a member has promised the epoch that this node owns to another one */
 	bool reload;          /* more came while the journal was being read */
 	uint32_t rereads;     /* of its journal, under way: it has more than is known here */
 	uint32_t peer_writes; /* appends of peers, under way */
@@ -296,6 +297,7 @@ struct batch {
 	struct timer timer;     /* UTC: start or expiry */
 	struct control_register control;
 	TAILQ_HEAD(, telling) tellings; /* queue/tell.c */
+	struct boot_time homes_asked;   /* by queue/tell.c */
 	TAILQ_ENTRY(batch) cancelling;
 	bool in_cancelling;   /* some of its shards may have mails to cancel */
 	uint32_t cancel_next; /* the next of them */

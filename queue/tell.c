@@ -3,6 +3,9 @@
  * Telling the participants of a batch where it stands. A call for each that may not know it; a later command
  * takes the place of an earlier one. What the other side knows better comes back with its answer.
  *
+ * The homes tell those who are in the record. Who became a member of a shard later may be known to no home,
+ * as when the members that it came to are gone: it asks one of the homes every now and then.
+ *
  * When the batch's time is over nothing of it can be fed any more, and nobody needs to be told.
  */
 #include "queue/tell.h"
@@ -14,6 +17,8 @@
 #include "queue/control.h"
 #include "queue/error.h"
 #include "queue/home.h"
+
+static const usec ASK_EVERY = 20 * USEC_PER_SEC;
 
 /* A node that is being told. */
 struct telling {
@@ -52,7 +57,7 @@ static bool of_interest(const struct core *core, const struct batch *batch)
 	return batch->control.now.version > 0 && core->utc.us < batch->record.expires.us;
 }
 
-void tell_peer(struct core *core, struct batch *batch, struct peer *peer)
+static void start(struct core *core, struct batch *batch, struct peer *peer)
 {
 	const struct control *now = &batch->control.now;
 	struct peer_message request = {.type = PEER_CONTROL,
@@ -60,20 +65,26 @@ void tell_peer(struct core *core, struct batch *batch, struct peer *peer)
 	    .version = now->version,
 	    .what = now->what,
 	    .at = now->at};
-	struct telling *telling = find(batch, peer);
+	struct telling *telling = calloc(1, sizeof(*telling));
 
-	if (peer == core->self || !of_interest(core, batch) || !peer_alive(core, peer))
-		return;
-	if (telling != NULL && telling->call->number == now->version)
-		return;
-	if (telling != NULL)
-		end(core, batch, telling);
-	telling = calloc(1, sizeof(*telling));
 	if (telling == NULL)
 		abort();
 	telling->call = call_start(core, peer, CALL_CONTROL, batch, &request, false);
 	telling->call->number = now->version;
 	TAILQ_INSERT_TAIL(&batch->tellings, telling, link);
+}
+
+void tell_peer(struct core *core, struct batch *batch, struct peer *peer)
+{
+	struct telling *telling = find(batch, peer);
+
+	if (peer == core->self || !of_interest(core, batch) || !peer_alive(core, peer))
+		return;
+	if (telling != NULL && telling->call->number == batch->control.now.version)
+		return;
+	if (telling != NULL)
+		end(core, batch, telling);
+	start(core, batch, peer);
 }
 
 static bool is_home(struct core *core, const struct batch *batch)
@@ -133,6 +144,47 @@ void tell_peer_changed(struct core *core, struct peer *peer)
 		else if (alive && telling == NULL && of_interest(core, batch) && is_home(core, batch) &&
 		         takes_part(batch, peer))
 			tell_peer(core, batch, peer);
+	}
+}
+
+/* It came to the batch after its record was written. */
+static bool came_later(const struct core *core, const struct batch *batch)
+{
+	for (uint32_t i = 0; i < batch->record.node_count; i++) {
+		if (id_equal(&batch->record.nodes[i], &core->config.node))
+			return false;
+	}
+	return true;
+}
+
+/* Says where the batch stands here to one of its homes, which answers with what it knows. */
+static void ask_home(struct core *core, struct batch *batch)
+{
+	struct peer *homes[REPLICAS_MAX];
+	const uint32_t count = home_list(core, &batch->key, &batch->record, homes);
+	const uint32_t first = (uint32_t)core_random(core, count + 1);
+
+	for (uint32_t i = 0; i < count; i++) {
+		struct peer *home = homes[(first + i) % count];
+
+		if (home == core->self || !peer_linked(core, home) || find(batch, home) != NULL)
+			continue;
+		start(core, batch, home);
+		return;
+	}
+}
+
+void tell_tick(struct core *core)
+{
+	if (core->unfinished_shards == 0)
+		return;
+	for (struct batch *batch = batch_after(core, NULL); batch != NULL;
+	     batch = batch_after(core, &batch->key)) {
+		if (batch->unfinished == 0 || core->now.us - batch->homes_asked.us < ASK_EVERY ||
+		    !came_later(core, batch))
+			continue;
+		batch->homes_asked = core->now;
+		ask_home(core, batch);
 	}
 }
 

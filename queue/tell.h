@@ -26,4 +26,7 @@ void tell_written(struct core *core, const struct write *write, int status);
 /* The batch is about to be freed. */
 void tell_forget(struct core *core, struct batch *batch);
 
+/* With every heartbeat: who is no part of a batch's record asks its homes where it stands. */
+void tell_tick(struct core *core);
+
 #endif

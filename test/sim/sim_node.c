@@ -76,6 +76,9 @@ struct utc_time node_utc(const struct node *node)
 	usec now = node->world->now;
 	usec drift = now / 1000000 * node->world->plan.drift_ppm;
 
+	/* In a world that heals somebody sets the clocks right. */
+	if (node->world->healing)
+		return (struct utc_time){utc_begin + now + drift};
 	return (struct utc_time){
 	    (uint64_t)((int64_t)(utc_begin + now + drift + fast(node, now)) + node->jumped)};
 }
