@@ -198,6 +198,33 @@ static void nobody_waits_for_a_member_that_is_gone(void **state)
 	net_free(net);
 }
 
+/* A member has promised the owner's epoch to itself, and another one is gone: nothing goes without the first.
+ */
+static void an_epoch_that_was_promised_to_two_is_given_up_where_both_are_needed(void **state)
+{
+	struct net *net = start_net("012", false);
+	struct shard *other;
+	uint32_t owner, epoch;
+
+	(void)state;
+	for (int i = 0; i < 30 && net->shells[0]->fed_count + net->shells[1]->fed_count < MAILS; i++)
+		net_advance(net, USEC_PER_SEC);
+	owner = feeder(net);
+	epoch = shard_at(net, owner)->epoch;
+	other = shard_at(net, 1 - owner);
+	net_kill(net, 2);
+	net_advance(net, 10 * USEC_PER_SEC);
+	other->promised_to = shard_at(net, 1 - owner)->members[1 - owner];
+	assert_ptr_not_equal(other->promised_to, other->owner);
+	for (size_t i = 0; i < MAILS; i++)
+		shell_tell_outcome(net->shells[owner], &net->shells[owner]->fed[i], OUTCOME_DEFERRED, 1);
+	net_run(net);
+	net_advance(net, 3600 * USEC_PER_SEC);
+	assert_int_equal(net->shells[owner]->fed_count, 2 * MAILS);
+	assert_true(shard_at(net, owner)->epoch > epoch);
+	net_free(net);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -206,6 +233,7 @@ int main(void)
 	    cmocka_unit_test(nobody_waits_for_a_member_that_is_gone),
 	    cmocka_unit_test(what_is_taken_over_when_its_time_was_over_expires),
 	    cmocka_unit_test(what_others_have_started_ends_again_where_the_clock_is_slow),
+	    cmocka_unit_test(an_epoch_that_was_promised_to_two_is_given_up_where_both_are_needed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

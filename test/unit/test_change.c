@@ -231,6 +231,49 @@ static void a_node_that_drains_alone_finds_somebody_else(void **state)
 	net_free(net);
 }
 
+static void who_came_after_others_had_left_hears_of_a_command(void **state)
+{
+	struct net *net = net_new(3, 1);
+	struct buffer record = net_record("moving", "0", alone, MAILS);
+	const struct opt_id key = batch_key("moving"), upload = shell_upload_id(1), template = {{0}};
+	size_t from[NET_MAX] = {0};
+
+	(void)state;
+	net_put_record(net, "0", &record);
+	buffer_done(&record);
+	net_put_value(net, "0", &template, &upload, "template");
+	for (uint32_t i = 0; i < SHARDS; i++) {
+		struct opt_id id = shard_id(&key, i);
+
+		net_put_value(net, "0", &id, &upload, "recipients");
+	}
+	net->down[2] = true;
+	net_start(net);
+	defer_all(net, from);
+	net_advance(net, 10 * USEC_PER_SEC);
+	assert_int_equal(shell_drain(net->shells[0], true), CONTROL_OK);
+	net_advance(net, 30 * USEC_PER_SEC);
+	assert_int_equal(core_numbers(net->shells[1]->core).owned, SHARDS);
+	/* Its home never hears that the shards went on from there. */
+	net_restart(net, 2);
+	net_advance(net, 10 * USEC_PER_SEC);
+	net_cut(net, 0, 1);
+	net_cut(net, 0, 2);
+	assert_int_equal(shell_drain(net->shells[1], true), CONTROL_OK);
+	net_advance(net, 60 * USEC_PER_SEC);
+	assert_int_equal(core_numbers(net->shells[2]->core).owned, SHARDS);
+	net_kill(net, 1);
+	net_link(net, 0, 2);
+	net_advance(net, 5 * USEC_PER_SEC);
+	shell_tell_control(net->shells[0], "moving", CONTROL_PAUSED);
+	net_advance(net, 40 * USEC_PER_SEC);
+	assert_int_equal(shell_view(net->shells[2], "moving").state, BATCH_PAUSED);
+	shell_tell_control(net->shells[0], "moving", CONTROL_RUNNING);
+	net_advance(net, 40 * USEC_PER_SEC);
+	assert_int_equal(shell_view(net->shells[2], "moving").state, BATCH_SENDING);
+	net_free(net);
+}
+
 static void a_node_that_joins_gets_its_share_of_what_is_there(void **state)
 {
 	const char *members[41] = {NULL};
@@ -397,6 +440,7 @@ int main(void)
 	    cmocka_unit_test(a_batch_gets_the_replicas_that_were_missing_when_it_was_accepted),
 	    cmocka_unit_test(a_newcomer_remembers_what_it_is_a_member_of),
 	    cmocka_unit_test(a_node_that_drains_alone_finds_somebody_else),
+	    cmocka_unit_test(who_came_after_others_had_left_hears_of_a_command),
 	    cmocka_unit_test(a_node_that_joins_gets_its_share_of_what_is_there),
 	    cmocka_unit_test(an_owner_that_dies_at_any_step_leaves_one_configuration),
 	    cmocka_unit_test(a_newcomer_that_dies_at_any_step_leaves_one_configuration),
