@@ -267,7 +267,7 @@ uint32_t cluster_homes(struct core *core, const struct opt_id *batch, struct pee
 {
 	const uint32_t count = at_most(core->config.replicas, REPLICAS_MAX);
 
-	return cluster_near(core, batch, count > 0 ? count : 1, ret_homes);
+	return cluster_near(core, batch, count > 2 ? count : 2, ret_homes);
 }
 
 /* Those that may own nothing only replicate; where that is so of all, the mail waits with its owner. */
