@@ -248,13 +248,14 @@ void sim_control_forget(struct world *w)
 	for (uint32_t i = 0; i < w->node_count; i++)
 		dead += w->nodes[i].dead;
 	/*
-	 * One that is dead harms nobody for ever; two may be most of a batch's homes. And nodes that have all
-	 * restarted without any batch can't know what the dead one has accepted.
+	 * One that is dead harms nobody for ever where there are three homes; two may be most of them. And
+	 * nodes that have all restarted without any batch can't know what the dead one has accepted.
 	 */
 	for (size_t i = 0; i < w->truth.batches.count; i++)
 		accepted =
 		    accepted || ((const struct sim_batch *)w->truth.batches.items[i].value)->accepted != NULL;
-	if (dead == 0 || (dead == 1 && accepted && rng_chance(&w->rng_operator, 500000)))
+	if (dead == 0 ||
+	    (dead == 1 && accepted && w->plan.config.replicas > 2 && rng_chance(&w->rng_operator, 500000)))
 		return;
 	for (uint32_t i = 0; i < w->node_count && !w->failed; i++) {
 		if (!w->nodes[i].dead)
