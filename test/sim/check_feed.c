@@ -54,6 +54,17 @@ static bool too_early(const struct node *node, const struct attempt *earlier)
 	return node->utc_max.us + second < earlier->deferred_utc.us + backoff;
 }
 
+/* Its node has claimed the mail again and did not call that a doubt: it knew how this one had ended. */
+static bool followed(const struct attempt *earlier, const struct attempt *now)
+{
+	const struct attempt *later = now;
+
+	while (later->next != earlier)
+		later = later->next;
+	return later != now && id_equal(&later->key.node, &earlier->key.node) &&
+	       (later->flags & CLAIM_AFTER_DOUBT) == 0;
+}
+
 /* An attempt of another node. What that node knows, a majority knows, or the new owner had to doubt it. */
 static void check_foreign(struct node *node, const struct attempt *earlier, const struct attempt *now)
 {
@@ -64,7 +75,7 @@ static void check_foreign(struct node *node, const struct attempt *earlier, cons
 	if (earlier->settled != 0 && earlier->settled < epoch->promised)
 		fail(w, "I3: a mail is fed again although a majority has its outcome", now);
 	else if (earlier->place != PLACE_NOWHERE && (earlier->facts & settled) == 0 &&
-	         !doubt_declared(earlier, now))
+	         !doubt_declared(earlier, now) && !followed(earlier, now))
 		fail(w, "I3: a mail is fed that another node was given, and nobody calls it doubt", now);
 }
 
