@@ -28,8 +28,17 @@ struct entry *view_entry(const struct view *view, const struct opt_id *node)
 	return RB_FIND(view_tree, (struct view_tree *)&view->tree, &key);
 }
 
-void view_wake(struct view *view, struct boot_time now)
+void view_touch(struct view *view, struct entry *entry)
 {
+	if (entry->in_touched)
+		return;
+	entry->in_touched = true;
+	TAILQ_INSERT_TAIL(&view->touched, entry, touched);
+}
+
+void view_wake(struct view *view, struct entry *entry, struct boot_time now)
+{
+	view_touch(view, entry);
 	view->deadline = sooner(view->deadline, now.us);
 }
 
@@ -46,7 +55,21 @@ static void changed(struct view *view, struct entry *entry, unsigned changes, st
 {
 	entry->pending |= changes;
 	view_tell(view, entry, now);
-	view_wake(view, now);
+	view_wake(view, entry, now);
+}
+
+/* Puts a member into the hash, or takes it out: the hash is the XOR of the hashes of their ids. */
+static void count_in_hash(struct view *view, const struct opt_id *node)
+{
+	struct id_hash hash;
+	struct opt_id id;
+
+	id_hash_init(&hash);
+	id_hash_add(&hash, "optimus view", 12);
+	id_hash_add(&hash, node->bytes, OPT_ID_SIZE);
+	id = id_hash_done(&hash);
+	for (int i = 0; i < OPT_ID_SIZE; i++)
+		view->hash.bytes[i] ^= id.bytes[i];
 }
 
 static struct entry *add(struct view *view, const struct presence *presence)
@@ -62,7 +85,7 @@ static struct entry *add(struct view *view, const struct presence *presence)
 	view->count++;
 	view->members++;
 	view->live++;
-	view->hash_stale = true;
+	count_in_hash(view, &entry->member.presence.node);
 	return entry;
 }
 
@@ -74,6 +97,7 @@ struct view *view_new(const struct presence *self)
 		opt_abort("out of memory");
 	RB_INIT(&view->tree);
 	TAILQ_INIT(&view->news);
+	TAILQ_INIT(&view->touched);
 	view->digest_max = VIEW_DIGEST_MAX;
 	view->self = add(view, self);
 	return view;
@@ -102,6 +126,7 @@ const struct presence *view_self(const struct view *view)
 static void self_rises(struct view *view)
 {
 	view->self->pending |= CHANGE_RECORD;
+	view_touch(view, view->self);
 	view->deadline = 0;
 }
 
@@ -164,7 +189,7 @@ static void remember_again(struct view *view, struct entry *entry, struct boot_t
 	entry->member.forgotten = false;
 	entry->refused = false;
 	view->members++;
-	view->hash_stale = true;
+	count_in_hash(view, &entry->member.presence.node);
 	start_again(entry, now.us);
 	changed(view, entry, CHANGE_NEW, now);
 }
@@ -173,7 +198,7 @@ void view_mark_forgotten(struct view *view, struct entry *entry, struct boot_tim
 {
 	entry->member.forgotten = true;
 	view->members--;
-	view->hash_stale = true;
+	count_in_hash(view, &entry->member.presence.node);
 	changed(view, entry, CHANGE_FORGOTTEN, now);
 }
 
@@ -234,7 +259,7 @@ static void heard(struct view *view, struct entry *entry, struct boot_time now)
 {
 	entry->own = later(entry->own, now.us);
 	if (entry->member.state != MEMBER_UP)
-		view_wake(view, now);
+		view_wake(view, entry, now);
 }
 
 bool view_link(struct view *view, const struct opt_id *node, enum link_event event, struct boot_time now)
@@ -268,7 +293,7 @@ bool view_link(struct view *view, const struct opt_id *node, enum link_event eve
 		entry->refused = false;
 		break;
 	}
-	view_wake(view, now);
+	view_wake(view, entry, now);
 	return true;
 }
 
@@ -331,21 +356,8 @@ size_t view_members(const struct view *view)
 	return view->members;
 }
 
-struct opt_id view_hash(struct view *view)
+struct opt_id view_hash(const struct view *view)
 {
-	struct id_hash hash;
-	struct entry *entry;
-
-	if (!view->hash_stale)
-		return view->hash;
-	id_hash_init(&hash);
-	id_hash_add(&hash, "optimus view", 12);
-	RB_FOREACH (entry, view_tree, &view->tree) {
-		if (!entry->member.forgotten)
-			id_hash_add(&hash, entry->member.presence.node.bytes, OPT_ID_SIZE);
-	}
-	view->hash = id_hash_done(&hash);
-	view->hash_stale = false;
 	return view->hash;
 }
 

@@ -147,7 +147,7 @@ size_t view_live(const struct view *view);
 /* Members that are not forgotten, ourselves included. */
 size_t view_members(const struct view *view);
 /* A hash over the ids of the members that are not forgotten. */
-struct opt_id view_hash(struct view *view);
+struct opt_id view_hash(const struct view *view);
 
 /* "up", "draining", "suspect", "gone"; "forgotten". Static memory. */
 const char *member_state_name(const struct member *member);

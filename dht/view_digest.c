@@ -41,7 +41,6 @@ size_t view_digest(
 {
 	struct entry key;
 	struct entry *entry;
-	struct entry *next;
 	size_t count = 0;
 
 	if (max > VIEW_DIGEST_MAX)
@@ -53,13 +52,15 @@ size_t view_digest(
 	view->self->own = now.us;
 	view->self->beat = later(view->self->beat, now.us / USEC_PER_MSEC + 1);
 	write_entry(view, view->self, now, &out[count++]);
-	TAILQ_FOREACH_SAFE (entry, &view->news, news, next) {
-		if (entry->news_until <= now.us) {
-			TAILQ_REMOVE(&view->news, entry, news);
-			entry->in_news = false;
-		} else if (count <= (max - 1) / 4 && entry != view->self) {
+	while ((entry = TAILQ_LAST(&view->news, entry_news)) != NULL && entry->news_until <= now.us) {
+		TAILQ_REMOVE(&view->news, entry, news);
+		entry->in_news = false;
+	}
+	TAILQ_FOREACH (entry, &view->news, news) {
+		if (count > (max - 1) / 4)
+			break;
+		if (entry != view->self)
 			write_entry(view, entry, now, &out[count++]);
-		}
 	}
 	key.member.presence.node = *cursor;
 	entry = RB_NFIND(view_tree, &view->tree, &key);
@@ -92,7 +93,7 @@ static void take_evidence(
 			return;
 		entry->others = later(entry->others, evidence);
 		if (entry->member.state != MEMBER_UP)
-			view_wake(view, now);
+			view_wake(view, entry, now);
 	} else if (said->asks && said->beat < entry->beat) {
 		view_tell(view, entry, now);
 	}

@@ -83,13 +83,68 @@ static void judge(struct view *view, struct entry *entry, usec rotation, struct 
 		view->deadline = sooner(view->deadline, limits.suspect_at);
 }
 
-size_t view_judge(struct view *view, struct boot_time now, const struct member *const **ret_changed)
+/* Judges the member, and tells the caller when something has changed since the last time. */
+static size_t look(struct view *view, struct entry *entry, usec rotation, struct boot_time now, size_t count)
 {
-	usec rotation = view_rotation(view);
+	const bool lived = entry->member.state != MEMBER_GONE;
+
+	entry->member.before = entry->member.state;
+	judge(view, entry, rotation, now);
+	entry->member.changes = entry->pending;
+	entry->pending = 0;
+	if (entry->member.state != MEMBER_GONE && !lived)
+		view->live++;
+	else if (entry->member.state == MEMBER_GONE && lived)
+		view->live--;
+	if (entry->member.changes != 0)
+		view->changed[count++] = &entry->member;
+	return count;
+}
+
+static int compare_members(const void *a, const void *b)
+{
+	const struct member *const *left = a, *const *right = b;
+
+	return id_compare(&(*left)->presence.node, &(*right)->presence.node);
+}
+
+static size_t look_at_touched(struct view *view, usec rotation, struct boot_time now)
+{
 	struct entry *entry;
 	size_t count = 0;
 
-	if (view->judged_at > 0 && now.us > view->judged_at + VIEW_PAUSE)
+	view->deadline = view->judge_all_at;
+	while ((entry = TAILQ_FIRST(&view->touched)) != NULL) {
+		TAILQ_REMOVE(&view->touched, entry, touched);
+		entry->in_touched = false;
+		count = look(view, entry, rotation, now, count);
+	}
+	qsort(view->changed, count, sizeof(const struct member *), compare_members);
+	return count;
+}
+
+static size_t look_at_all(struct view *view, usec rotation, struct boot_time now)
+{
+	struct entry *entry;
+	size_t count = 0;
+
+	while ((entry = TAILQ_FIRST(&view->touched)) != NULL) {
+		TAILQ_REMOVE(&view->touched, entry, touched);
+		entry->in_touched = false;
+	}
+	view->deadline = now.us + VIEW_BEAT;
+	RB_FOREACH (entry, view_tree, &view->tree)
+		count = look(view, entry, rotation, now, count);
+	return count;
+}
+
+size_t view_judge(struct view *view, struct boot_time now, const struct member *const **ret_changed)
+{
+	const usec rotation = view_rotation(view);
+	const bool pause = view->judged_at > 0 && now.us > view->judged_at + VIEW_PAUSE;
+	size_t count;
+
+	if (pause)
 		forgive(view, now);
 	view->judged_at = now.us;
 	if (view->room < view->count) {
@@ -99,17 +154,12 @@ size_t view_judge(struct view *view, struct boot_time now, const struct member *
 		if (!view->changed)
 			opt_abort("out of memory");
 	}
-	view->deadline = now.us + VIEW_BEAT;
-	view->live = 0;
-	RB_FOREACH (entry, view_tree, &view->tree) {
-		entry->member.before = entry->member.state;
-		judge(view, entry, rotation, now);
-		entry->member.changes = entry->pending;
-		entry->pending = 0;
-		view->live += entry->member.state != MEMBER_GONE;
-		if (entry->member.changes != 0)
-			view->changed[count++] = &entry->member;
-	}
+	/* In a large view there is news all the time, and seldom of many. */
+	if (rotation > 0 && !pause && now.us < view->judge_all_at)
+		count = look_at_touched(view, rotation, now);
+	else
+		count = look_at_all(view, rotation, now);
+	view->judge_all_at = view->deadline;
 	*ret_changed = view->changed;
 	return count;
 }

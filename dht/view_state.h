@@ -24,8 +24,10 @@ struct entry {
 	bool watched;
 	bool refused;
 	bool in_news;
+	bool in_touched;
 	RB_ENTRY(entry) node;
 	TAILQ_ENTRY(entry) news;
+	TAILQ_ENTRY(entry) touched;
 };
 
 RB_HEAD(view_tree, entry);
@@ -33,7 +35,8 @@ TAILQ_HEAD(entry_news, entry);
 
 struct view {
 	struct view_tree tree;
-	struct entry_news news; /* the latest first */
+	struct entry_news news;    /* the latest first */
+	struct entry_news touched; /* those of which something was noted since view_judge() */
 	struct entry *self;
 	const struct member **changed;
 	size_t count;
@@ -44,8 +47,8 @@ struct view {
 	uint64_t digests;
 	uint64_t judged_at;
 	uint64_t deadline;
-	struct opt_id hash; /* of the members; see hash_stale */
-	bool hash_stale;    /* members came or went since it was made */
+	uint64_t judge_all_at; /* in a large view: when those that were not touched have to be looked at */
+	struct opt_id hash;    /* of the members that are not forgotten */
 	bool self_forgotten;
 };
 
@@ -71,8 +74,10 @@ static inline bool presence_is_newer(const struct presence *presence, const stru
 
 /* NULL when unknown. */
 struct entry *view_entry(const struct view *view, const struct opt_id *node);
-/* view_judge() is due now. */
-void view_wake(struct view *view, struct boot_time now);
+/* Something was noted of the member: view_judge() has to look at it. */
+void view_touch(struct view *view, struct entry *entry);
+/* The same, and it is due now. */
+void view_wake(struct view *view, struct entry *entry, struct boot_time now);
 /* The next digests carry this member. */
 void view_tell(struct view *view, struct entry *entry, struct boot_time now);
 /* A newer record takes the place of the known one. */

@@ -25,11 +25,10 @@ bool mesh_partial(const struct core *core)
 	return view_members(core->view) > MESH_FULL;
 }
 
-void mesh_need(struct core *core, struct peer *peer)
+static void list(struct core *core, struct peer *peer)
 {
 	struct peer *after = TAILQ_LAST(&core->needed, peer_list);
 
-	peer->needed = core->now;
 	if (peer->in_needed || peer == core->self)
 		return;
 	peer->in_needed = true;
@@ -41,12 +40,25 @@ void mesh_need(struct core *core, struct peer *peer)
 		TAILQ_INSERT_HEAD(&core->needed, peer, needs);
 }
 
+void mesh_need(struct core *core, struct peer *peer)
+{
+	peer->needed = core->now;
+	list(core, peer);
+}
+
+/* For the sake of the cluster, and not because there is something to say to it. */
+static void hold(struct core *core, struct peer *peer)
+{
+	peer->held = core->now;
+	list(core, peer);
+}
+
 static void need_all(struct core *core)
 {
 	for (const struct member *member = view_first(core->view); member != NULL;
 	     member = view_next(core->view, member)) {
 		if (stays(member))
-			mesh_need(core, peer_of(core, &member->presence.node));
+			hold(core, peer_of(core, &member->presence.node));
 	}
 }
 
@@ -128,6 +140,7 @@ static void choose_steps(struct core *core)
 
 	core->step_count = 0;
 	core->steps_stale = false;
+	core->steps_at = core->now;
 	if (count > 0) {
 		next = first_from(members, count, &behind);
 		add_living(core, members, count, next);
@@ -145,10 +158,11 @@ static void choose_steps(struct core *core)
 
 static void need_steps(struct core *core)
 {
-	if (core->steps_stale)
+	/* While many come at once it is soon enough each second. */
+	if (core->steps_stale && (core->step_count == 0 || core->now.us >= core->steps_at.us + USEC_PER_SEC))
 		choose_steps(core);
 	for (uint32_t i = 0; i < core->step_count; i++)
-		mesh_need(core, core->steps[i]);
+		hold(core, core->steps[i]);
 }
 
 static void need_replicas(struct core *core)
@@ -197,15 +211,18 @@ static bool decide(struct core *core, struct peer *peer)
 {
 	const struct member *member = view_find(core->view, &peer->id);
 
+	bool needed;
+
 	if (!TAILQ_EMPTY(&peer->calls))
 		peer->needed = core->now;
+	needed = peer->needed.us == core->now.us || peer->held.us == core->now.us;
 	if (member != NULL && !stays(member))
 		unwant(core, peer);
-	else if (member != NULL && peer->needed.us == core->now.us)
+	else if (member != NULL && needed)
 		want(core, peer, member->presence.address);
-	else if (core->now.us > peer->needed.us + MESH_KEEP)
+	else if (core->now.us > peer->needed.us + MESH_KEEP && core->now.us > peer->held.us + MESH_HOLD)
 		unwant(core, peer);
-	return peer->wanted || !TAILQ_EMPTY(&peer->calls) || peer->needed.us == core->now.us;
+	return peer->wanted || needed;
 }
 
 void mesh_update(struct core *core)

@@ -19,6 +19,8 @@
 enum { MESH_FULL = 64 };
 /* A link that nothing needs any more is kept for as long, since it is often needed again. */
 #define MESH_KEEP (60 * USEC_PER_SEC)
+/* One that only held the cluster together goes sooner: while a cluster grows there are too many of these. */
+#define MESH_HOLD (5 * USEC_PER_SEC)
 
 /* Asks for the links that are needed and gives up those that are not. */
 void mesh_update(struct core *core);

@@ -101,7 +101,8 @@ struct peer {
 	bool in_needed;
 	bool wanted;                 /* EFFECT_PEER_WANT was said, for `address` */
 	char *address;               /* NULL: it never was */
-	struct boot_time needed;     /* when the mesh or a call last needed its link */
+	struct boot_time needed;     /* when a shard or a call last needed its link */
+	struct boot_time held;       /* when the mesh did */
 	struct opt_id members;       /* the hash of its members, in its latest heartbeat */
 	struct peer_load load;       /* of its latest heartbeat */
 	struct boot_time load_at;    /* 0: none yet */
@@ -477,6 +478,7 @@ struct core {
 	struct peer **steps;     /* the members that hold a large cluster together: queue/mesh.c */
 	uint32_t step_count;
 	bool steps_stale; /* they are to be chosen again */
+	struct boot_time steps_at;
 	struct opt_id digest_cursor;
 	struct view *view;
 	struct ring *ring;       /* of the live members */
