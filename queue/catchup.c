@@ -74,7 +74,7 @@ void catchup_done(struct core *core, struct shard *shard, struct sync *sync)
 	const uint8_t up_to_date = (uint8_t)sync_up_to_date(sync);
 
 	/* What was news here may be news to those who took no part. */
-	if (sync_gained(sync))
+	if (sync_gained(sync) && shard->mine)
 		replica_behind_others(core, shard);
 	replica_not_behind(core, shard, up_to_date);
 	sync_end(core, sync);
@@ -130,11 +130,11 @@ void catchup_answered(struct core *core, struct call *call, const struct peer_me
 	struct shard *shard = call->owner;
 
 	shard->catch_up = NULL;
-	replica_learn_config(core, shard, answer->config, answer->members, answer->member_count);
-	if (answer->status != PEER_OK) {
+	if (answer->status != PEER_OK)
 		shard->synced = false;
+	replica_learn_config(core, shard, answer->config, answer->members, answer->member_count);
+	if (answer->status != PEER_OK)
 		takeover_consider(core, shard);
-	} else if (answer->epoch >= shard->promised) {
+	else if (answer->epoch >= shard->promised)
 		replica_learn(core, shard, answer->epoch, peer_of(core, &answer->node));
-	}
 }

@@ -396,8 +396,13 @@ bool replica_follow_members(struct core *core, struct shard *shard)
 		return true;
 	}
 	if (!mine && shard->mine) {
+		/* It was away, and may have facts that nobody else has: the members get them. */
+		const bool tells = !shard->synced;
+
 		shard_leave(core, shard);
 		write_members(core, shard);
+		if (tells)
+			replica_behind_others(core, shard);
 	}
 	return false;
 }
@@ -406,6 +411,7 @@ void replica_learn_config(
     struct core *core, struct shard *shard, uint32_t config, const struct opt_id *members, uint32_t count)
 {
 	const uint8_t before_count = shard->member_count;
+	const bool tells = !shard->mine && shard->behind != 0; /* what it had when it left */
 	struct peer *before[REPLICAS_MAX];
 
 	if (config <= shard->config || count == 0 || count > REPLICAS_MAX)
@@ -422,6 +428,8 @@ void replica_learn_config(
 	if (!shard->journal_loading)
 		replica_follow_members(core, shard);
 	follow_config(core, shard, before, before_count);
+	if (tells)
+		replica_behind_others(core, shard);
 	/* Nobody knows what the newcomer lacks, nor who else has not heard of this. */
 	if (shard->owning && shard->phase != SHARD_FINISHED)
 		replica_behind(core, shard, all_others(core, shard));
@@ -753,7 +761,8 @@ static uint32_t catchable(const struct core *core, const struct shard *shard)
 	uint32_t members = 0;
 
 	for (uint32_t i = 0; i < shard->member_count; i++) {
-		/* Who is gone may still have a link: nobody would say that it went, once the sync has begun. */
+		/* Who is gone may still have a link: nobody would say that it went, once the sync has begun.
+		 */
 		if ((shard->behind & 1U << i) != 0 && peer_alive(core, shard->members[i]) &&
 		    peer_linked(core, shard->members[i]))
 			members |= 1U << i;

@@ -119,12 +119,53 @@ static void who_left_a_shard_does_not_count_it(void **state)
 	net_free(net);
 }
 
+/* Node 0 dies with a fact that it has told nobody, is removed meanwhile, and comes back. */
+static void who_was_removed_while_it_was_away_brings_its_facts(void **state)
+{
+	struct net *net = net_new(3, 3);
+	struct buffer record = net_record("over", "012", members, MAILS), bytes;
+	const struct opt_id key = batch_key("over"), id = shard_id(&key, 0);
+	const struct opt_id others[] = {net_node(1), net_node(2)};
+	const struct journal_entry entry = {
+	    .type = JOURNAL_CONFIG, .config = CONFIGS_AN_EPOCH, .epoch = 1, .members = others, .count = 2};
+
+	(void)state;
+	net_put_record(net, "012", &record);
+	buffer_done(&record);
+	net_start(net);
+	net_advance(net, 10 * USEC_PER_SEC);
+	net_cut(net, 0, 1);
+	net_cut(net, 0, 2);
+	shell_tell_outcome(net->shells[0], &net->shells[0]->fed[0], OUTCOME_BOUNCED, 1);
+	net_run(net);
+	net_kill(net, 0);
+	for (uint32_t i = 1; i < 3; i++) {
+		net_kill(net, i);
+		buffer_init(&bytes);
+		journal_encode(&entry, &bytes);
+		net->shells[i]->entries[net->shells[i]->entry_count++] =
+		    (struct shell_blob){.id = id, .data = bytes.data, .len = bytes.len};
+	}
+	net_restart(net, 1);
+	net_restart(net, 2);
+	net_advance(net, 20 * USEC_PER_SEC);
+	assert_int_equal(shell_count(net->shells[1], "over", MAIL_BOUNCED), 0);
+	memset(net->cut, 0, sizeof(net->cut));
+	net_restart(net, 0);
+	net_advance(net, 20 * USEC_PER_SEC);
+	assert_false(shard_find(net->shells[0]->core, &id)->mine);
+	for (uint32_t i = 1; i < 3; i++)
+		assert_int_equal(shell_count(net->shells[i], "over", MAIL_BOUNCED), 1);
+	net_free(net);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(it_ends_with_its_last_fact_on_every_node),
 	    cmocka_unit_test(a_late_fact_is_never_hidden_behind_the_summary),
 	    cmocka_unit_test(who_left_a_shard_does_not_count_it),
+	    cmocka_unit_test(who_was_removed_while_it_was_away_brings_its_facts),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
