@@ -18,6 +18,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
 enum { STEPS_MAX = 48, MAILS = 3, ASKED_MAX = 16, ENTRIES_MAX = 4, STRANGER = 3 };
 
+static const struct opt_id nobody;
+
 /* What the bytes have left, and what their choices may refer to. */
 struct world {
 	const uint8_t *next, *end;
@@ -66,14 +68,14 @@ static struct opt_id draw_node(struct world *world)
 {
 	uint32_t number = draw(world, 5);
 
-	return number == 4 ? (struct opt_id){{0}} : net_node(number);
+	return number == 4 ? nobody : net_node(number);
 }
 
 static struct opt_id draw_upload(struct world *world)
 {
 	uint32_t number = draw(world, 4);
 
-	return number == 3 ? (struct opt_id){{0}} : shell_upload_id(1 + number);
+	return number == 3 ? nobody : shell_upload_id(1 + number);
 }
 
 static struct opt_id draw_shard(struct world *world)
