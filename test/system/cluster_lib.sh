@@ -27,6 +27,8 @@ if [ -z "${work:-}" ]; then
 	exit
 fi
 ip link set lo up
+mkdir -p /run/netns
+mount -t tmpfs tmpfs /run/netns
 dir=$work/c
 trap 'control down || true' EXIT
 

@@ -2,20 +2,27 @@
 # SPDX-License-Identifier: MIT
 # A node dies for good, with all that it ran, in the middle of a batch that it had accepted: the others know the batch,
 # send the rest of it, and report each mail; nothing is lost, and no more mails came twice than are said to be resent in doubt.
+#
+#   cluster_test.sh refused   its machine lives on, and refuses what comes for it
+#   cluster_test.sh silent    its machine is gone from the network: nobody answers
 # shellcheck source-path=SCRIPTDIR source=cluster_lib.sh
 . "$(dirname "$0")/cluster_lib.sh"
 
-mails=3000
+mails=4000
 window=40
 
-slow_sink 400
-control up --nodes 3 --relay "$sink_address" --set "window = $window" --set 'doubt_hold = 5s' --set 'min_backoff = 1s'
+options=()
+[ "$1" = refused ] || options=(--netns)
+
+slow_sink 200
+control up "${options[@]}" --nodes 3 --relay "$sink_address" --set "window = $window" --set 'doubt_hold = 5s' --set 'min_backoff = 1s'
 meet n1 n2 n3
 recipients news "$mails"
 send n1 news
 await 120 'some of it is sent' received_more $((mails / 4))
 [ "$(shows n1 n1 owned)" -gt 0 ] || fail 'n1 had nothing to send any more'
 killed=$(now)
+[ "$1" = refused ] || nsenter "--net=/run/netns/$(sed -n 's/^id=//p' "$dir/settings")-n1" ip link set eth0 down
 control kill n1
 before=$(received)
 
