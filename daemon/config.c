@@ -167,6 +167,18 @@ static int set_postfix_dir(struct config *config, const char *value)
 	return set_absolute(&config->postfix_dir, value);
 }
 
+/* 0 is the core's word for "never". */
+static int set_alone_after(struct config *config, const char *value)
+{
+	int status;
+
+	config->core.alone_after = 0;
+	if (strcmp(value, "never") == 0)
+		return 0;
+	status = config_duration(value, &config->core.alone_after);
+	return status == 0 && config->core.alone_after == 0 ? OPT_E_INVALID : status;
+}
+
 /* One setting by its name, as in the file. OPT_E_NOT_FOUND for an unknown name, OPT_E_INVALID for a bad
  * value. */
 static int set(struct config *config, const char *name, const char *value)
@@ -216,6 +228,8 @@ static int set(struct config *config, const char *name, const char *value)
 		return strchr(value, '=') == NULL ? OPT_E_INVALID : list_add(&config->postfix, value);
 	if (strcmp(name, "on_doubt") == 0)
 		return set_doubt(config, value);
+	if (strcmp(name, "alone_after") == 0)
+		return set_alone_after(config, value);
 	if (strcmp(name, "reserve") == 0)
 		return config_bytes(value, &config->reserve);
 	if (strcmp(name, "ballast") == 0)

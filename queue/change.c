@@ -8,6 +8,7 @@
 
 #include <stdlib.h>
 
+#include "queue/alone.h"
 #include "queue/cluster.h"
 #include "queue/error.h"
 #include "queue/replica.h"
@@ -55,11 +56,6 @@ void change_end(struct core *core, struct shard *shard)
 	free(change);
 	shard->change = NULL;
 	core->changes--;
-}
-
-static uint32_t majority(uint32_t count)
-{
-	return count / 2 + 1;
 }
 
 static int place(const struct change *change, const struct peer *peer)
@@ -118,9 +114,9 @@ static void finish(struct core *core, struct shard *shard)
 static void check(struct core *core, struct shard *shard)
 {
 	const struct change *change = shard->change;
-	const bool old = have(change, shard->members, shard->member_count) >= majority(shard->member_count);
-	const bool new =
-	    have(change, change->members, change->member_count) >= majority(change->member_count);
+	const bool old = have(change, shard->members, shard->member_count) >= alone_needed(core, shard);
+	const bool new = have(change, change->members, change->member_count) >=
+	                 alone_needed_of(core, shard, change->members, change->member_count);
 
 	if (old && (new || core->config.broken_rule == CORE_BUG_CONFIG_OLD_MAJORITY_ONLY) &&
 	    (change->stored >> place(change, core->self) & 1U) != 0)
@@ -237,6 +233,7 @@ static uint32_t next_config(const struct shard *shard)
 static bool possible(const struct core *core, const struct shard *shard, const struct change *change)
 {
 	const uint32_t complete_before = shard->member_count - (uint32_t)__builtin_popcount(shard->behind);
+	const uint32_t needed = alone_needed_of(core, shard, change->members, change->member_count);
 	uint32_t alive = 0, complete = 0;
 
 	for (uint32_t i = 0; i < change->member_count; i++) {
@@ -245,9 +242,8 @@ static bool possible(const struct core *core, const struct shard *shard, const s
 		alive += peer_alive(core, change->members[i]);
 		complete += number >= 0 && (shard->behind >> number & 1U) == 0;
 	}
-	return alive >= majority(change->member_count) && complete_before >= majority(shard->member_count) &&
-	       complete >= majority(change->member_count) - change->comes &&
-	       replica_alive(core, shard) >= replica_majority(shard);
+	return alive >= needed && complete_before >= alone_needed(core, shard) &&
+	       complete >= needed - change->comes && replica_alive(core, shard) >= alone_needed(core, shard);
 }
 
 static bool list_members(const struct core *core, const struct shard *shard, struct change *change)

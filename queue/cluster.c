@@ -20,6 +20,7 @@
 
 #include "dht/ring.h"
 #include "queue/accept.h"
+#include "queue/alone.h"
 #include "queue/announce.h"
 #include "queue/call.h"
 #include "queue/catchup.h"
@@ -353,6 +354,7 @@ void cluster_peer_up(struct core *core, const struct opt_id *id)
 		return;
 	begin(core);
 	set_linked(core, peer, true);
+	alone_linked(peer);
 	view_link(core->view, id, LINK_UP, core->now);
 	homesync_peer_changed(core, peer);
 	heartbeat_send(core, peer);
@@ -372,9 +374,12 @@ void cluster_peer_down(struct core *core, const struct opt_id *id)
 
 void cluster_peer_refused(struct core *core, const struct opt_id *id)
 {
-	const struct peer *peer = peer_of(core, id);
+	struct peer *peer = peer_of(core, id);
 
-	if (peer != core->self && peer->wanted)
+	if (peer == core->self)
+		return;
+	alone_refused(core, peer);
+	if (peer->wanted)
 		view_link(core->view, id, LINK_REFUSED, core->now);
 }
 

@@ -77,6 +77,7 @@ struct core_config core_config_default(void)
 	    .unreplicated_max = 50,
 	    .doubt_hold = 60 * USEC_PER_SEC,
 	    .replace_after = 300 * USEC_PER_SEC,
+	    .alone_after = 600 * USEC_PER_SEC,
 	};
 }
 

@@ -41,8 +41,9 @@ struct core_config {
 	uint32_t unreplicated_max; /* outcomes that may lack a majority while Postfix is answered */
 	usec doubt_hold;           /* how long mail in doubt waits for its old owner */
 	usec replace_after;        /* how long a member is gone before another one takes its place */
-	uint64_t seed;             /* of the core's own randomness: who tries again when */
-	uint32_t broken_rule;      /* 0; the simulator plants a bug by its number (enum core_bug) */
+	usec alone_after;     /* how long silence is taken for death where no majority is left; 0: never */
+	uint64_t seed;        /* of the core's own randomness: who tries again when */
+	uint32_t broken_rule; /* 0; the simulator plants a bug by its number (enum core_bug) */
 };
 
 /* Bugs for the tests of the tests: each breaks one promise, and the simulator must find it. */
@@ -70,6 +71,7 @@ enum core_bug {
 	CORE_BUG_CONFIG_OLD_MAJORITY_ONLY, /* new members count when a majority of the old ones knows of them
 	                                    */
 	CORE_BUG_NEWCOMER_EMPTY,           /* a new member counts before it has anything of the shard */
+	CORE_BUG_ALONE_WITHOUT_PROOF,      /* who is away counts as dead at once */
 	CORE_BUGS,
 };
 

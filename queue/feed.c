@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "queue/alone.h"
 #include "queue/batch.h"
 #include "queue/control.h"
 #include "queue/error.h"
@@ -77,6 +78,7 @@ static struct write *claim_write(struct core *core, struct write **round, size_t
 	write = write_new(core, WRITE_CLAIMS);
 	write->shard = shard;
 	write->id = shard->id;
+	write->alone = alone_claims(core, shard);
 	write->claims = calloc(core->config.claim_group, sizeof(*write->claims));
 	if (write->claims == NULL)
 		abort();
@@ -92,6 +94,8 @@ static void claim(struct core *core, struct write *write, uint32_t index)
 	claim->index = index;
 	claim->attempt = mail->attempt + 1;
 	claim->flags = (mail->flags & MAIL_AFTER_DOUBT) != 0 ? CLAIM_AFTER_DOUBT : 0;
+	if (write->alone)
+		claim->flags |= CLAIM_ALONE;
 	shard_take_claim(
 	    core, write->shard, claim, write->shard->epoch, core->self, core->generation, core->utc);
 	mail->flags |= MAIL_CLAIM_WRITING;
@@ -170,6 +174,7 @@ void feed_announce(struct core *core, struct shard *shard)
 
 	write->shard = shard;
 	write->id = shard->id;
+	write->alone = alone_claims(core, shard);
 	write_claims(core, write);
 }
 

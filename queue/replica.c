@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "queue/alone.h"
 #include "queue/batch.h"
 #include "queue/catchup.h"
 #include "queue/change.h"
@@ -106,9 +107,14 @@ void replica_not_behind(struct core *core, struct shard *shard, uint8_t members)
 
 /* Writes of our own, on their way to the members. */
 
-static bool has_majority(const struct write *write)
+/* Claims are safe alone only where they say so. */
+static bool enough_have_it(const struct core *core, const struct write *write)
 {
-	return bits(write->stored) >= replica_majority(write->shard);
+	const struct shard *shard = write->shard;
+
+	return bits(write->stored) >= (write->kind == WRITE_CLAIMS && !write->alone
+	                                      ? replica_majority(shard)
+	                                      : alone_needed(core, shard));
 }
 
 /* The write is safe: members that are away get it later, by a sync. */
@@ -171,7 +177,7 @@ bool replica_stored(struct core *core, struct write *write)
 
 	if (write->local && self >= 0)
 		write->stored |= (uint8_t)(1U << self);
-	if (write->safe || !write->local || !has_majority(write))
+	if (write->safe || !write->local || !enough_have_it(core, write))
 		return false;
 	write->safe = true;
 	if (write->counted)
@@ -221,6 +227,9 @@ static void refused(
 	const uint32_t epoch = write->epoch;
 	const bool members_changed = answer->status == PEER_REFUSED && answer->config > shard->config;
 
+	if (answer->status == PEER_REFUSED && answer->epoch == write->epoch &&
+	    alone_yield(core, shard, answer->epoch))
+		return;
 	if (answer->status == PEER_REFUSED && answer->epoch <= write->epoch &&
 	    answer->config <= shard->config) {
 		/* It promised this epoch to another candidate, which had no majority then. */
@@ -473,10 +482,12 @@ static void reply_header(struct core *core, struct peer *peer, const struct peer
 
 /* Claims, and what else only the owner may say. */
 static enum peer_status check_owner(
-    const struct core *core, const struct shard *shard, struct peer *peer, const struct peer_message *append)
+    struct core *core, struct shard *shard, struct peer *peer, const struct peer_message *append)
 {
 	if (append->config < shard->config)
 		return PEER_REFUSED;
+	if (append->epoch == shard->promised && peer != shard->promised_to)
+		alone_yield(core, shard, append->epoch);
 	if (core->config.broken_rule != CORE_BUG_PROMISE_IGNORED &&
 	    (append->epoch < shard->promised ||
 	        (append->epoch == shard->promised && peer != shard->promised_to)))
@@ -699,15 +710,29 @@ void replica_append_stored(struct core *core, struct write *write, int status)
 
 /* Members come and go. */
 
+/* Outcomes that wait for members that are known to be dead by now (queue/alone.h). */
+static void check_writes(struct core *core, const struct shard *shard)
+{
+	struct write *next;
+
+	for (struct write *write = write_first(core); write != NULL; write = next) {
+		next = write_next(write);
+		if (write->shard == shard && write->kind == WRITE_OUTCOMES && write->local && !write->safe)
+			facts_stored(core, write);
+	}
+}
+
 void replica_check_quorum(struct core *core, struct shard *shard)
 {
-	bool cut_off = replica_alive(core, shard) < replica_majority(shard);
+	bool cut_off = replica_alive(core, shard) < alone_needed(core, shard);
 
 	if (cut_off == shard->cut_off)
 		return;
 	shard->cut_off = cut_off;
-	if (!cut_off && shard->owning)
+	if (!cut_off && shard->owning) {
+		check_writes(core, shard);
 		shard_settle(core, shard);
+	}
 }
 
 static void peer_gone(struct core *core, struct peer *peer)
@@ -750,6 +775,8 @@ void replica_peer_changed(struct core *core, struct peer *peer)
 		    peer_incarnation(core, peer) > peer->seen_incarnation)
 			replica_behind(core, shard, (uint8_t)(1U << member));
 		replica_check_quorum(core, shard);
+		if (!alive && shard->owning)
+			check_writes(core, shard);
 		takeover_consider(core, shard);
 	}
 	peer->seen_incarnation = peer_incarnation(core, peer);

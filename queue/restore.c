@@ -17,16 +17,23 @@ void restore_peer_changed(struct core *core, struct peer *peer)
 {
 	if (peer_alive(core, peer))
 		peer->gone_since.us = 0;
-	else if (peer->gone_since.us == 0)
+	else
+		restore_absence(core, peer);
+}
+
+usec restore_absence(const struct core *core, struct peer *peer)
+{
+	if (peer_alive(core, peer))
+		return 0;
+	/* Of one that was never heard of nothing has changed. */
+	if (peer->gone_since.us == 0)
 		peer->gone_since = core->now;
+	return core->now.us - peer->gone_since.us;
 }
 
 static bool lost(const struct core *core, struct peer *peer)
 {
-	/* Of one that was never heard of nothing has changed. */
-	if (peer->gone_since.us == 0 && !peer_alive(core, peer))
-		peer->gone_since = core->now;
-	return peer->gone_since.us > 0 && core->now.us - peer->gone_since.us >= core->config.replace_after;
+	return !peer_alive(core, peer) && restore_absence(core, peer) >= core->config.replace_after;
 }
 
 static uint32_t wanted(const struct core *core, const struct shard *shard)

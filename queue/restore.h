@@ -14,6 +14,8 @@
 
 /* The peer is alive or gone, which it was not. */
 void restore_peer_changed(struct core *core, struct peer *peer);
+/* How long this node has known that the peer is gone; 0: it is alive. */
+usec restore_absence(const struct core *core, struct peer *peer);
 /* With each heartbeat. */
 void restore_tick(struct core *core);
 

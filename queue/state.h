@@ -108,12 +108,14 @@ struct peer {
 	struct boot_time load_at;    /* 0: none yet */
 	uint32_t busy_rate;          /* its rate when it last had mails to feed; 0: not known */
 	struct boot_time gone_since; /* 0: it is not */
-	struct boot_time asked_at;   /* for shards, without success; 0: not lately */
-	struct utc_time utc;         /* its clock then */
-	uint64_t seen_incarnation;   /* the one that shards know of */
-	struct opt_id homes_pushed;  /* the members for which it has pushed what it holds: queue/homesync.h */
-	bool homes_new;              /* it does not know yet what was decided before it came */
-	bool homes_lost;             /* nor has it heard those that it was told to join */
+	struct boot_time refused_first,
+	    refused_last;           /* its port, since it is gone (queue/alone.h); 0: it was not */
+	struct boot_time asked_at;  /* for shards, without success; 0: not lately */
+	struct utc_time utc;        /* its clock then */
+	uint64_t seen_incarnation;  /* the one that shards know of */
+	struct opt_id homes_pushed; /* the members for which it has pushed what it holds: queue/homesync.h */
+	bool homes_new;             /* it does not know yet what was decided before it came */
+	bool homes_lost;            /* nor has it heard those that it was told to join */
 	struct call_list calls;
 };
 RB_HEAD(peer_tree, peer);
@@ -235,6 +237,7 @@ struct shard {
 	uint8_t behind;       /* bits of members that lack facts which others have */
 	bool mine;            /* this node is a member */
 	bool owning;          /* this node feeds it, in `epoch` */
+	bool alone;           /* it does so without the promise of a majority (queue/alone.h) */
 	bool synced;          /* its journal was compared with its owner's since one of them was away */
 	bool cut_off;         /* too few members are alive: nothing of it can be claimed */
 	bool contested;       /* a member has promised the epoch that this node owns to another one */
@@ -400,7 +403,8 @@ struct write {
 	uint32_t epoch;
 	uint8_t stored;     /* bits of members that have it; without one, `local` */
 	bool local;         /* this node's store has it */
-	bool safe;          /* a majority has it */
+	bool safe;          /* a majority has it, or as many as are left */
+	bool alone;         /* CLAIMS: made without a majority, and marked so (queue/alone.h) */
 	bool counted;       /* among core->unreplicated */
 	bool refused;       /* part of it */
 	bool done;          /* CLAIMS: fed or taken back. OUTCOMES: written here */

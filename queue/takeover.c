@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 
+#include "queue/alone.h"
 #include "queue/batch.h"
 #include "queue/cluster.h"
 #include "queue/error.h"
@@ -68,6 +69,11 @@ static void try_later(struct core *core, struct shard *shard)
 	arm(core, shard, USEC_PER_SEC / 2 + core_random(core, 1500) * USEC_PER_MSEC);
 }
 
+static uint32_t count_bits(uint32_t set)
+{
+	return (uint32_t)__builtin_popcount(set);
+}
+
 static void owned(struct core *core, struct shard *shard)
 {
 	struct takeover *takeover = shard->takeover;
@@ -80,6 +86,7 @@ static void owned(struct core *core, struct shard *shard)
 		takeover_consider(core, shard); /* another one was promised a higher epoch meanwhile */
 		return;
 	}
+	shard->alone = count_bits(promised) < replica_majority(shard);
 	replica_own(core, shard, epoch);
 	feed_announce(core, shard);
 	/* Who has not promised was not compared with. */
@@ -93,18 +100,13 @@ static void owned(struct core *core, struct shard *shard)
 	}
 }
 
-static uint32_t count_bits(uint32_t set)
-{
-	return (uint32_t)__builtin_popcount(set);
-}
-
 static void united(struct core *core, struct shard *shard, struct sync *sync)
 {
 	uint32_t complete = sync_complete(sync) | 1U << replica_number(shard, core->self);
 	bool ours = sync_complete_here(sync);
 
 	sync_end(core, sync);
-	if (!ours || shard->rereads > 0 || count_bits(complete) < replica_majority(shard)) {
+	if (!ours || shard->rereads > 0 || count_bits(complete) < alone_needed(core, shard)) {
 		try_later(core, shard);
 		return;
 	}
@@ -118,7 +120,7 @@ static void check_promises(struct core *core, struct shard *shard)
 	uint32_t self = 1U << replica_number(shard, core->self);
 
 	if (takeover->united || (takeover->promised & self) == 0 ||
-	    count_bits(takeover->promised) < replica_majority(shard))
+	    count_bits(takeover->promised) < alone_needed(core, shard))
 		return;
 	takeover->united = true;
 	if (takeover->promised == self || core->config.broken_rule == CORE_BUG_TAKEOVER_WITHOUT_UNION) {
@@ -168,6 +170,7 @@ void takeover_start(struct core *core, struct shard *shard)
 		 * Nobody else can have been promised anything since this node is alone. Before that another
 		 * one may have owned the epoch.
 		 */
+		shard->alone = false;
 		replica_own(core, shard, shard->promised + (shard->promised_to != core->self));
 		return;
 	}
@@ -266,6 +269,8 @@ static usec patience(const struct core *core, const struct shard *shard)
 	int place = turn(core, shard);
 	usec wait;
 
+	if (replica_alive(core, shard) < alone_needed(core, shard))
+		return UINT64_MAX;
 	/* Its own shards a node takes again at once; where its Postfix does not run, the others will know. */
 	if (owner == core->self)
 		return 0;
@@ -310,13 +315,20 @@ static bool waits_for_promise(const struct core *core, const struct shard *shard
 
 void takeover_due(struct core *core, struct shard *shard)
 {
+	usec wait;
+
 	if (!wanted(core, shard))
 		return;
-	if (shard->takeover != NULL)
+	if (shard->takeover != NULL) {
 		try_later(core, shard);
-	else if (waits_for_promise(core, shard))
-		arm(core, shard, patience(core, shard));
-	else if (patience(core, shard) != UINT64_MAX)
+		return;
+	}
+	wait = patience(core, shard);
+	if (wait == UINT64_MAX)
+		return; /* until somebody comes or goes */
+	if (waits_for_promise(core, shard))
+		arm(core, shard, wait);
+	else
 		takeover_start(core, shard);
 }
 

@@ -363,6 +363,14 @@ void net_kill(struct net *net, uint32_t number)
 	}
 }
 
+void net_refuse(struct net *net, uint32_t number)
+{
+	for (uint32_t i = 0; i < net->count; i++) {
+		if (i != number)
+			tell_peer(net, i, number, EVENT_PEER_REFUSED);
+	}
+}
+
 struct buffer net_record(const char *name, const char *homes, const char *const *members, uint32_t mails)
 {
 	struct batch_record record = {.settings = shell_settings(name), .upload = shell_upload_id(1)};

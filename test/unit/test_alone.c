@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: MIT */
+/* Rule 7: who goes on without a majority, with which proof, and how two that did so find together again. */
+#include "core_net.h"
+
+#include "queue/shard.h"
+#include "queue/state.h"
+
+enum { SHARDS = 2, MAILS = 200 /* more than a window, so that some are left */ };
+
+static const char *const pair[] = {"01", "10", NULL};
+static const char *const trio[] = {"012", "012", NULL};
+
+static struct net *start_net(uint32_t count, const char *const *members)
+{
+	const char *all = count == 2 ? "01" : "012";
+	struct net *net = net_new(count, count);
+	struct buffer record = net_record("alone", all, members, MAILS);
+	const struct opt_id key = batch_key("alone"), upload = shell_upload_id(1);
+
+	for (uint32_t i = 0; i < count; i++)
+		net->shells[i]->config.alone_after = 600 * USEC_PER_SEC;
+	net_put_record(net, all, &record);
+	buffer_done(&record);
+	for (uint32_t i = 0; i < SHARDS; i++) {
+		struct opt_id id = shard_id(&key, i);
+
+		net_put_value(net, all, &id, &upload, "recipients");
+	}
+	net_start(net);
+	/* Who has just started takes its own shards over. */
+	net_advance(net, USEC_PER_SEC);
+	return net;
+}
+
+static const struct shard *shard_of(const struct net *net, uint32_t number, uint32_t index)
+{
+	const struct opt_id key = batch_key("alone"), id = shard_id(&key, index);
+
+	return shard_find(net->shells[number]->core, &id);
+}
+
+static bool owns(const struct net *net, uint32_t number, uint32_t index)
+{
+	return shard_of(net, number, index)->owning;
+}
+
+/* Postfix answers for all that this node was given since `from`: returns how many these were. */
+static size_t send_all(struct net *net, uint32_t number, size_t *from)
+{
+	const size_t before = *from;
+
+	while (*from < net->shells[number]->fed_count) {
+		shell_tell_outcome(net->shells[number], &net->shells[number]->fed[*from], OUTCOME_SENT, 1);
+		++*from;
+		net_run(net);
+	}
+	return *from - before;
+}
+
+/* Whether claims of that node are in its own journals with the mark, or without. */
+static size_t claims(const struct net *net, uint32_t number, bool marked)
+{
+	const struct shell *shell = net->shells[number];
+	struct journal_reader *journal = journal_reader_new();
+	size_t count = 0;
+
+	for (size_t i = 0; i < shell->entry_count; i++) {
+		struct journal_entry entry;
+
+		assert_int_equal(journal_read(journal, &shell->entries[i].id, shell->entries[i].data,
+		                     shell->entries[i].len, &entry),
+		    0);
+		for (size_t k = 0; entry.type == JOURNAL_CLAIMS && k < entry.count; k++)
+			count += ((entry.claims[k].flags & CLAIM_ALONE) != 0) == marked &&
+			         id_equal(&entry.node, &shell->config.node);
+	}
+	journal_reader_free(journal);
+	return count;
+}
+
+static void an_owner_of_two_goes_on_when_the_other_dies(void **state)
+{
+	struct net *net = start_net(2, pair);
+	size_t from = 0, unmarked;
+
+	(void)state;
+	assert_true(owns(net, 0, 0) && owns(net, 1, 1));
+	unmarked = claims(net, 0, false);
+	assert_true(unmarked > 0);
+	assert_int_equal(claims(net, 0, true), 0);
+	net_kill(net, 1);
+	net_advance(net, 8 * USEC_PER_SEC);
+	for (int i = 0; i < 50; i++) {
+		send_all(net, 0, &from);
+		net_advance(net, USEC_PER_SEC);
+	}
+	assert_int_equal(shell_count(net->shells[0], "alone", MAIL_SENT), MAILS);
+	assert_int_equal(shard_of(net, 0, 0)->phase, SHARD_FINISHED);
+	/* What could not be shown to a second node says so. */
+	assert_true(claims(net, 0, true) > 0);
+	net_free(net);
+}
+
+static void a_refused_port_proves_death_only_after_a_while(void **state)
+{
+	struct net *net = start_net(2, pair);
+
+	(void)state;
+	net_kill(net, 1);
+	net_advance(net, 5 * USEC_PER_SEC);
+	net_refuse(net, 1);
+	net_advance(net, 2 * USEC_PER_SEC);
+	assert_false(owns(net, 0, 1)); /* it may be starting again */
+	net_advance(net, 9 * USEC_PER_SEC);
+	net_refuse(net, 1);
+	net_advance(net, 5 * USEC_PER_SEC);
+	assert_true(owns(net, 0, 1));
+	net_free(net);
+}
+
+static void silence_proves_death_only_after_alone_after(void **state)
+{
+	struct net *net = start_net(2, pair);
+
+	(void)state;
+	net_cut(net, 0, 1);
+	net_advance(net, 580 * USEC_PER_SEC);
+	assert_true(owns(net, 0, 0) && !owns(net, 0, 1));
+	assert_true(owns(net, 1, 1) && !owns(net, 1, 0));
+	net_advance(net, 60 * USEC_PER_SEC);
+	assert_true(owns(net, 0, 0) && owns(net, 0, 1));
+	net_free(net);
+}
+
+static void silence_proves_nothing_where_alone_after_is_never(void **state)
+{
+	struct net *net = net_new(2, 2);
+	struct buffer record = net_record("alone", "01", pair, MAILS);
+
+	(void)state;
+	for (uint32_t i = 0; i < 2; i++)
+		net->shells[i]->config.alone_after = 0;
+	net_set_broken(net, CORE_BUG_NONE); /* makes the cores anew, with this configuration */
+	net_put_record(net, "01", &record);
+	buffer_done(&record);
+	net_start(net);
+	net_advance(net, USEC_PER_SEC);
+	net_cut(net, 0, 1);
+	net_advance(net, 3000 * USEC_PER_SEC);
+	assert_false(owns(net, 0, 1));
+	net_free(net);
+}
+
+static void the_last_of_three_waits_until_the_others_are_forgotten(void **state)
+{
+	struct net *net = start_net(3, trio);
+	const struct opt_id first = net_node(0), second = net_node(1);
+	struct event forget = {.type = EVENT_FORGET};
+	size_t from = 0;
+
+	(void)state;
+	net_kill(net, 0);
+	net_kill(net, 1);
+	net_advance(net, 40 * USEC_PER_SEC);
+	assert_false(owns(net, 2, 0));
+	forget.forget.node = first;
+	shell_step(net->shells[2], &forget);
+	forget.forget.node = second;
+	shell_step(net->shells[2], &forget);
+	net_advance(net, 20 * USEC_PER_SEC);
+	assert_true(owns(net, 2, 0) && owns(net, 2, 1));
+	assert_true(shard_of(net, 2, 0)->alone);
+	for (int i = 0; i < 300; i++) {
+		send_all(net, 2, &from);
+		net_advance(net, USEC_PER_SEC);
+	}
+	assert_int_equal(shell_count(net->shells[2], "alone", MAIL_SENT), SHARDS * MAILS);
+	net_free(net);
+}
+
+static void two_that_went_on_alone_find_together(void **state)
+{
+	struct net *net = start_net(2, pair);
+	size_t from[2] = {0};
+
+	(void)state;
+	net_cut(net, 0, 1);
+	net_advance(net, 650 * USEC_PER_SEC);
+	for (uint32_t i = 0; i < 2; i++)
+		assert_true(owns(net, i, 0) && owns(net, i, 1));
+	send_all(net, 0, &from[0]);
+	net_link(net, 0, 1);
+	for (int i = 0; i < 300; i++) {
+		send_all(net, 0, &from[0]);
+		send_all(net, 1, &from[1]);
+		net_advance(net, USEC_PER_SEC);
+		if (i < 60)
+			continue;
+		for (uint32_t shard = 0; shard < SHARDS; shard++)
+			assert_true(owns(net, 0, shard) + owns(net, 1, shard) <= 1);
+	}
+	for (uint32_t i = 0; i < 2; i++)
+		assert_int_equal(shell_count(net->shells[i], "alone", MAIL_SENT), SHARDS * MAILS);
+	assert_int_equal(
+	    shell_view(net->shells[0], "alone").duplicates, shell_view(net->shells[1], "alone").duplicates);
+	net_free(net);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(an_owner_of_two_goes_on_when_the_other_dies),
+	    cmocka_unit_test(a_refused_port_proves_death_only_after_a_while),
+	    cmocka_unit_test(silence_proves_death_only_after_alone_after),
+	    cmocka_unit_test(silence_proves_nothing_where_alone_after_is_never),
+	    cmocka_unit_test(the_last_of_three_waits_until_the_others_are_forgotten),
+	    cmocka_unit_test(two_that_went_on_alone_find_together),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
