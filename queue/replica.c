@@ -256,6 +256,7 @@ void replica_answered(struct core *core, struct call *call, const struct peer_me
 {
 	struct write *write = call->owner;
 	uint32_t member = (uint32_t)call->number;
+	const uint64_t token = write->token;
 
 	write->calls[member] = NULL;
 	if (answer->status != PEER_OK && write->kind == WRITE_CLAIMS && !write->safe) {
@@ -264,7 +265,12 @@ void replica_answered(struct core *core, struct call *call, const struct peer_me
 	}
 	if (answer->status == PEER_OK)
 		write->stored |= (uint8_t)(1U << member);
-	write_stored_at(core, write);
+	/* Who was away may have told members of the past only. */
+	if (write->kind == WRITE_OUTCOMES && answer->config > write->shard->config)
+		replica_learn_config(
+		    core, write->shard, answer->config, answer->members, answer->member_count);
+	if (write_find(core, token) != NULL)
+		write_stored_at(core, write);
 }
 
 /* Who owns it. */
@@ -344,7 +350,17 @@ static uint8_t new_places(
 	return places;
 }
 
-/* What is under way goes to the new members, too, and is safe when a majority of these has it. */
+static uint8_t all_others(const struct core *core, const struct shard *shard)
+{
+	const int self = replica_number(shard, core->self);
+
+	return (uint8_t)(((1U << shard->member_count) - 1) & ~(self < 0 ? 0U : 1U << self));
+}
+
+/*
+ * What is under way goes to the new members, too, and is safe when a majority of these has it. Who has not
+ * got what was safe before gets it by a sync.
+ */
 static void follow_config(
     struct core *core, struct shard *shard, struct peer *const *before, uint8_t before_count)
 {
@@ -358,14 +374,11 @@ static void follow_config(
 		replica_end_calls(core, write);
 		if (!write->safe)
 			send_append(core, write);
+		else
+			replica_behind(core, shard, (uint8_t)(all_others(core, shard) & ~write->stored));
 		if (write->local)
 			write_stored_at(core, write);
 	}
-}
-
-static uint8_t all_others(const struct core *core, const struct shard *shard)
-{
-	return (uint8_t)(((1U << shard->member_count) - 1) & ~(1U << replica_number(shard, core->self)));
 }
 
 static void set_members(
