@@ -60,6 +60,8 @@ void cluster_init(struct core *core)
 	TAILQ_INIT(&core->needed);
 	core->view = view_new(&self);
 	core->self = peer_of(core, &core->config.node);
+	/* Each begins its round elsewhere: peers that began together would all say the same at once. */
+	core->digest_cursor = core->config.node;
 	core->peer_reader = peer_reader_new();
 	core->ring_stale = true;
 	core->homes_stale = true;
