@@ -133,11 +133,13 @@ slow_sink() {
 	fi
 }
 
-# recipients ID COUNT: writes the list of the batch.
+# recipients ID COUNT [LENGTH]: writes the list of the batch. With long rows a shard has few of them (768 KiB).
 recipients() {
-	awk -v id="$1" -v mails="$2" 'BEGIN {
+	awk -v id="$1" -v mails="$2" -v length_="${3:-1}" 'BEGIN {
 		print "email,name"
-		for (i = 1; i <= mails; i++) printf "%s-%d@d%d.test,Reader %d\n", id, i, i % 20, i
+		long = sprintf("%" length_ "s", "")
+		gsub(" ", "x", long)
+		for (i = 1; i <= mails; i++) printf "%s-%d@d%d.test,Reader %s%d\n", id, i, i % 20, long, i
 	}' >"$work/$1.csv"
 }
 

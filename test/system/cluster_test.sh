@@ -17,7 +17,7 @@ options=()
 slow_sink 200
 control up "${options[@]}" --nodes 3 --relay "$sink_address" --set "window = $window" --set 'doubt_hold = 5s' --set 'min_backoff = 1s'
 meet n1 n2 n3
-recipients news "$mails"
+recipients news "$mails" 6000 # shards of about 130 mails
 send n1 news
 await 120 'some of it is sent' received_more $((mails / 4))
 [ "$(shows n1 n1 owned)" -gt 0 ] || fail 'n1 had nothing to send any more'

@@ -8,6 +8,7 @@
 
 mails=3000
 window=40
+# Shards of about 130 mails: what another node takes over does not wait long behind what that one has opened already.
 
 # sick SINCE: the others see that n2 owns nothing; within the 5 s that a node is given to find that out.
 sick() {
@@ -16,7 +17,7 @@ sick() {
 }
 # A new batch has nothing of it.
 gets_nothing() {
-	recipients "$1" 2000
+	recipients "$1" 2000 6000
 	send n1 "$1"
 	sees n1 n2 '.owned == 0' >/dev/null || fail "n2 was given shards of $1 while it could not send"
 	echo "ok: n2 gets nothing of a new batch"
@@ -32,7 +33,7 @@ control up --nodes 3 --relay "$sink_address" --set "window = $window" --set 'min
 meet n1 n2 n3
 
 # ---- Postfix's master, which can't be started again
-recipients master "$mails"
+recipients master "$mails" 6000
 send n1 master
 await 60 'n2 sends' sees n1 n2 '.owned > 0 and .in_flight > 0'
 await 60 'some of it is sent' received_more $((mails / 6))
@@ -52,7 +53,7 @@ expect_at_most 'mails resent in doubt' "$window" "$doubts"
 expect_at_most 'mails that came twice' "$doubts" "$duplicates"
 
 # ---- Redis, which can't be started again
-recipients redis "$mails"
+recipients redis "$mails" 6000
 send n1 redis
 await 60 'n2 sends' sees n1 n2 '.owned > 0 and .in_flight > 0'
 before=$(received)
@@ -71,7 +72,7 @@ check_batches n3 master master2 redis redis2
 taken_over_in 5 n2 "$died"
 
 # ---- a Postfix that stands still
-recipients still "$mails"
+recipients still "$mails" 6000
 send n1 still
 await 60 'n2 sends' sees n1 n2 '.owned > 0 and .in_flight > 0'
 before=$(received)
@@ -84,5 +85,5 @@ echo "all but what n2 holds is sent after $(seconds_since "$stopped") s"
 kill -CONT "${pids[@]}"
 await 120 'still is done' done_all still
 check_batches n3 master master2 redis redis2 still
-taken_over_in 10 n2 "$stopped"
+taken_over_in 30 n2 "$stopped" # there is no promised time: the others ask when they have little left
 expect_at_most 'mails that came twice in all' "$window" "$duplicates"
