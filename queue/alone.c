@@ -63,7 +63,7 @@ bool alone_claims(const struct core *core, const struct shard *shard)
 
 void alone_refused(struct core *core, struct peer *peer)
 {
-	if (core->now.us - peer->refused_last.us >= REFUSALS_APART)
+	if (peer->refused_last.us == 0 || core->now.us - peer->refused_last.us >= REFUSALS_APART)
 		peer->refused_first = core->now;
 	peer->refused_last = core->now;
 }

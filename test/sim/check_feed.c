@@ -72,6 +72,9 @@ static void check_foreign(struct node *node, const struct attempt *earlier, cons
 	struct world *w = node->world;
 	const struct sim_epoch *epoch = truth_epoch(&w->truth, now->mail->shard, now->key.epoch);
 
+	/* Rule 7: what was done without a majority may be known to nobody who is left. */
+	if (((earlier->flags | now->flags) & CLAIM_ALONE) != 0)
+		return;
 	if (earlier->settled != 0 && earlier->settled < epoch->promised)
 		fail(w, "I3: a mail is fed again although a majority has its outcome", now);
 	else if (earlier->place != PLACE_NOWHERE && (earlier->facts & settled) == 0 &&
