@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "dht/ring.h"
 #include "dht/view.h"
 #include "queue/accept.h"
 #include "queue/batch.h"
@@ -44,6 +45,8 @@ void home_free(struct core *core)
 	while ((reg = register_after(&core->registers->tree, NULL)) != NULL)
 		register_free(&core->registers->tree, reg);
 	buffer_done(&core->registers->bytes);
+	ring_free(core->registers->ring);
+	free(core->registers->before);
 	free(core->registers);
 	core->registers = NULL;
 }
@@ -67,20 +70,47 @@ void home_mark(struct core *core)
 {
 	struct registers *registers = core->registers;
 	const struct opt_id id = register_mark();
-	const struct reg nothing = {.len = 0};
+	struct reg mark = {.len = 0};
+	struct buffer members;
 	struct write *write;
 
-	if (!registers->known || registers->marked || registers->mark != 0 || !core->recovered)
-		return;
+	registers->mark_for = view_hash(core->view);
+	buffer_init(&members);
+	homesync_list(core, &members);
+	mark.record = members.data;
+	mark.len = members.len;
 	write = write_new(core, WRITE_REGISTER);
 	registers->mark = write->token;
-	store(core, &id, write, &nothing);
+	store(core, &id, write, &mark);
+	buffer_done(&members);
 }
 
 void home_known(struct core *core)
 {
+	if (core->registers->known)
+		return;
 	core->registers->known = true;
-	home_mark(core);
+	if (core->recovered)
+		home_mark(core);
+}
+
+/* The members of before, one id after the other. */
+static void recover_mark(struct core *core, const struct reg *mark)
+{
+	struct registers *registers = core->registers;
+	const uint32_t count = (uint32_t)(mark->len / OPT_ID_SIZE);
+
+	registers->known = true;
+	free(registers->before);
+	registers->before = calloc(count + 1, sizeof(*registers->before));
+	if (registers->before == NULL)
+		opt_abort("out of memory");
+	for (uint32_t i = 0; i < count; i++) {
+		memcpy(registers->before[i].bytes, (const char *)mark->record + (size_t)i * OPT_ID_SIZE,
+		    OPT_ID_SIZE);
+		peer_of(core, &registers->before[i]); /* so that it can be forgotten */
+	}
+	registers->before_count = count;
 }
 
 void home_recover(struct core *core, const struct opt_id *batch, const void *data, size_t len)
@@ -92,7 +122,7 @@ void home_recover(struct core *core, const struct opt_id *batch, const void *dat
 	if (core->recover_done || register_decode(data, len, &decoded) != 0)
 		return;
 	if (id_equal(batch, &mark)) {
-		core->registers->known = core->registers->marked = true;
+		recover_mark(core, &decoded);
 		register_done(&decoded);
 		return;
 	}
@@ -288,7 +318,8 @@ void home_stored(struct core *core, struct write *write, int status)
 
 	if (write->token == core->registers->mark) {
 		core->registers->mark = 0;
-		core->registers->marked = status == 0;
+		if (status == 0)
+			core->registers->marked_for = core->registers->mark_for;
 		return;
 	}
 	if (write->peer == NULL)

@@ -23,7 +23,10 @@
  *   members that it sees itself, and when those that it can't hear are too few to be a majority of the homes
  *   that the batch had without the nodes that are new. A node is new until it has heard enough others to know
  *   everything that was decided; from then on it is one of those that others have to hear, also after a
- *   restart, for which it leaves a mark in its store;
+ *   restart, for which it leaves a mark in its store. The mark names the members, and no vote is given before
+ *   it names those of now: so who starts again knows whom it has to hear;
+ * - a forgotten home counts as one that can't be heard until all others were heard once, or all of those that
+ *   could know what it decided;
  * - where the mesh is not full, a home asks the members around the batch before it votes (queue/homeread.h).
  *
  * Where all are new a cluster begins, and it must begin once. A node that was told to join by others is lost
@@ -31,8 +34,8 @@
  * that can't hear each other do not begin two clusters, as one of them lacks the node that the others were to
  * join. In a large cluster a node looks at its linked peers for that, and begins with the first that knows.
  *
- * What this can't see: an operator who forgets a home while another one is cut off takes two votes away that
- * may have decided something.
+ * What this can't see: what only nodes have decided that were forgotten. The operator's word is that it is
+ * lost.
  */
 #ifndef OPTIMUS_QUEUE_HOME_H
 #define OPTIMUS_QUEUE_HOME_H
@@ -54,9 +57,9 @@ void home_stored(struct core *core, struct write *write, int status);
 
 /* Whether there is a register with anything in it. */
 bool home_has(struct core *core, const struct opt_id *batch);
-/* This node knows from now on what was decided: in memory, and by a mark in the store. */
+/* This node knows from now on what was decided. */
 void home_known(struct core *core);
-/* Writes the mark again that the store has refused. */
+/* Writes the mark that says so, with the members of now, into the store. */
 void home_mark(struct core *core);
 /* The record of the batch is durable: its register is not needed any more. */
 void home_learnt(struct core *core, const struct batch *batch);

@@ -10,12 +10,14 @@
  */
 #include "queue/homesync.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "dht/ring.h"
 #include "dht/view.h"
 #include "queue/batch.h"
 #include "queue/cluster.h"
+#include "queue/error.h"
 #include "queue/home.h"
 #include "queue/homeread.h"
 #include "queue/mesh.h"
@@ -59,27 +61,156 @@ static bool is_lost(const struct core *core, const struct peer *peer)
 	return peer == core->self ? !core->registers->joined : peer->homes_lost;
 }
 
-/* Whether so few of the nodes that are not new are unheard that they can't have decided anything alone; where
- * all are new, whether none of them is lost. */
+/*
+ * Nodes that may have decided something: members, those that are forgotten and may have left something with
+ * somebody who was not heard since, and members of before this node's start that nobody has named yet.
+ */
+static bool forgotten(const struct core *core, const struct peer *peer)
+{
+	const struct member *found = view_find(core->view, &peer->id);
+
+	return found != NULL && found->forgotten;
+}
+
+static bool was_member(const struct core *core, const struct peer *peer)
+{
+	const struct registers *r = core->registers;
+
+	for (uint32_t i = 0; i < r->before_count; i++) {
+		if (id_equal(&r->before[i], &peer->id))
+			return true;
+	}
+	return false;
+}
+
+static bool counts(const struct core *core, const struct peer *peer)
+{
+	if (forgotten(core, peer))
+		return !peer->homes_settled;
+	return member(core, peer) || was_member(core, peer);
+}
+
+void homesync_list(struct core *core, struct buffer *out)
+{
+	for (struct peer *p = peer_next(core, NULL); p != NULL; p = peer_next(core, p)) {
+		if (counts(core, p))
+			buffer_add(out, p->id.bytes, OPT_ID_SIZE);
+	}
+}
+
+/* Those that are not new, as far as they were looked at. */
+struct tally {
+	uint32_t old, unheard, forgotten;
+};
+
+static void add(const struct core *core, struct tally *tally, const struct peer *peer)
+{
+	tally->old++;
+	if (forgotten(core, peer))
+		tally->forgotten++;
+	else
+		tally->unheard += !hears(core, peer);
+}
+
+/* Whether those that can't tell what they decided are too few to have decided anything without the others.
+ * Where nobody is left who could tell, the operator's word is that it is lost. */
+static bool enough(struct tally tally, uint32_t most)
+{
+	const uint32_t old = tally.old < most ? tally.old : most;
+
+	if (tally.old == tally.forgotten)
+		return false;
+	return tally.unheard == 0 || tally.unheard + tally.forgotten < old / 2 + 1;
+}
+
+/* So many homes has a batch where there are members enough. */
+static uint32_t homes_most(const struct core *core)
+{
+	const uint32_t replicas = core->config.replicas < REPLICAS_MAX ? core->config.replicas : REPLICAS_MAX;
+
+	return replicas > 2 ? replicas : 2;
+}
+
+/* Whether enough was heard of all; where all are new, whether none of them is lost. */
 static bool enough_heard(struct core *core)
 {
-	uint32_t unheard = 0, old = 0, lost = 0;
+	struct tally tally = {.old = 0};
+	uint32_t lost = 0;
 
 	for (struct peer *p = peer_next(core, NULL); p != NULL; p = peer_next(core, p)) {
-		if (!member(core, p))
+		if (!counts(core, p))
 			continue;
-		if (is_new(core, p)) {
+		if (!forgotten(core, p) && is_new(core, p))
 			lost += is_lost(core, p);
-			continue;
-		}
-		old++;
-		unheard += !hears(core, p);
+		else
+			add(core, &tally, p);
 	}
-	if (old == 0)
-		return lost == 0;
-	if (old > core->config.replicas)
-		old = core->config.replicas;
-	return unheard < old / 2 + 1;
+	return tally.old == 0 ? lost == 0 : enough(tally, homes_most(core));
+}
+
+/* When everybody else was heard nothing is left to learn of those that are forgotten. */
+static void settle_forgotten(struct core *core)
+{
+	struct registers *r = core->registers;
+
+	for (struct peer *p = peer_next(core, NULL); p != NULL; p = peer_next(core, p)) {
+		if (!forgotten(core, p))
+			p->homes_settled = false;
+		else
+			continue;
+		if (counts(core, p) && !is_new(core, p) && !hears(core, p))
+			return;
+	}
+	for (struct peer *p = peer_next(core, NULL); p != NULL; p = peer_next(core, p)) {
+		if (!forgotten(core, p) || p->homes_settled)
+			continue;
+		p->homes_settled = true;
+		r->ring_fresh = false;
+		memset(&r->marked_for, 0, sizeof(r->marked_for));
+	}
+}
+
+/* The ring of all that count. */
+static const struct ring *old_ring(struct core *core)
+{
+	struct registers *r = core->registers;
+	struct ring_node *nodes;
+	struct ring *ring;
+	size_t count = 0;
+
+	if (r->ring != NULL && r->ring_fresh)
+		return r->ring;
+	for (struct peer *p = peer_next(core, NULL); p != NULL; p = peer_next(core, p))
+		count += counts(core, p);
+	nodes = calloc(count + 1, sizeof(*nodes));
+	if (nodes == NULL)
+		opt_abort("out of memory");
+	count = 0;
+	for (struct peer *p = peer_next(core, NULL); p != NULL; p = peer_next(core, p)) {
+		if (counts(core, p))
+			nodes[count++] = (struct ring_node){.node = p->id, .weight = WEIGHT_ONE};
+	}
+	ring = ring_new(nodes, count, r->ring);
+	if (ring == NULL)
+		opt_abort("more members than a ring takes");
+	ring_free(r->ring);
+	free(nodes);
+	r->ring = ring;
+	r->ring_fresh = true;
+	return ring;
+}
+
+/* The mark names the members of now: after a restart nobody takes part who does not know of them. */
+static bool marked(struct core *core)
+{
+	struct registers *r = core->registers;
+	const struct opt_id members = view_hash(core->view);
+
+	if (id_equal(&r->marked_for, &members))
+		return true;
+	if (r->known && r->mark == 0 && core->recovered)
+		home_mark(core);
+	return false;
 }
 
 /* The same in a large cluster, where only linked peers can be heard: one of them knows, or none is lost. */
@@ -109,6 +240,7 @@ static void start_push(struct core *core, const struct opt_id *members)
 	struct registers *r = core->registers;
 
 	r->members = *members;
+	r->ring_fresh = false;
 	r->pushed = false;
 	r->pushing = true;
 	r->push_first = true;
@@ -127,12 +259,11 @@ static void see_members(struct core *core)
 bool homesync_complete(struct core *core, const struct opt_id *batch)
 {
 	struct opt_id near[NEAR_MAX];
-	struct peer *homes[REPLICAS_MAX];
-	uint32_t wanted = cluster_homes(core, batch, homes);
-	uint32_t old = 0, unheard = 0;
+	const uint32_t most = homes_most(core);
+	struct tally tally = {.old = 0};
 	size_t count;
 
-	if (cluster_members(core) == 1)
+	if (cluster_members(core) == 1 && core->registers->before_count == 0)
 		return true;
 	if (mesh_partial(core))
 		return homeread_complete(core, batch);
@@ -140,17 +271,19 @@ bool homesync_complete(struct core *core, const struct opt_id *batch)
 	if (!all_heard(core))
 		return false;
 	learn(core);
-	/* The homes as they are without the new nodes. */
-	count = ring_closest(core->homes_ring, batch, NEAR_MAX, near);
-	for (size_t i = 0; i < count && old < wanted; i++) {
+	settle_forgotten(core);
+	if (!marked(core))
+		return false;
+	/* The homes as they are without the new nodes; there may have been more of them than there are now.
+	 */
+	count = ring_closest(old_ring(core), batch, NEAR_MAX, near);
+	for (size_t i = 0; i < count && tally.old < most; i++) {
 		struct peer *peer = peer_of(core, &near[i]);
 
-		if (is_new(core, peer))
-			continue;
-		old++;
-		unheard += !hears(core, peer);
+		if (forgotten(core, peer) || !is_new(core, peer))
+			add(core, &tally, peer);
 	}
-	return old > 0 && unheard < old / 2 + 1;
+	return enough(tally, most);
 }
 
 static void push_call(struct core *core, struct peer *peer, struct peer_message *message)
@@ -324,8 +457,11 @@ void homesync_joined(struct core *core)
 
 void homesync_tick(struct core *core)
 {
-	home_mark(core);
-	if (!core->recovered || cluster_members(core) == 1)
+	if (!core->recovered)
+		return;
+	if (!mesh_partial(core) || id_is_zero(&core->registers->marked_for))
+		marked(core);
+	if (cluster_members(core) == 1)
 		return;
 	see_members(core);
 	push_some(core);

@@ -31,8 +31,8 @@ struct reg {
 };
 RB_HEAD(reg_tree, reg);
 
-/* Under this id a store has, among the registers, the mark of a node that knows what was decided: one with
- * nothing in it (home_known()). */
+/* Under this id a store has, among the registers, the mark of a node that knows what was decided: in the
+ * record's place the ids of the members that may have decided something (home_mark()). */
 struct opt_id register_mark(void);
 
 int ballot_compare(const struct ballot *a, const struct ballot *b);

@@ -14,10 +14,15 @@ struct registers {
 	uint64_t round;  /* the highest that was used or heard of */
 	uint64_t number; /* of the latest round of a proposal of ours */
 	/* As one that pushes and is pushed to: homesync.c. */
-	bool known;            /* this node has heard enough others to know what was decided */
-	bool joined;           /* it has heard those that it was told to join */
-	uint64_t mark;         /* the write of the mark that it is known; 0: none is under way */
-	bool marked;           /* the mark is durable */
+	bool known;               /* this node has heard enough others to know what was decided */
+	bool joined;              /* it has heard those that it was told to join */
+	uint64_t mark;            /* the write of the mark that it is known; 0: none is under way */
+	struct opt_id mark_for;   /* hash of the members that are in that write */
+	struct opt_id marked_for; /* and of those in the durable mark */
+	struct opt_id *before;    /* members that the mark names, from before the start */
+	uint32_t before_count;
+	struct ring *ring; /* of all that may have decided something: homesync.c */
+	bool ring_fresh;
 	struct opt_id members; /* hash of those that the push is for */
 	bool pushed;           /* all that is held here was pushed for them */
 	bool pushing;          /* from `next` on */

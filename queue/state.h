@@ -115,7 +115,8 @@ struct peer {
 	uint64_t seen_incarnation;  /* the one that shards know of */
 	struct opt_id homes_pushed; /* the members for which it has pushed what it holds: queue/homesync.h */
 	bool homes_new;             /* it does not know yet what was decided before it came */
-	bool homes_lost;            /* nor has it heard those that it was told to join */
+	bool homes_settled; /* forgotten; everybody else was heard since, so all that it decided is known */
+	bool homes_lost;    /* nor has it heard those that it was told to join */
 	struct call_list calls;
 };
 RB_HEAD(peer_tree, peer);

@@ -18,7 +18,6 @@
 #include "queue/cluster.h"
 #include "queue/error.h"
 #include "queue/mesh.h"
-#include "queue/register.h"
 
 enum { NODES_MAX = 8, START = 1000000000 };
 
@@ -126,6 +125,7 @@ static void step(uint32_t number, struct event event)
 {
 	struct node *node = &nodes[number];
 	struct effects effects;
+	uint64_t token = 0;
 
 	if (!node->running)
 		return;
@@ -133,9 +133,15 @@ static void step(uint32_t number, struct event event)
 	event.now.us = now;
 	event.utc.us = (uint64_t)((int64_t)(utc_start + now) + node->clock_off);
 	core_step(node->core, &event, &effects);
-	for (size_t i = 0; i < effects.count; i++)
+	for (size_t i = 0; i < effects.count; i++) {
 		take_effect(number, &effects.items[i]);
+		if (effects.items[i].type == EFFECT_STORE_REGISTER)
+			token = effects.items[i].token;
+	}
 	effects_done(&effects);
+	/* Of the store nothing else is needed here: who the members are is written down. */
+	if (token != 0)
+		step(number, (struct event){.type = EVENT_STORE_DONE, .store_done = {.token = token}});
 }
 
 static void link_up(uint32_t a, uint32_t b)
@@ -218,19 +224,8 @@ static void boot(uint32_t number, const struct core_config *config)
 	nodes[number] = (struct node){.core = core_new(config), .id = config->node, .running = true};
 }
 
-/* Nodes that know each other from before: nothing has to be written, for nothing is answered here. */
 static void recovered(uint32_t number)
 {
-	const struct reg nothing = {.len = 0};
-	struct event mark = {.type = EVENT_RECOVER_REGISTER, .recover_register = {.batch = register_mark()}};
-	struct buffer bytes;
-
-	buffer_init(&bytes);
-	register_encode(&nothing, &bytes);
-	mark.recover_register.data = bytes.data;
-	mark.recover_register.len = bytes.len;
-	step(number, mark);
-	buffer_done(&bytes);
 	step(number, (struct event){.type = EVENT_RECOVER_DONE});
 	step(
 	    number, (struct event){.type = EVENT_JOURNAL_LOADED, .journal_loaded = {.id = nodes[number].id}});

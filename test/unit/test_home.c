@@ -234,6 +234,73 @@ static void a_cluster_that_has_begun_outlives_those_it_began_with(void **state)
 	assert_true(said(2, 1, UPLOAD_ACCEPTED));
 }
 
+static char names[12][16];
+
+/* Four nodes know one another; then 0 and 1 decide, of what they are homes of, what 2 and 3 do not hear. */
+static void decide_apart(void)
+{
+	net_restart(net, 3);
+	net_advance(net, 8 * USEC_PER_SEC);
+	for (uint32_t i = 0; i < 4; i++)
+		net_cut(net, i / 2, 2 + i % 2);
+	net_advance(net, 8 * USEC_PER_SEC);
+	for (uint32_t i = 0; i < 12; i++) {
+		snprintf(names[i], sizeof(names[i]), "news-%u", i);
+		submit(0, 100 + i, names[i], 1);
+	}
+	net_advance(net, 30 * USEC_PER_SEC);
+}
+
+static uint32_t submit_others(uint32_t node, uint32_t number, enum upload_answer wanted)
+{
+	uint32_t decided = 0;
+
+	for (uint32_t i = 0; i < 12; i++)
+		submit(node, number + i, names[i], 9);
+	net_advance(net, 30 * USEC_PER_SEC);
+	for (uint32_t i = 0; i < 12; i++) {
+		decided += said(0, 100 + i, UPLOAD_ACCEPTED);
+		assert_true(!said(0, 100 + i, UPLOAD_ACCEPTED) || said(node, number + i, wanted));
+	}
+	return decided;
+}
+
+static void who_restarts_remembers_whom_to_hear(void **state)
+{
+	(void)state;
+	decide_apart();
+	for (uint32_t i = 0; i < 4; i++)
+		net_kill(net, i);
+	net_restart(net, 2);
+	net_restart(net, 3);
+	net_advance(net, 10 * USEC_PER_SEC);
+	assert_true(submit_others(2, 200, UPLOAD_AGAIN) > 0);
+	for (uint32_t i = 0; i < 4; i++)
+		net->cut[i / 2][2 + i % 2] = net->cut[2 + i % 2][i / 2] = false;
+	net_restart(net, 0);
+	net_restart(net, 1);
+	net_advance(net, 10 * USEC_PER_SEC);
+	assert_true(submit_others(2, 300, UPLOAD_CONFLICT) > 0);
+}
+
+/* A forgotten home that decided something with one that is away: that one has to be heard first. */
+static void what_a_forgotten_home_decided_is_asked_of_the_others(void **state)
+{
+	struct event event = {.type = EVENT_FORGET, .forget = {.reply = 1, .node = net_node(0)}};
+
+	(void)state;
+	decide_apart();
+	net_kill(net, 0);
+	net_advance(net, 10 * USEC_PER_SEC);
+	shell_step(net->shells[2], &event);
+	net_advance(net, 5 * USEC_PER_SEC);
+	assert_true(submit_others(3, 200, UPLOAD_AGAIN) > 0);
+	net_link(net, 1, 2);
+	net_link(net, 1, 3);
+	net_advance(net, 10 * USEC_PER_SEC);
+	assert_true(submit_others(3, 300, UPLOAD_CONFLICT) > 0);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -244,6 +311,8 @@ int main(void)
 	    TEST(a_home_that_sees_other_members_does_not_vote),
 	    TEST(who_lacks_the_node_it_was_to_join_begins_no_cluster),
 	    TEST(a_cluster_that_has_begun_outlives_those_it_began_with),
+	    TEST(who_restarts_remembers_whom_to_hear),
+	    TEST(what_a_forgotten_home_decided_is_asked_of_the_others),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
