@@ -102,7 +102,7 @@ void check_delivery(struct world *w, const struct attempt *attempt)
 
 	for (const struct attempt *a = mail->attempts; a != NULL; a = a->next) {
 		lost += a->lost_dots;
-		resent += (a->flags & CLAIM_AFTER_DOUBT) != 0;
+		resent += (a->flags & (CLAIM_AFTER_DOUBT | CLAIM_ALONE)) != 0;
 	}
 	if (mail->copies > 1 + resent + lost)
 		world_fail(w, "I3: %s/%u.%u was delivered %u times, resent after doubt %u times",

@@ -78,6 +78,8 @@ static const char *batch_not_over(const struct node *node, const struct sim_batc
 		return NULL;
 	if (view.finished.us == 0)
 		return "a batch is not done";
+	if (batch->control.stands == CONTROL_CANCELLED && view.state != BATCH_CANCELLED)
+		return "a cancel is not known";
 	if (idmap_get(&node->store.finished, &batch->key, NULL) == NULL)
 		return "the end of a batch is not durable";
 	return NULL;
@@ -182,7 +184,8 @@ static void tally_mail(struct tally *tally, const struct mail *mail)
 
 	for (const struct attempt *a = mail->attempts; a != NULL; a = a->next) {
 		sent += (a->facts & 1U << OUTCOME_SENT) != 0;
-		lost += a->lost_dots;
+		/* Claims made alone are counted apart. */
+		lost += a->lost_dots + ((a->flags & CLAIM_ALONE) != 0);
 		flagged += (a->flags & CLAIM_AFTER_DOUBT) != 0;
 	}
 	tally->states[truth_state(mail)]++;
