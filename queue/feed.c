@@ -48,6 +48,18 @@ static void open_shard(struct core *core, struct shard *shard)
 	shard->batch->loading++;
 }
 
+/* Something that this node feeds is open: it goes on, and makes room. */
+static bool any_open(struct core *core)
+{
+	if (core->in_flight > 0)
+		return true;
+	for (struct shard *shard = shard_next(core, NULL); shard != NULL; shard = shard_next(core, shard)) {
+		if (shard->owning && (shard->phase == SHARD_OPEN || shard->phase == SHARD_LOADING))
+			return true;
+	}
+	return false;
+}
+
 /* Keeps about a window of mails of the batch ready to be fed. */
 static void open_more(struct core *core, struct batch *batch)
 {
@@ -56,8 +68,11 @@ static void open_more(struct core *core, struct batch *batch)
 	while (batch->loading < LOADING_MAX &&
 	       batch->lane_mails + (uint64_t)batch->loading * SHARD_MAILS_MAX < core->config.window &&
 	       (shard = TAILQ_FIRST(&batch->closed)) != NULL) {
-		/* Shards whose mails are in memory already come first: opening them takes no room. */
-		if (shard->mails == NULL && core->open_mails >= core->config.open_mails_max)
+		/*
+		 * Shards whose mails are in memory already come first: opening them takes no room. Shards of
+		 * which others are the owners may take all of it.
+		 */
+		if (shard->mails == NULL && core->open_mails >= core->config.open_mails_max && any_open(core))
 			return;
 		TAILQ_REMOVE(&batch->closed, shard, closed_link);
 		shard->in_closed = false;
