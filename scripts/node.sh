@@ -75,12 +75,14 @@ optimus() {
 	"$build/daemon/optimus" --api "unix:$node_dir/api.sock" "$@"
 }
 
-# takeover_seconds LEDGER REPORT KILLED_AT NODE: how long after NODE was killed (UTC microseconds) the first mail of one of
-# its shards was sent by another; "-" when there was none. REPORT has JSON lines. The first part of a Message-ID is its
-# shard; the shards of NODE are those of which it had sent the latest mail by then. Where a mail came
-# twice the later one counts, since the earlier one may be the dead node's own.
+# takeover_seconds LEDGER REPORT KILLED_AT NODE [SHARDS]: how long after NODE was killed (UTC microseconds) the first mail of
+# one of its shards was sent by another; "-" when there was none. REPORT has JSON lines. The first part of a
+# Message-ID is its shard; the shards of NODE are those of which it had sent the latest mail by then, and of these only those
+# in the file SHARDS where it is given. Where a mail came twice the later one counts, since the earlier one may be the
+# dead node's own.
 takeover_seconds() {
-	awk -F '\t' -v killed="$3" -v dead="$4" '
+	awk -F '\t' -v killed="$3" -v dead="$4" -v some="${5:-}" '
+		BEGIN { while (some != "" && (getline shard <some) > 0) taken[shard] = 1 }
 		FNR == NR { gsub(/[<>]/, "", $4); at[$4] = $1; next }
 		$1 in at {
 			shard = substr($1, 1, index($1, ".") - 1)
@@ -91,8 +93,10 @@ takeover_seconds() {
 			}
 		}
 		END {
-			for (shard in first)
-				if (owner[shard] == dead && (best == "" || first[shard] < best)) best = first[shard]
+			for (shard in first) {
+				if (owner[shard] != dead || (some != "" && !(shard in taken))) continue
+				if (best == "" || first[shard] < best) best = first[shard]
+			}
 			if (best == "") print "-"; else printf "%.1f\n", (best - killed) / 1e6
 		}' "$1" <(jq -r '[.message_id // "", .node // ""] | map(gsub("[<>]"; "")) | @tsv' "$2")
 }
