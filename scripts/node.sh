@@ -5,14 +5,14 @@
 # common.sh.
 
 build=${BUILD:-$root/build}
+sink_runs=(env) # what runs it
 
 # start_sink DIR [OPTION...]: a sink with its ledger and control socket in DIR. Sets sink_pid, sink_address.
 start_sink() {
 	local dir=$1
 	shift
 	mkdir -p "$dir"
-	# In a session of its own: as on a machine of its own, it does not wait for the processors behind others here.
-	setsid "$build/test/sink/optimus-sink" --listen 127.0.0.1:0 --ledger "$dir/ledger" --control "$dir/control" \
+	"${sink_runs[@]}" "$build/test/sink/optimus-sink" --listen 127.0.0.1:0 --ledger "$dir/ledger" --control "$dir/control" \
 		"$@" >"$dir/listening" 2>"$dir/errors" &
 	sink_pid=$!
 	wait_for 10 grep -q '^listening ' "$dir/listening" || {

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: MIT
+# shellcheck shell=bash
+# shellcheck disable=SC2154 # what they work with belongs to scripts/chaos
+# What came of a run of scripts/chaos, which alone sources this: reports beside the ledger of the receiving server, rows of the
+# table, and what a run that failed leaves.
+
+# Each batch from the first running node that knows it.
+fetch_reports() {
+	local i
+	for ((i = 1; i <= submitted; i++)); do
+		ask_any report "chaos-$run_seed-$i" >"$at/report$i.csv" || return 1
+		ask_any report "chaos-$run_seed-$i" --format jsonl >>"$at/report.jsonl" || return 1
+		ask_any status "chaos-$run_seed-$i" --json >>"$at/status.jsonl" || return 1
+	done
+}
+
+says_the_same() {
+	ask "$1" report "chaos-$run_seed-$2" 2>/dev/null | cmp -s - "$at/report$2.csv"
+}
+
+# Whoever is asked gives the same report.
+compare_nodes() {
+	local i node
+	for node in $(running); do
+		for ((i = 1; i <= submitted; i++)); do
+			until_or_broken 30 "$node reports of batch $i what others report" says_the_same "$node" "$i" || return 1
+		done
+	done
+}
+
+figure() {
+	jq ".$1" "$at/result.json"
+}
+
+compare() {
+	local arguments=() i
+	for ((i = 1; i <= submitted; i++)); do
+		arguments+=(--submitted "$at/batch$i.csv" --report "$at/report$i.csv")
+	done
+	fetch_reports || broken "no node gives the report" || return 1
+	compare_nodes || true
+	"$BUILD/test/sink/optimus-ledger" check --ledger "$at/ledger" "${arguments[@]}" --json >"$at/result.json" ||
+		broken "report and ledger do not agree: $(tr -d '\n' <"$at/result.json")" || true
+	doubts=$(jq -s 'map(.in_doubt_resent) | add' "$at/status.jsonl")
+	[ "$(figure other)" -eq 0 ] || broken "$(figure other) mails were neither sent nor bounced" || true
+	[ "$(figure duplicates)" -le "$doubts" ] ||
+		broken "$(figure duplicates) duplicates, but only $doubts mails were resent in doubt" || true
+}
+
+# taken_over_after TIME: the shards for which some node says so. Shards move for other reasons as well.
+taken_over_after() {
+	cat "$cluster"/n*/log | awk -v after="time=$(date -u -d "@${1%??????}.${1: -6}" +%FT%T.%3NZ)" '
+		/ event=shard_taken_over / && $1 > after { print substr($4, 4) }'
+}
+
+# Seconds, one for each node that died for good: "-" where it had nothing left to send.
+takeovers() {
+	local killed id
+	[ -e "$at/kills" ] && [ -e "$at/report.jsonl" ] || return 0
+	while read -r killed id; do
+		taken_over_after "$killed" >"$at/taken"
+		takeover_seconds "$at/ledger" "$at/report.jsonl" "$killed" "$id" "$at/taken"
+	done <"$at/kills"
+}
+
+# median_and_worst: of the numbers that are read.
+median_and_worst() {
+	grep -v -e - | sort -n | awk '{ at[NR] = $1 } END {
+		if (NR == 0) print "- -"; else print at[int((NR + 1) / 2)], at[NR] }'
+}
+
+keep_traces() {
+	local node
+	mkdir -p "$kept"
+	rm -rf "${kept:?}/$run_seed"
+	cp -r "$at" "$kept/$run_seed"
+	for node in "$cluster"/n*; do
+		[ ! -e "$node/log" ] || cp "$node/log" "$kept/$run_seed/${node##*/}.log"
+		[ ! -e "$node/data/postfix/log/maillog" ] ||
+			cp "$node/data/postfix/log/maillog" "$kept/$run_seed/${node##*/}.maillog"
+	done
+}
+
+# row CELL...: of the table in docs/chaos.md.
+row() {
+	printf '| %s ' "$@"
+	echo '|'
+}
+
+print_head() {
+	local columns=(seed nodes faults sent lost twice doubts takeover seconds result)
+	[ "$json" = yes ] || {
+		row "${columns[@]}"
+		row "${columns[@]//*/---}"
+	}
+}
+
+print_row() {
+	local lost=- twice=- sent=- result=good
+	if [ -s "$at/result.json" ]; then
+		lost=$(figure lost)
+		twice=$(figure duplicates)
+		sent=$(figure sent)
+	fi
+	[ -z "$trouble" ] || result=FAILED
+	takeovers >"$at/takeovers"
+	cat "$at/takeovers" >>"$work/takeovers"
+	printf '%s %s %s %s %s\n' "$sent" "$lost" "$twice" "$doubts" "$result" >>"$work/rows"
+	if [ "$json" = yes ]; then
+		jq -n -c --argjson seed "$run_seed" --argjson nodes "$nodes" --argjson mails $((submitted * batch_mails)) \
+			--arg sent "$sent" --arg lost "$lost" --arg duplicates "$twice" --arg in_doubt_resent "$doubts" \
+			--arg takeover "$(<"$at/takeovers")" \
+			--argjson seconds "$spent" --arg faults "$happened" --arg result "$result" --arg trouble "$trouble" \
+			'def n: if . == "-" then null else tonumber end;
+			{seed: $seed, nodes: $nodes, mails: $mails, sent: ($sent | n), lost: ($lost | n),
+			 duplicates: ($duplicates | n), in_doubt_resent: ($in_doubt_resent | n),
+			 takeover: [$takeover | splits("\n") | select(. != "") | n],
+			 seconds: $seconds, faults: ($faults | split(" ")), result: $result, trouble: $trouble}'
+	else
+		row "$run_seed" "$nodes" "$happened" "$sent" "$lost" "$twice" "$doubts" \
+			"$(paste -s -d ' ' "$at/takeovers")" "$spent" "$result"
+	fi
+}
+
+# All runs in one more row, and what may come twice at most.
+print_sum() {
+	local sum mails=$((runs * (mails / count) * count))
+	sum=$(awk -v mails="$mails" '{ sent += $1; lost += $2; twice += $3; doubts += $4; good += $5 == "good" }
+		END { printf "%d %d %d %d %d %.3f", sent, lost, twice, doubts, good, twice * 100 / mails }' "$work/rows")
+	read -r sent lost twice doubts good percent <<<"$sum"
+	say "$good of $runs runs good: $sent sent, $lost lost, $twice twice ($percent % of $mails mails)," \
+		"takeover median and worst: $(median_and_worst <"$work/takeovers") s"
+	awk -v percent="$percent" 'BEGIN { exit percent >= 0.1 }' || die "that is 0.1 % or more"
+}
