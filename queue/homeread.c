@@ -134,7 +134,7 @@ static bool enough(struct core *core, const struct homeread *read)
 		old++;
 		unheard += !self && !heard(read, i);
 	}
-	return old > 0 && unheard < old / 2 + 1;
+	return 2 * unheard < old;
 }
 
 bool homeread_complete(struct core *core, const struct opt_id *batch)

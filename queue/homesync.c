@@ -112,7 +112,7 @@ static void add(const struct core *core, struct tally *tally, const struct peer 
 		tally->unheard += !hears(core, peer);
 }
 
-/* Whether those that can't tell what they decided are too few to have decided anything without the others.
+/* Whether most can tell what they decided: half of them is what those can hear who can not be heard, too.
  * Where nobody is left who could tell, the operator's word is that it is lost. */
 static bool enough(struct tally tally, uint32_t most)
 {
@@ -120,7 +120,7 @@ static bool enough(struct tally tally, uint32_t most)
 
 	if (tally.old == tally.forgotten)
 		return false;
-	return tally.unheard == 0 || tally.unheard + tally.forgotten < old / 2 + 1;
+	return tally.unheard == 0 || 2 * (tally.unheard + tally.forgotten) < old;
 }
 
 /* So many homes has a batch where there are members enough. */
