@@ -13,6 +13,7 @@
 #include "queue/error.h"
 #include "queue/replica.h"
 #include "queue/shard.h"
+#include "queue/takeover.h"
 #include "queue/write.h"
 
 enum { TOLD_MAX = REPLICAS_MAX + 1 };
@@ -104,7 +105,9 @@ static void finish(struct core *core, struct shard *shard)
 
 	for (uint32_t i = 0; i < count; i++)
 		members[i] = change->members[i]->id;
-	notice(core, shard, change);
+	if (change->peer != NULL)
+		notice(core, shard, change);
+	shard->config_sent = false;
 	change_end(core, shard);
 	replica_learn_config(core, shard, config, members, count);
 	if (to != NULL)
@@ -189,6 +192,7 @@ static void write_config(struct core *core, struct shard *shard)
 	change->len = bytes.len;
 	change->since = core->now;
 	shard->config_used = change->config;
+	shard->config_sent = change->peer != NULL;
 	if (change->comes && core->config.broken_rule != CORE_BUG_CONFIG_OLD_MAJORITY_ONLY)
 		tell(core, shard, place(change, change->peer));
 	else
@@ -256,6 +260,8 @@ static bool list_members(const struct core *core, const struct shard *shard, str
 		if (member != core->self && (change->comes || member != change->peer))
 			change->members[change->member_count++] = member;
 	}
+	if (change->peer == NULL)
+		return true;
 	if (!change->comes)
 		return change->member_count < shard->member_count;
 	if (shard->member_count >= REPLICAS_MAX || place(change, change->peer) >= 0)
@@ -267,11 +273,22 @@ static bool list_members(const struct core *core, const struct shard *shard, str
 
 static bool at_rest(const struct core *core, const struct shard *shard)
 {
-	return shard->owning && shard->epoch < PEER_NUMBER_MAX / CONFIGS_AN_EPOCH - 1 &&
-	       shard->promised == shard->epoch && shard->change == NULL && shard->takeover == NULL &&
-	       shard->sync == NULL && shard->phase != SHARD_FINISHED && !shard->journal_loading &&
-	       core->changes < CHANGES_MAX && core->now.us >= core->recovered_at.us + START_REST &&
+	return shard->owning && !shard->config_sent &&
+	       shard->epoch < PEER_NUMBER_MAX / CONFIGS_AN_EPOCH - 1 && shard->promised == shard->epoch &&
+	       shard->change == NULL && shard->takeover == NULL && shard->sync == NULL &&
+	       shard->phase != SHARD_FINISHED && !shard->journal_loading && core->changes < CHANGES_MAX &&
+	       core->now.us >= core->recovered_at.us + START_REST &&
 	       next_config(shard) < (shard->epoch + 1) * CONFIGS_AN_EPOCH;
+}
+
+/*
+ * Whether a majority knows the members in the owner's own epoch. What an owner before it has sent to few may
+ * come up again: two such configurations need not have a majority in common, each has one with that of a
+ * later epoch.
+ */
+static bool members_are_settled(const struct shard *shard)
+{
+	return shard->config >= shard->epoch * CONFIGS_AN_EPOCH || shard->epoch == 1;
 }
 
 bool change_start(struct core *core, struct shard *shard, struct peer *peer, bool comes, bool hand_over_then)
@@ -283,9 +300,11 @@ bool change_start(struct core *core, struct shard *shard, struct peer *peer, boo
 	change = calloc(1, sizeof(*change));
 	if (change == NULL)
 		abort();
-	change->peer = peer;
-	change->comes = comes;
-	change->hand_over = hand_over_then;
+	if (members_are_settled(shard)) {
+		change->peer = peer;
+		change->comes = comes;
+		change->hand_over = hand_over_then;
+	}
 	change->config = next_config(shard);
 	change->since = core->now;
 	if (!list_members(core, shard, change) || !possible(core, shard, change)) {
@@ -294,11 +313,11 @@ bool change_start(struct core *core, struct shard *shard, struct peer *peer, boo
 	}
 	shard->change = change;
 	core->changes++;
-	if (comes)
+	if (change->comes)
 		ask_to_join(core, shard);
 	else
 		write_config(core, shard);
-	return true;
+	return change->peer != NULL;
 }
 
 static void config_answered(
@@ -363,12 +382,20 @@ void change_stored(struct core *core, struct write *write, int status)
 
 void change_tick(struct core *core, struct shard *shard)
 {
-	const struct change *change = shard->change;
+	struct change *change = shard->change;
 
-	if (change == NULL)
-		return;
-	if (!shard->owning || shard->phase == SHARD_FINISHED ||
-	    core->now.us - change->since.us > (change->join != NULL ? JOIN_LIMIT : LIMIT) ||
-	    (change->comes && !peer_alive(core, change->peer)))
+	if (change != NULL && change->entry != NULL)
+		check(core, shard); /* who is known to be dead by now need not answer */
+	change = shard->change;
+	if (change != NULL &&
+	    (!shard->owning || shard->phase == SHARD_FINISHED ||
+	        core->now.us - change->since.us > (change->join != NULL ? JOIN_LIMIT : LIMIT) ||
+	        (change->comes && !peer_alive(core, change->peer))))
 		change_end(core, shard);
+	/* Where no majority could give a new promise, it goes on as it is. */
+	if (shard->change == NULL && shard->owning && shard->config_sent && shard->phase != SHARD_FINISHED &&
+	    replica_alive(core, shard) >= replica_majority(shard)) {
+		replica_step_down(core, shard);
+		takeover_consider(core, shard);
+	}
 }

@@ -11,6 +11,11 @@
  * need not rest meanwhile, and whoever finds an entry of which nobody knows whether it came to count may take
  * it for one that did. The next step waits until the members of the last one are known to have all facts.
  *
+ * Two entries that came to count nowhere may have no majority in common, though each has one with what was
+ * before (Ongaro's correction of Raft's changes of one server, raft-dev, 2015). So an owner's first entry
+ * says the members as they are, and an owner that does not know whether its entry counts owns the shard anew
+ * before it sends another.
+ *
  * The number of a configuration rises and is never used for two: that of a new owner starts at its epoch
  * times CONFIGS_AN_EPOCH. In the entry the owner is the first member, so that it tells who may write in its
  * epoch.
@@ -28,7 +33,7 @@ enum {
 
 /*
  * Starts one, when this node owns the shard and nothing speaks against it now. `hand_over`: who comes is to
- * own the shard then. Returns whether it has started.
+ * own the shard then. Returns whether it has started: the members may have to be settled first.
  */
 bool change_start(struct core *core, struct shard *shard, struct peer *peer, bool comes, bool hand_over);
 /* The change is given up, or was overtaken by another configuration. Takes a shard without one. */

@@ -307,6 +307,7 @@ void replica_own(struct core *core, struct shard *shard, uint32_t epoch)
 	shard->owning = true;
 	shard->contested = false;
 	shard->owned_at = core->now;
+	shard->config_sent = false;
 	shard->synced = true;
 	replica_check_quorum(core, shard);
 	takeover_watch_doubt(core, shard);
@@ -812,7 +813,8 @@ static uint32_t catchable(const struct core *core, const struct shard *shard)
 
 /*
  * An owner without a majority can't make its outcomes safe, and the others may send its mails again: it stops
- * sending, and settles before it goes on. With two replicas it is the other one that waits (rule 7).
+ * sending, and settles before it goes on with the others: what it has of such a shard in its Postfix is the
+ * reason. With two replicas it is the other one that waits (rule 7).
  */
 static void check_isolation(struct core *core)
 {
@@ -821,7 +823,7 @@ static void check_isolation(struct core *core)
 	for (struct shard *shard = shard_next(core, NULL); shard != NULL && !alone;
 	     shard = shard_next(core, shard))
 		alone = shard->owning && shard->cut_off && shard->member_count > 2 &&
-		        shard->phase != SHARD_FINISHED;
+		        shard->phase != SHARD_FINISHED && shard_has_mail_of(shard, core->self);
 	if (!alone) {
 		core->isolated_since.us = 0;
 		core->isolated = false;

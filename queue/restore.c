@@ -42,21 +42,13 @@ static uint32_t wanted(const struct core *core, const struct shard *shard)
 
 	if (number == 0)
 		number = core->config.replicas;
+	/* Rule 1 holds for as long as the batch lasts, whatever its submitter or this node is content with.
+	 */
+	if (number < 2 && cluster_members(core) >= 2)
+		number = 2;
 	if (number > REPLICAS_MAX)
 		number = REPLICAS_MAX;
 	return number > 0 ? number : 1;
-}
-
-/* Whether its Postfix may still have mail of the shard, of which only it can say what became of it. */
-static bool has_mail(const struct shard *shard, const struct peer *peer)
-{
-	if (shard->states[MAIL_CLAIMED] == 0 || shard->mails == NULL)
-		return false;
-	for (uint32_t i = 0; i < shard->count; i++) {
-		if (shard->mails[i].state == MAIL_CLAIMED && shard->mails[i].node == peer)
-			return true;
-	}
-	return false;
 }
 
 /* The closest live node that is no member and may own; NULL: there is none. */
@@ -92,7 +84,7 @@ static struct peer *surplus_member(struct core *core, const struct shard *shard)
 		struct peer *member = shard->members[i];
 		uint32_t rank = 0;
 
-		if (member == core->self || has_mail(shard, member))
+		if (member == core->self || shard_has_mail_of(shard, member))
 			continue;
 		while (rank < count && closest[rank] != member)
 			rank++;

@@ -421,6 +421,17 @@ void shard_expire(struct core *core, struct shard *shard)
 	shard_settle(core, shard);
 }
 
+bool shard_has_mail_of(const struct shard *shard, const struct peer *peer)
+{
+	if (shard->states[MAIL_CLAIMED] == 0 || shard->mails == NULL)
+		return false;
+	for (uint32_t i = 0; i < shard->count; i++) {
+		if (shard->mails[i].state == MAIL_CLAIMED && shard->mails[i].node == peer)
+			return true;
+	}
+	return false;
+}
+
 void shard_cancel(struct core *core, struct shard *shard)
 {
 	if (!shard->owning)

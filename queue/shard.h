@@ -46,6 +46,8 @@ void shard_retry_due(struct core *core, struct shard *shard);
 void shard_expire(struct core *core, struct shard *shard);
 /* The batch was cancelled: ends all its ready and waiting mails. */
 void shard_cancel(struct core *core, struct shard *shard);
+/* Whether the peer's Postfix may still have mail of the shard, of which only it can say what became of it. */
+bool shard_has_mail_of(const struct shard *shard, const struct peer *peer);
 bool shard_open_mails_left(const struct shard *shard);
 
 /* This node is no member of the shard any more, and does not count it. Its facts stay in its journal. */

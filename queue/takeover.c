@@ -16,7 +16,10 @@
 #include "queue/sync.h"
 #include "queue/write.h"
 
-enum { TAKEOVERS_MAX = 64 /* at once */ };
+enum {
+	TAKEOVERS_MAX = 64, /* at once */
+	ALONE_EPOCHS = 4096,
+};
 
 static const usec TURN = 2 * USEC_PER_SEC; /* how long the next in order waits for those before it */
 static const usec RESTART_TIME =
@@ -30,6 +33,7 @@ struct takeover {
 	uint32_t epoch;
 	uint32_t promised; /* bits of members */
 	bool united;       /* the union has begun */
+	bool alone;        /* those who are left decide (queue/alone.h) */
 	bool consent;      /* the owner asked for it */
 	struct call *calls[REPLICAS_MAX];
 };
@@ -74,6 +78,11 @@ static uint32_t count_bits(uint32_t set)
 	return (uint32_t)__builtin_popcount(set);
 }
 
+static uint32_t needed(const struct core *core, const struct shard *shard)
+{
+	return shard->takeover->alone ? alone_needed(core, shard) : replica_majority(shard);
+}
+
 static void owned(struct core *core, struct shard *shard)
 {
 	struct takeover *takeover = shard->takeover;
@@ -106,7 +115,7 @@ static void united(struct core *core, struct shard *shard, struct sync *sync)
 	bool ours = sync_complete_here(sync);
 
 	sync_end(core, sync);
-	if (!ours || shard->rereads > 0 || count_bits(complete) < alone_needed(core, shard)) {
+	if (!ours || shard->rereads > 0 || count_bits(complete) < needed(core, shard)) {
 		try_later(core, shard);
 		return;
 	}
@@ -120,7 +129,7 @@ static void check_promises(struct core *core, struct shard *shard)
 	uint32_t self = 1U << replica_number(shard, core->self);
 
 	if (takeover->united || (takeover->promised & self) == 0 ||
-	    count_bits(takeover->promised) < alone_needed(core, shard))
+	    count_bits(takeover->promised) < needed(core, shard))
 		return;
 	takeover->united = true;
 	if (takeover->promised == self || core->config.broken_rule == CORE_BUG_TAKEOVER_WITHOUT_UNION) {
@@ -183,6 +192,10 @@ void takeover_start(struct core *core, struct shard *shard)
 		abort();
 	core->takeovers++;
 	request.epoch = (shard->promised > shard->epoch ? shard->promised : shard->epoch) + 1;
+	/* An epoch that no majority gives may be taken by somebody else as well; not by chance. */
+	shard->takeover->alone = alone_needed(core, shard) < replica_majority(shard);
+	if (shard->takeover->alone)
+		request.epoch += (uint32_t)core_random(core, ALONE_EPOCHS);
 	shard->takeover->epoch = request.epoch;
 	write_promise(core, shard, request.epoch, core->self, NULL, 0);
 	for (uint32_t i = 0; i < shard->member_count; i++) {

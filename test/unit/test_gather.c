@@ -294,7 +294,7 @@ static void who_knows_most_is_believed(void **state)
 	net_put_record(net, "012", &record);
 	buffer_done(&record);
 	put_finished(net, 1, all);
-	for (uint32_t i = 0; i < 3; i++)
+	for (uint32_t i = 0; i < 4; i++)
 		net->shells[i]->hold_engine = true;
 	net_start(net);
 	for (uint32_t i = 0; i < 4; i++) {
