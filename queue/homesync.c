@@ -131,13 +131,17 @@ static uint32_t homes_most(const struct core *core)
 	return replicas > 2 ? replicas : 2;
 }
 
-/* Whether enough was heard of all; where all are new, whether none of them is lost. */
+/*
+ * Whether enough was heard of all. Where all are new: whether none of them is lost, or the operator has
+ * forgotten those whom it could have found.
+ */
 static bool enough_heard(struct core *core)
 {
 	struct tally tally = {.old = 0};
-	uint32_t lost = 0;
+	uint32_t lost = 0, settled = 0;
 
 	for (struct peer *p = peer_next(core, NULL); p != NULL; p = peer_next(core, p)) {
+		settled += forgotten(core, p) && p->homes_settled;
 		if (!counts(core, p))
 			continue;
 		if (!forgotten(core, p) && is_new(core, p))
@@ -145,7 +149,7 @@ static bool enough_heard(struct core *core)
 		else
 			add(core, &tally, p);
 	}
-	return tally.old == 0 ? lost == 0 : enough(tally, homes_most(core));
+	return tally.old == 0 ? lost == 0 || settled > 0 : enough(tally, homes_most(core));
 }
 
 /* When everybody else was heard nothing is left to learn of those that are forgotten. */
