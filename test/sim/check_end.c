@@ -474,14 +474,15 @@ uint64_t check_views_hash(const struct node *node)
 		const struct sim_batch *batch = w->truth.batches.items[i].value;
 		struct batch_view view;
 
+		/* Who has no shard of it shows by its clock and what it happened to hear where the batch
+		 * stands. */
 		if (batch->accepted == NULL || node->core == NULL || !concerns(batch, node->index) ||
-		    core_batch(node->core, batch->name, &view) != 0)
+		    !has_shard(batch, node->index) || core_batch(node->core, batch->name, &view) != 0)
 			continue;
 		TRACE_NODE(node, "%s shows: state %u, sent %u, duplicates %u, resent %u, finished %u",
 		    T(batch->name), N(view.state), N(view.states[MAIL_SENT]), N(view.duplicates),
 		    N(view.in_doubt_resent), N(view.finished.us));
-		/* A node that has nothing of the batch sees by its clock alone that its time has come. */
-		hash = mix(hash, view.state == BATCH_SCHEDULED ? BATCH_SENDING : view.state);
+		hash = mix(hash, view.state);
 		hash = mix(hash, view.total);
 		hash = mix(hash, view.duplicates);
 		hash = mix(hash, view.in_doubt_resent);

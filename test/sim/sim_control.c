@@ -252,7 +252,6 @@ static void forget(struct world *w, void *context)
 	struct event event = {.type = EVENT_FORGET};
 	struct reply *reply;
 
-	dead->forget = is_shown(w, dead);
 	if (!dead->forget)
 		return;
 	world_in(w, 5 * USEC_PER_SEC, forget, dead);
@@ -264,6 +263,14 @@ static void forget(struct world *w, void *context)
 	event.forget.reply = reply->number;
 	event.forget.node = dead->id;
 	node_step(node, &event);
+}
+
+static void forget_late(struct world *w, void *context)
+{
+	struct node *dead = context;
+
+	dead->forget = true;
+	forget(w, dead);
 }
 
 void sim_control_forget(struct world *w)
@@ -286,7 +293,7 @@ void sim_control_forget(struct world *w)
 		if (!w->nodes[i].dead)
 			continue;
 		if (dead == 1 && accepted && w->plan.config.replicas > 2 && late > 0) {
-			world_in(w, late, forget, &w->nodes[i]);
+			world_in(w, late, forget_late, &w->nodes[i]);
 			continue;
 		}
 		w->nodes[i].forget = true;
@@ -297,7 +304,8 @@ void sim_control_forget(struct world *w)
 void sim_control_forgotten(struct node *node, const struct reply *reply, int status)
 {
 	TRACE_NODE(node, "answer to reply %u: %u", N(reply->number), N(-status));
-	(void)reply;
+	if (status == 0)
+		reply->about->forget = is_shown(node->world, reply->about);
 }
 
 void check_held(struct node *node, const struct attempt *attempt)
