@@ -178,6 +178,9 @@ static void restart_and_compare(struct world *w)
 {
 	uint64_t before_hash[RESTARTS_MAX] = {0};
 
+	/* While questions were asked members compared what they have: what one lacked may just have come. */
+	if (!run_until(w, w->now + 600 * USEC_PER_SEC, check_all_over, USEC_PER_SEC))
+		check_stuck(w);
 	TRACE(w, "the last restart", N(0));
 	w->restarted = true;
 	for (uint32_t i = 0; i < w->node_count && i < RESTARTS_MAX; i++) {
