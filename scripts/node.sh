@@ -78,19 +78,20 @@ optimus() {
 # takeover_seconds LEDGER REPORT KILLED_AT NODE [SHARDS]: how long after NODE was killed (UTC microseconds) the first mail of
 # one of its shards was sent by another; "-" when there was none. REPORT has JSON lines. The first part of a
 # Message-ID is its shard; the shards of NODE are those of which it had sent the latest mail by then, and of these only those
-# in the file SHARDS where it is given. Where a mail came twice the later one counts, since the earlier one may be the
-# dead node's own.
+# in the file SHARDS where it is given. Where a mail came twice, before and after, the earlier one is the dead node's own: it
+# was resent in doubt.
 takeover_seconds() {
 	awk -F '\t' -v killed="$3" -v dead="$4" -v some="${5:-}" '
 		BEGIN { while (some != "" && (getline shard <some) > 0) taken[shard] = 1 }
-		FNR == NR { gsub(/[<>]/, "", $4); at[$4] = $1; next }
+		FNR == NR { gsub(/[<>]/, "", $4); at[$4] = $1; if (!($4 in once)) once[$4] = $1; next }
 		$1 in at {
 			shard = substr($1, 1, index($1, ".") - 1)
-			if (at[$1] <= killed) {
-				if (at[$1] > latest[shard]) { latest[shard] = at[$1]; owner[shard] = $2 }
-			} else if ($2 != dead && (!(shard in first) || at[$1] < first[shard])) {
-				first[shard] = at[$1]
+			if (once[$1] <= killed && once[$1] > latest[shard]) {
+				latest[shard] = once[$1]
+				owner[shard] = at[$1] > killed ? dead : $2
 			}
+			if (at[$1] > killed && $2 != dead && (!(shard in first) || at[$1] < first[shard]))
+				first[shard] = at[$1]
 		}
 		END {
 			for (shard in first) {

@@ -38,6 +38,7 @@ check() { # WHAT COMMAND...
 		failed=$((failed + 1))
 		echo "not ok: $case_name: $what"
 		[ ! -s "$work/feeder.out" ] || tail -n 3 "$work/feeder.out"
+		[ ! -s "$work/facts.ledger" ] || grep -m 3 '^APPEND' "$work/facts.ledger" || true
 	fi
 }
 equal() { [ "$1" = "$2" ] || { echo "  expected $2, got $1"; false; }; }
