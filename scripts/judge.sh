@@ -47,18 +47,12 @@ compare() {
 		broken "$(figure duplicates) duplicates, but only $doubts mails were resent in doubt" || true
 }
 
-# taken_over_after TIME: the shards for which some node says so. Shards move for other reasons as well.
-taken_over_after() {
-	cat "$cluster"/n*/log | awk -v after="time=$(date -u -d "@${1%??????}.${1: -6}" +%FT%T.%3NZ)" '
-		/ event=shard_taken_over / && $1 > after { print substr($4, 4) }'
-}
-
 # Seconds, one for each node that died for good: "-" where it had nothing left to send.
 takeovers() {
 	local killed id
 	[ -e "$at/kills" ] && [ -e "$at/report.jsonl" ] || return 0
 	while read -r killed id; do
-		taken_over_after "$killed" >"$at/taken"
+		taken_over_after "$killed" "$cluster"/n*/log >"$at/taken"
 		takeover_seconds "$at/ledger" "$at/report.jsonl" "$killed" "$id" "$at/taken"
 	done <"$at/kills"
 }

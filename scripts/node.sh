@@ -75,10 +75,19 @@ optimus() {
 	"$build/daemon/optimus" --api "unix:$node_dir/api.sock" "$@"
 }
 
+# taken_over_after TIME LOG...: the shards for which some node says so. Shards move for other reasons as well.
+taken_over_after() {
+	local time
+	time="time=$(date -u -d "@${1%??????}.${1: -6}" +%FT%T.%3NZ)"
+	shift
+	cat "$@" | awk -v after="$time" '/ event=shard_taken_over / && $1 > after { print substr($4, 4) }'
+}
+
 # takeover_seconds LEDGER REPORT KILLED_AT NODE [SHARDS]: how long after NODE was killed (UTC microseconds) the first mail of
 # one of its shards was sent by another; "-" when there was none. REPORT has JSON lines. The first part of a
 # Message-ID is its shard; the shards of NODE are those of which it had sent the latest mail by then, and of these only those
-# in the file SHARDS where it is given. Where a mail came twice, before and after, the earlier one is the dead node's own: it
+# in the file SHARDS where it is given: then, where it had begun none that it had not finished, also those of which nobody had
+# sent anything. Where a mail came twice, before and after, the earlier one is the dead node's own: it
 # was resent in doubt.
 takeover_seconds() {
 	awk -F '\t' -v killed="$3" -v dead="$4" -v some="${5:-}" '
@@ -95,9 +104,11 @@ takeover_seconds() {
 		}
 		END {
 			for (shard in first) {
-				if (owner[shard] != dead || (some != "" && !(shard in taken))) continue
-				if (best == "" || first[shard] < best) best = first[shard]
+				if (some != "" && !(shard in taken)) continue
+				if (owner[shard] == dead && (best == "" || first[shard] < best)) best = first[shard]
+				if (!(shard in owner) && (untouched == "" || first[shard] < untouched)) untouched = first[shard]
 			}
+			if (best == "" && some != "") best = untouched
 			if (best == "") print "-"; else printf "%.1f\n", (best - killed) / 1e6
 		}' "$1" <(jq -r '[.message_id // "", .node // ""] | map(gsub("[<>]"; "")) | @tsv' "$2")
 }

@@ -180,6 +180,7 @@ check_batches() {
 
 # taken_over_in SECONDS NODE SINCE: the first mail of a shard of that node was sent by another one so soon after SINCE.
 taken_over_in() {
+	taken_over_after "$3" "$dir"/n*/log >"$work/taken"
 	expect_at_most "seconds until another node sent what $2 had" "$1" \
-		"$(takeover_seconds "$work/sink/ledger" "$work/report.jsonl" "$3" "${id[$2]}")"
+		"$(takeover_seconds "$work/sink/ledger" "$work/report.jsonl" "$3" "${id[$2]}" "$work/taken")"
 }
