@@ -18,6 +18,7 @@
 
 #include "daemon/cli_say.h"
 #include "daemon/cli_status.h"
+#include "daemon/cli_terminal.h"
 
 enum { REFRESH_MS = 1000, LINE_MAX_COLUMNS = 512 };
 
@@ -180,7 +181,7 @@ static bool take_key(struct top *top)
 
 static int show(struct top *top)
 {
-	top->screen = newterm(NULL, stdout, stdin);
+	top->screen = terminal_is_known() ? newterm(NULL, stdout, stdin) : NULL;
 	if (top->screen == NULL) {
 		say("this terminal can't show top; is TERM right?");
 		return CLI_USAGE;
