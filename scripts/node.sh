@@ -83,14 +83,14 @@ taken_over_after() {
 	cat "$@" | awk -v after="$time" '/ event=shard_taken_over / && $1 > after { print substr($4, 4) }'
 }
 
-# takeover_seconds LEDGER REPORT KILLED_AT NODE [SHARDS]: how long after NODE was killed (UTC microseconds) the first mail of
+# takeover_seconds LEDGER REPORT KILLED_AT NODE [SHARDS [untouched]]: how long after NODE was killed (UTC microseconds) the first mail of
 # one of its shards was sent by another; "-" when there was none. REPORT has JSON lines. The first part of a
 # Message-ID is its shard; the shards of NODE are those of which it had sent the latest mail by then, and of these only those
 # in the file SHARDS where it is given: then, where it had begun none that it had not finished, also those of which nobody had
-# sent anything. Where a mail came twice, before and after, the earlier one is the dead node's own: it
+# sent anything; always with `untouched`. Where a mail came twice, before and after, the earlier one is the dead node's own: it
 # was resent in doubt.
 takeover_seconds() {
-	awk -F '\t' -v killed="$3" -v dead="$4" -v some="${5:-}" '
+	awk -F '\t' -v killed="$3" -v dead="$4" -v some="${5:-}" -v too="${6:-}" '
 		BEGIN { while (some != "" && (getline shard <some) > 0) taken[shard] = 1 }
 		FNR == NR { gsub(/[<>]/, "", $4); at[$4] = $1; if (!($4 in once)) once[$4] = $1; next }
 		$1 in at {
@@ -106,9 +106,9 @@ takeover_seconds() {
 			for (shard in first) {
 				if (some != "" && !(shard in taken)) continue
 				if (owner[shard] == dead && (best == "" || first[shard] < best)) best = first[shard]
-				if (!(shard in owner) && (untouched == "" || first[shard] < untouched)) untouched = first[shard]
+				if (some != "" && !(shard in owner) && (untouched == "" || first[shard] < untouched)) untouched = first[shard]
 			}
-			if (best == "" && some != "") best = untouched
+			if (untouched != "" && (best == "" || (too != "" && untouched < best))) best = untouched
 			if (best == "") print "-"; else printf "%.1f\n", (best - killed) / 1e6
 		}' "$1" <(jq -r '[.message_id // "", .node // ""] | map(gsub("[<>]"; "")) | @tsv' "$2")
 }

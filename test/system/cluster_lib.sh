@@ -182,5 +182,5 @@ check_batches() {
 taken_over_in() {
 	taken_over_after "$3" "$dir"/n*/log >"$work/taken"
 	expect_at_most "seconds until another node sent what $2 had" "$1" \
-		"$(takeover_seconds "$work/sink/ledger" "$work/report.jsonl" "$3" "${id[$2]}" "$work/taken")"
+		"$(takeover_seconds "$work/sink/ledger" "$work/report.jsonl" "$3" "${id[$2]}" "$work/taken" untouched)"
 }
