@@ -239,7 +239,9 @@ static void begin_step(struct core *core, struct join *join, enum join_step step
 /* The batch is here: what else is missing? */
 static void begin(struct core *core, struct join *join)
 {
-	if (shard_find(core, &join->shard) == NULL)
+	const struct shard *shard = shard_find(core, &join->shard);
+
+	if (shard == NULL || !id_equal(&shard->batch->key, &join->batch))
 		answer(core, join, PEER_FAILED);
 	else if (core->config.broken_rule == CORE_BUG_NEWCOMER_EMPTY)
 		answer(core, join, PEER_OK);
@@ -297,6 +299,10 @@ void join_request(struct core *core, struct peer *peer, const struct peer_messag
 	struct join *join = find(core, &request->shard);
 	struct peer_message message = {.count = 0};
 
+	if (shard != NULL && !id_equal(&shard->batch->key, &request->batch)) {
+		call_reply(core, peer, request, PEER_FAILED, &message);
+		return;
+	}
 	if (shard != NULL && shard->mine) {
 		call_reply(core, peer, request, PEER_OK, &message);
 		return;
