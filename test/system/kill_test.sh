@@ -3,7 +3,7 @@
 # kill -9 of each part of a node in the middle of a batch: nothing accepted is lost, every mail ends in a reported
 # state, the report equals the receiving server's ledger, and there are no more copies than mails resent in doubt.
 #
-# usage: kill_test.sh optimusd|redis|master|pickup|smtp|outcome|qmgr [MAILS]
+# usage: kill_test.sh optimusd|redis|master|pickup|smtp|outcome|qmgr|postlogd [MAILS]
 . "$(dirname "$0")/lib.sh"
 
 part=$1
@@ -15,6 +15,26 @@ runs() { [ -n "$(postfix_pids "$1")" ]; }
 kill_processes() {
 	await 30 "$1 runs" runs "$1"
 	postfix_pids "$1" | head -n "${2:-100}" | xargs kill -KILL || true
+}
+
+# A log that stands still, with its socket full, must not hold up master: it starts what dies, postlogd among it.
+log_is_full() {
+	local pid
+	for pid in $(postfix_pids smtp); do
+		[ "$(cat "/proc/$pid/wchan")" != unix_wait_for_peer ] || return 0
+	done
+	return 1
+}
+another_outcome() { postfix_pids optimus-outcome | grep -qvFx "$1"; }
+kill_log() {
+	local before
+	await 30 'postlogd runs' runs postlogd
+	postfix_pids postlogd | xargs kill -STOP
+	await 30 'smtp waits for room in the socket of the log' log_is_full
+	before=$(postfix_pids optimus-outcome)
+	kill_processes optimus-outcome
+	await 30 'master starts a new outcome server while the log stands still' another_outcome "$before"
+	kill_processes postlogd
 }
 
 kill_part() {
@@ -32,6 +52,7 @@ kill_part() {
 	pickup | outcome) kill_processes "optimus-$part" ;;
 	smtp) kill_processes smtp 3 ;;
 	qmgr) kill_processes qmgr ;;
+	postlogd) kill_log ;;
 	esac
 }
 
