@@ -109,10 +109,11 @@ struct peer {
 	uint32_t busy_rate;          /* its rate when it last had mails to feed; 0: not known */
 	struct boot_time gone_since; /* 0: it is not */
 	struct boot_time refused_first,
-	    refused_last;           /* its port, since it is gone (queue/alone.h); 0: it was not */
-	struct boot_time asked_at;  /* for shards, without success; 0: not lately */
-	struct utc_time utc;        /* its clock then */
-	uint64_t seen_incarnation;  /* the one that shards know of */
+	    refused_last;             /* its port, since it is gone (queue/alone.h); 0: it was not */
+	struct boot_time asked_at;    /* for shards, without success; 0: not lately */
+	struct boot_time compared_at; /* when it last answered in a sync (queue/sync.h); 0: not yet */
+	struct utc_time utc;          /* its clock then */
+	uint64_t seen_incarnation;    /* the one that shards know of */
 	struct opt_id homes_pushed; /* the members for which it has pushed what it holds: queue/homesync.h */
 	bool homes_new;             /* it does not know yet what was decided before it came */
 	bool homes_settled; /* forgotten; everybody else was heard since, so all that it decided is known */

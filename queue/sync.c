@@ -13,6 +13,7 @@
 #include "queue/recover.h"
 #include "queue/replica.h"
 #include "queue/shard.h"
+#include "queue/takeover.h"
 #include "queue/write.h"
 
 struct entry {
@@ -249,6 +250,8 @@ void sync_stored(struct core *core, struct write *write, int status)
 
 	if (status != 0)
 		write->refused = true;
+	else
+		takeover_progress(core, write->shard);
 	if (--write->pending > 0)
 		return;
 	if (!write->refused)
@@ -284,6 +287,7 @@ void sync_journal_loaded(struct core *core, struct shard *shard, const struct ev
 	for (size_t i = 0; i < event->journal_loaded.count; i++)
 		add_entry(core, sync, &event->journal_loaded.entries[i], SELF);
 	sync->read |= SELF;
+	takeover_progress(core, shard);
 	check_read(core, sync);
 }
 
@@ -294,6 +298,7 @@ void sync_answered(struct core *core, struct call *call, const struct peer_messa
 	uint32_t member = (uint32_t)call->number;
 
 	sync->calls[member] = NULL;
+	call->peer->compared_at = core->now;
 	if (call->kind == CALL_UNION) {
 		push(core, sync, member);
 		check_done(core, sync);

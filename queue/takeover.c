@@ -25,16 +25,16 @@ static const usec TURN = 2 * USEC_PER_SEC; /* how long the next in order waits f
 static const usec RESTART_TIME =
     8 * USEC_PER_SEC; /* for an owner that has restarted to take its shards itself */
 static const usec START_GRACE = 6 * USEC_PER_SEC; /* after our own start: the others have to be heard first */
-static const usec LIMIT = 10 * USEC_PER_SEC;      /* for a takeover */
-static const usec PROMISE_MAX = 30 * USEC_PER_SEC;
+static const usec LIMIT = 10 * USEC_PER_SEC;      /* for a takeover to get a step further */
+static const usec PROMISE_MAX = 30 * USEC_PER_SEC; /* for a promise of which nothing more is heard */
 static const usec BUSY_WAIT = 50 * USEC_PER_MSEC;
 
 struct takeover {
 	uint32_t epoch;
-	uint32_t promised; /* bits of members */
-	bool united;       /* the union has begun */
-	bool alone;        /* those who are left decide (queue/alone.h) */
-	bool consent;      /* the owner asked for it */
+	uint32_t promised;            /* bits of members */
+	bool united;                  /* the union has begun */
+	bool alone;                   /* those who are left decide (queue/alone.h) */
+	struct boot_time progress_at; /* a promise came, or a part of the union */
 	struct call *calls[REPLICAS_MAX];
 };
 
@@ -163,13 +163,66 @@ static void write_promise(struct core *core, struct shard *shard, uint32_t epoch
 	write_append(core, write);
 }
 
-void takeover_start(struct core *core, struct shard *shard)
+/* Of all members that are not being asked already. Who has promised is asked for the same again. */
+static void ask_promises(struct core *core, struct shard *shard)
 {
+	struct takeover *takeover = shard->takeover;
 	struct peer_message request = {
 	    .type = PEER_PROMISE,
 	    .shard = shard->id,
+	    .epoch = takeover->epoch,
 	    .config = shard->config,
 	};
+
+	for (uint32_t i = 0; i < shard->member_count; i++) {
+		if (shard->members[i] == core->self || takeover->calls[i] != NULL)
+			continue;
+		takeover->calls[i] =
+		    call_start(core, shard->members[i], CALL_PROMISE, shard, &request, false);
+		takeover->calls[i]->number = i;
+	}
+}
+
+void takeover_progress(struct core *core, struct shard *shard)
+{
+	if (shard->takeover != NULL && shard->takeover->united)
+		shard->takeover->progress_at = core->now;
+}
+
+/*
+ * How long nothing has come of it. Many takeovers share the link to a member, and what it says about another
+ * shard shows that the answers about this one are on their way.
+ */
+static usec standstill(const struct core *core, const struct shard *shard)
+{
+	const struct takeover *takeover = shard->takeover;
+	uint64_t last = takeover->progress_at.us;
+
+	for (uint32_t i = 0; i < shard->member_count && takeover->united; i++) {
+		if ((takeover->promised >> i & 1U) != 0 && shard->members[i]->compared_at.us > last)
+			last = shard->members[i]->compared_at.us;
+	}
+	return core->now.us - last;
+}
+
+/* A union may take long, with large journals over a slow link. Those who have promised hear that it goes on.
+ */
+static void go_on(struct core *core, struct shard *shard)
+{
+	const usec gone = standstill(core, shard);
+
+	if (gone >= LIMIT) {
+		try_later(core, shard);
+		return;
+	}
+	if (shard->takeover->united)
+		ask_promises(core, shard);
+	arm(core, shard, LIMIT - gone);
+}
+
+void takeover_start(struct core *core, struct shard *shard)
+{
+	uint32_t epoch = (shard->promised > shard->epoch ? shard->promised : shard->epoch) + 1;
 
 	if (shard->takeover != NULL || shard->owning || !shard->mine || shard->phase == SHARD_FINISHED ||
 	    shard->journal_loading)
@@ -191,20 +244,14 @@ void takeover_start(struct core *core, struct shard *shard)
 	if (shard->takeover == NULL)
 		abort();
 	core->takeovers++;
-	request.epoch = (shard->promised > shard->epoch ? shard->promised : shard->epoch) + 1;
 	/* An epoch that no majority gives may be taken by somebody else as well; not by chance. */
 	shard->takeover->alone = alone_needed(core, shard) < replica_majority(shard);
 	if (shard->takeover->alone)
-		request.epoch += (uint32_t)core_random(core, ALONE_EPOCHS);
-	shard->takeover->epoch = request.epoch;
-	write_promise(core, shard, request.epoch, core->self, NULL, 0);
-	for (uint32_t i = 0; i < shard->member_count; i++) {
-		if (shard->members[i] == core->self)
-			continue;
-		shard->takeover->calls[i] =
-		    call_start(core, shard->members[i], CALL_PROMISE, shard, &request, false);
-		shard->takeover->calls[i]->number = i;
-	}
+		epoch += (uint32_t)core_random(core, ALONE_EPOCHS);
+	shard->takeover->epoch = epoch;
+	shard->takeover->progress_at = core->now;
+	write_promise(core, shard, epoch, core->self, NULL, 0);
+	ask_promises(core, shard);
 	arm(core, shard, LIMIT);
 }
 
@@ -215,7 +262,10 @@ void takeover_promised(struct core *core, struct call *call, const struct peer_m
 	uint32_t member = (uint32_t)call->number;
 
 	takeover->calls[member] = NULL;
+	if (answer->status == PEER_OK && takeover->united)
+		return; /* once more, or too late for this union */
 	if (answer->status == PEER_OK) {
+		takeover->progress_at = core->now;
 		takeover->promised |= 1U << member;
 		check_promises(core, shard);
 		return;
@@ -333,7 +383,7 @@ void takeover_due(struct core *core, struct shard *shard)
 	if (!wanted(core, shard))
 		return;
 	if (shard->takeover != NULL) {
-		try_later(core, shard);
+		go_on(core, shard);
 		return;
 	}
 	wait = patience(core, shard);
@@ -384,6 +434,7 @@ void takeover_promise_stored(struct core *core, struct write *write, int status)
 			answer.members[i] = shard->members[i]->id;
 		call_reply_to(core, peer, PEER_PROMISE, write->peer_token, PEER_OK, &answer);
 	} else if (shard->takeover != NULL && shard->takeover->epoch == write->epoch) {
+		shard->takeover->progress_at = core->now;
 		shard->takeover->promised |= 1U << replica_number(shard, core->self);
 		check_promises(core, shard);
 	}

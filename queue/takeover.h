@@ -7,7 +7,8 @@
  * Wanted by the first live member in the shard's order when the owner is gone or its Postfix is down; by the
  * owner itself when it has restarted; by whom the owner asked to take over (drain, rebalancing). A promise is
  * durable before it is given and is given once for each epoch, so at most one node owns an epoch. Whoever
- * can't get a majority tries again later with a higher epoch.
+ * can't get a majority tries again later with a higher epoch. A union may take long, with large journals over
+ * a slow link: it ends when it stands still, and those who have promised are told meanwhile that it goes on.
  */
 #ifndef OPTIMUS_QUEUE_TAKEOVER_H
 #define OPTIMUS_QUEUE_TAKEOVER_H
@@ -23,6 +24,9 @@ void takeover_consider(struct core *core, struct shard *shard);
 /* Starts at once, by consent of the owner. */
 void takeover_start(struct core *core, struct shard *shard);
 void takeover_cancel(struct core *core, struct shard *shard);
+/* Something of the shard's journal was read, came from a member or was stored: a union is not standing still.
+ */
+void takeover_progress(struct core *core, struct shard *shard);
 /* TIMER_TAKEOVER */
 void takeover_due(struct core *core, struct shard *shard);
 

@@ -50,8 +50,8 @@ static void take_send(struct net *net, uint32_t from, const struct effect *effec
 	if (to == net->count || !linked(net, from, to))
 		return;
 	assert_true(net->frame_count < SHELL_MAX && effect->len <= PEER_MESSAGE_MAX);
-	net->frames[net->frame_count++] =
-	    (struct net_frame){from, to, copy_bytes(effect->data, effect->len), effect->len};
+	net->frames[net->frame_count++] = (struct net_frame){
+	    from, to, net->shells[from]->now, copy_bytes(effect->data, effect->len), effect->len};
 	if (!is_heartbeat(effect->data, effect->len)) {
 		net->sent[from]++;
 		net->sent_to[to]++;
@@ -175,12 +175,16 @@ static bool answer_one(struct net *net)
 
 static bool deliver_one(struct net *net)
 {
-	struct net_frame frame = net->frames[0];
 	struct event event = {.type = EVENT_FRAME};
+	struct net_frame frame;
+	size_t i = 0;
 
-	if (net->frame_count == 0)
+	while (i < net->frame_count && net->hold != NULL && net->hold(net, &net->frames[i]))
+		i++;
+	if (i == net->frame_count)
 		return false;
-	memmove(net->frames, net->frames + 1, --net->frame_count * sizeof(frame));
+	frame = net->frames[i];
+	memmove(net->frames + i, net->frames + i + 1, (--net->frame_count - i) * sizeof(frame));
 	event.frame.node = net->shells[frame.from]->config.node;
 	event.frame.data = frame.data;
 	event.frame.len = frame.len;

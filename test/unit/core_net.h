@@ -14,6 +14,7 @@ enum { NET_MAX = 8 };
 
 struct net_frame {
 	uint32_t from, to;
+	struct boot_time at;
 	void *data;
 	size_t len;
 };
@@ -43,6 +44,7 @@ struct net {
 	size_t delivered;  /* messages, heartbeats not counted */
 	size_t stop_after; /* so many: then `stop` is called */
 	void (*stop)(struct net *net);
+	bool (*hold)(const struct net *net, const struct net_frame *frame); /* it is still on its way */
 	struct opt_id directory[NET_MAX]; /* what EFFECT_DIRECTORY_GET finds */
 	size_t directory_count;
 	size_t directory_gets;

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: MIT */
+/* A takeover may take long, as long as it gets further. */
+#include "core_net.h"
+
+#include "queue/shard.h"
+#include "queue/state.h"
+
+static const usec beat = USEC_PER_SEC / 10;
+static const usec slowness = 9 * USEC_PER_SEC;
+
+enum {
+	MAILS = 20,
+	LARGE = 200, /* entries of JOURNAL_ENTRIES_MAX claims: as much as four parts */
+};
+
+static const char *const one[] = {"012", NULL};
+
+static struct shard *shard_at(const struct net *net, uint32_t number)
+{
+	const struct opt_id key = batch_key("news"), id = shard_id(&key, 0);
+
+	return shard_find(net->shells[number]->core, &id);
+}
+
+/* Claims of node 0 that only that node's journal has. */
+static void put_claims(struct net *net, uint32_t number)
+{
+	struct shell *shell = net->shells[number];
+	const struct opt_id key = batch_key("news");
+	struct claim claims[JOURNAL_ENTRIES_MAX];
+	struct journal_entry entry = {.type = JOURNAL_CLAIMS,
+	    .epoch = 1,
+	    .node = net_node(0),
+	    .claims = claims,
+	    .count = JOURNAL_ENTRIES_MAX};
+
+	for (uint32_t i = 0; i < LARGE; i++) {
+		struct buffer bytes;
+
+		for (uint32_t k = 0; k < JOURNAL_ENTRIES_MAX; k++)
+			claims[k] =
+			    (struct claim){.index = k % MAILS, .attempt = i * JOURNAL_ENTRIES_MAX + k + 1};
+		buffer_init(&bytes);
+		journal_encode(&entry, &bytes);
+		shell->entries[shell->entry_count++] =
+		    (struct shell_blob){.id = shard_id(&key, 0), .data = bytes.data, .len = bytes.len};
+	}
+}
+
+static bool parts_are_slow(const struct net *net, const struct net_frame *frame)
+{
+	return frame->len > PEER_PART_MAX / 2 && net->shells[frame->to]->now.us - frame->at.us < slowness;
+}
+
+/* Each part takes less than LIMIT, and all of them more than PROMISE_MAX. */
+static void a_takeover_that_gets_further_is_given_time(void **state)
+{
+	struct net *net = net_new(3, 3);
+	struct buffer record = net_record("news", "012", one, MAILS);
+	uint64_t killed;
+
+	(void)state;
+	net_put_record(net, "012", &record);
+	buffer_done(&record);
+	net_start(net);
+	net_advance(net, 10 * USEC_PER_SEC);
+	net_kill(net, 0);
+	put_claims(net, 2);
+	killed = net->shells[1]->now.us;
+	net->hold = parts_are_slow;
+	for (int i = 0; i < 1200 && !shard_at(net, 1)->owning; i++)
+		net_advance(net, beat);
+	assert_true(shard_at(net, 1)->owning);
+	assert_true(net->shells[1]->now.us - killed > 35 * USEC_PER_SEC); /* or it shows nothing */
+	assert_int_equal(shard_at(net, 1)->epoch, 3); /* the first one that it asked for */
+	net_free(net);
+}
+
+/* A member that has promised and then says nothing ends it, and the next one begins. */
+static void a_takeover_that_stands_still_is_begun_again(void **state)
+{
+	struct net *net = net_new(3, 3);
+	struct buffer record = net_record("news", "012", one, MAILS);
+	uint32_t epoch;
+
+	(void)state;
+	net_put_record(net, "012", &record);
+	buffer_done(&record);
+	net_start(net);
+	net_advance(net, 10 * USEC_PER_SEC);
+	net_kill(net, 0);
+	net->shells[2]->hold_loads = true;
+	for (int i = 0; i < 100 && shard_at(net, 1)->takeover == NULL; i++)
+		net_advance(net, beat);
+	assert_non_null(shard_at(net, 1)->takeover);
+	epoch = shard_at(net, 1)->promised;
+	net_advance(net, 9 * USEC_PER_SEC);
+	assert_int_equal(shard_at(net, 1)->promised, epoch);
+	net_advance(net, 5 * USEC_PER_SEC);
+	assert_true(shard_at(net, 1)->promised > epoch);
+	net->shells[2]->hold_loads = false;
+	net_advance(net, 20 * USEC_PER_SEC);
+	assert_true(shard_at(net, 1)->owning);
+	net_free(net);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(a_takeover_that_gets_further_is_given_time),
+	    cmocka_unit_test(a_takeover_that_stands_still_is_begun_again),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
