@@ -15,20 +15,13 @@ static const usec REFUSED_OF_TWO = 10 * USEC_PER_SEC;
 static const usec REFUSED_OF_MORE = 60 * USEC_PER_SEC;
 static const usec REFUSALS_APART = 30 * USEC_PER_SEC; /* between them it may have been there */
 
-static bool forgotten(const struct core *core, const struct peer *peer)
-{
-	const struct member *member = view_find(core->view, &peer->id);
-
-	return member != NULL && member->forgotten;
-}
-
 static bool proven_dead(const struct core *core, struct peer *peer, uint32_t member_count)
 {
 	const usec refused = member_count == 2 ? REFUSED_OF_TWO : REFUSED_OF_MORE;
 
 	if (peer_alive(core, peer))
 		return false;
-	return forgotten(core, peer) || peer->refused_last.us - peer->refused_first.us >= refused ||
+	return peer_forgotten(core, peer) || peer->refused_last.us - peer->refused_first.us >= refused ||
 	       (core->config.alone_after > 0 && restore_absence(core, peer) >= core->config.alone_after);
 }
 

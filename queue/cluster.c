@@ -121,6 +121,13 @@ static bool member_alive(const struct member *member)
 	return member != NULL && !member->forgotten && member->state != MEMBER_GONE;
 }
 
+bool peer_forgotten(const struct core *core, const struct peer *peer)
+{
+	const struct member *member = view_find(core->view, &peer->id);
+
+	return member != NULL && member->forgotten;
+}
+
 bool peer_alive(const struct core *core, const struct peer *peer)
 {
 	return peer == core->self || member_alive(view_find(core->view, &peer->id));

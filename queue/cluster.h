@@ -26,6 +26,8 @@ struct peer *peer_next(struct core *core, struct peer *peer); /* in the order of
 bool peer_linked(const struct core *core, const struct peer *peer);
 /* Not gone: it may be heard by others. This node is always alive. */
 bool peer_alive(const struct core *core, const struct peer *peer);
+/* The operator has said that it will not come back, and it has not. */
+bool peer_forgotten(const struct core *core, const struct peer *peer);
 /* Alive, and takes ownership: its Postfix runs, it neither drains nor leaves. */
 bool peer_may_own(const struct core *core, const struct peer *peer);
 /* Its latest known incarnation; 0: nothing is known of it. */

@@ -131,15 +131,58 @@ static uint32_t replicas_reached(
 	return least;
 }
 
-/* What the words come to. Returns whether every mail is final. */
-static bool add_words(const struct query *query, const struct batch_record *record, struct batch_view *view)
+/*
+ * Nobody has anything of the shard, and all that the record gave it to are forgotten. One of them may have
+ * given it to another node before.
+ */
+static bool orphan(
+    struct core *core, const struct query *query, const struct batch_record *record, uint32_t index)
 {
+	const struct record_shard *shard = &record->shards[index];
+
+	if (query->words[index].holders > 0)
+		return false;
+	for (uint8_t i = 0; i < shard->replica_count; i++) {
+		if (!peer_forgotten(core, peer_of(core, &record->nodes[shard->replicas[i]])))
+			return false;
+	}
+	return true;
+}
+
+/* Whoever may have such a shard, and is not forgotten, has said that it has not: its mails are lost. */
+static bool nobody_is_missing(struct core *core, struct query *query)
+{
+	struct asked *asked;
+
+	if (!query->widest)
+		return false;
+	for (struct peer *peer = peer_next(core, NULL); peer != NULL; peer = peer_next(core, peer)) {
+		if (!peer_alive(core, peer) && !peer_forgotten(core, peer))
+			return false;
+	}
+	for (asked = query_asked_next(query, NULL); asked != NULL; asked = query_asked_next(query, asked)) {
+		if (asked->peer != core->self && !peer_forgotten(core, asked->peer) &&
+		    (!asked->told || asked->call != NULL))
+			return false;
+	}
+	return true;
+}
+
+/* What the words come to. Returns whether every mail is final. */
+static bool add_words(
+    struct core *core, struct query *query, const struct batch_record *record, struct batch_view *view)
+{
+	const bool all_heard = nobody_is_missing(core, query);
 	bool finished = true;
 
 	for (uint32_t i = 0; i < record->shard_count; i++) {
 		const struct word *word = &query->words[i];
 
 		view->total += record->shards[i].count;
+		if (all_heard && orphan(core, query, record, i)) {
+			view->states[MAIL_UNKNOWN] += record->shards[i].count;
+			continue;
+		}
 		finished = finished && word->counts.finished;
 		if (word->holders == 0) {
 			view->unavailable += record->shards[i].count;
@@ -169,6 +212,33 @@ static enum batch_state state_of(
 	                                                                            : BATCH_SENDING;
 }
 
+static void ask_for_counts(struct core *core, struct query *query, struct asked *asked, uint64_t from)
+{
+	struct peer_message request = {.type = PEER_STATUS, .from = from, .count = QUERY_SHARDS};
+
+	query_ask(core, query, asked, CALL_STATUS, &request);
+}
+
+/* For shards of which nobody has said anything who should. False when there is nobody left to ask. */
+static bool ask_the_rest(struct core *core, struct query *query, const struct batch_record *record)
+{
+	bool wanted = false;
+	uint32_t count = 0;
+
+	for (uint32_t i = 0; i < record->shard_count && !wanted; i++)
+		wanted = orphan(core, query, record, i);
+	if (!wanted || query->widest)
+		return false;
+	query->widest = true;
+	for (struct peer *peer = peer_next(core, NULL); peer != NULL && count < QUERY_NODES;
+	     peer = peer_next(core, peer), count++) {
+		if (peer_alive(core, peer) && !query_asked(query, peer)->told)
+			ask_for_counts(core, query, query_asked(query, peer), 0);
+	}
+	query_wait(core, query);
+	return query->waiting > 0;
+}
+
 /* Everybody has answered, or had the time to. */
 static void conclude(struct core *core, struct query *query)
 {
@@ -182,8 +252,11 @@ static void conclude(struct core *core, struct query *query)
 	    .created = record->created,
 	    .sender = record->settings.sender,
 	};
-	bool finished = add_words(query, record, &view);
+	bool finished;
 
+	if (ask_the_rest(core, query, record))
+		return;
+	finished = add_words(core, query, record, &view);
 	if (query->kind == QUERY_COMMAND) {
 		command_known(core, query, finished);
 		return;
@@ -192,17 +265,10 @@ static void conclude(struct core *core, struct query *query)
 	view.replicas = replicas_reached(core, query, record, finished);
 	if (!finished)
 		view.finished.us = 0;
-	else if (record->shard_count == 0)
-		view.finished = record->created;
+	else if (view.finished.us == 0)
+		view.finished = record->created; /* it has no mails, or all of them are lost */
 	answer(core, query->reply, 0, &view);
 	query_free(core, query);
-}
-
-static void ask_for_counts(struct core *core, struct query *query, struct asked *asked, uint64_t from)
-{
-	struct peer_message request = {.type = PEER_STATUS, .from = from, .count = QUERY_SHARDS};
-
-	query_ask(core, query, asked, CALL_STATUS, &request);
 }
 
 /* Members that came later than the record. */
@@ -285,7 +351,7 @@ static void counts_answered(
 {
 	struct asked *asked = query_answered(query, call);
 
-	asked->told = true;
+	asked->told = message->status != PEER_BUSY; /* it is starting, and can't say yet */
 	asked->holds = asked->holds || message->status == PEER_OK;
 	if (message->status == PEER_OK)
 		take_answer(core, query, asked, query_record(core, query), message);

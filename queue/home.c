@@ -348,23 +348,16 @@ void home_learnt(struct core *core, const struct batch *batch)
 	home_directory(core, batch);
 }
 
-static bool is_forgotten(const struct core *core, const struct opt_id *node)
-{
-	const struct member *member = view_find(core->view, node);
-
-	return member != NULL && member->forgotten;
-}
-
 uint32_t home_list(struct core *core, const struct opt_id *batch, const struct batch_record *record,
     struct peer *ret_homes[REPLICAS_MAX])
 {
 	uint32_t count = 0;
 
 	for (uint8_t i = 0; i < record->home_count; i++) {
-		const struct opt_id *node = &record->nodes[record->homes[i]];
+		struct peer *home = peer_of(core, &record->nodes[record->homes[i]]);
 
-		if (!is_forgotten(core, node))
-			ret_homes[count++] = peer_of(core, node);
+		if (!peer_forgotten(core, home))
+			ret_homes[count++] = home;
 	}
 	return count > 0 ? count : cluster_homes(core, batch, ret_homes);
 }

@@ -61,17 +61,6 @@ static bool is_lost(const struct core *core, const struct peer *peer)
 	return peer == core->self ? !core->registers->joined : peer->homes_lost;
 }
 
-/*
- * Nodes that may have decided something: members, those that are forgotten and may have left something with
- * somebody who was not heard since, and members of before this node's start that nobody has named yet.
- */
-static bool forgotten(const struct core *core, const struct peer *peer)
-{
-	const struct member *found = view_find(core->view, &peer->id);
-
-	return found != NULL && found->forgotten;
-}
-
 static bool was_member(const struct core *core, const struct peer *peer)
 {
 	const struct registers *r = core->registers;
@@ -83,9 +72,13 @@ static bool was_member(const struct core *core, const struct peer *peer)
 	return false;
 }
 
+/*
+ * Nodes that may have decided something: members, those that are forgotten and may have left something with
+ * somebody who was not heard since, and members of before this node's start that nobody has named yet.
+ */
 static bool counts(const struct core *core, const struct peer *peer)
 {
-	if (forgotten(core, peer))
+	if (peer_forgotten(core, peer))
 		return !peer->homes_settled;
 	return member(core, peer) || was_member(core, peer);
 }
@@ -106,7 +99,7 @@ struct tally {
 static void add(const struct core *core, struct tally *tally, const struct peer *peer)
 {
 	tally->old++;
-	if (forgotten(core, peer))
+	if (peer_forgotten(core, peer))
 		tally->forgotten++;
 	else
 		tally->unheard += !hears(core, peer);
@@ -141,10 +134,10 @@ static bool enough_heard(struct core *core)
 	uint32_t lost = 0, settled = 0;
 
 	for (struct peer *p = peer_next(core, NULL); p != NULL; p = peer_next(core, p)) {
-		settled += forgotten(core, p) && p->homes_settled;
+		settled += peer_forgotten(core, p) && p->homes_settled;
 		if (!counts(core, p))
 			continue;
-		if (!forgotten(core, p) && is_new(core, p))
+		if (!peer_forgotten(core, p) && is_new(core, p))
 			lost += is_lost(core, p);
 		else
 			add(core, &tally, p);
@@ -158,7 +151,7 @@ static void settle_forgotten(struct core *core)
 	struct registers *r = core->registers;
 
 	for (struct peer *p = peer_next(core, NULL); p != NULL; p = peer_next(core, p)) {
-		if (!forgotten(core, p))
+		if (!peer_forgotten(core, p))
 			p->homes_settled = false;
 		else
 			continue;
@@ -166,7 +159,7 @@ static void settle_forgotten(struct core *core)
 			return;
 	}
 	for (struct peer *p = peer_next(core, NULL); p != NULL; p = peer_next(core, p)) {
-		if (!forgotten(core, p) || p->homes_settled)
+		if (!peer_forgotten(core, p) || p->homes_settled)
 			continue;
 		p->homes_settled = true;
 		r->ring_fresh = false;
@@ -284,7 +277,7 @@ bool homesync_complete(struct core *core, const struct opt_id *batch)
 	for (size_t i = 0; i < count && tally.old < most; i++) {
 		struct peer *peer = peer_of(core, &near[i]);
 
-		if (forgotten(core, peer) || !is_new(core, peer))
+		if (peer_forgotten(core, peer) || !is_new(core, peer))
 			add(core, &tally, peer);
 	}
 	return enough(tally, most);

@@ -86,10 +86,10 @@ struct query {
 	enum control_what what; /* COMMAND: what the operator wants */
 	uint32_t homes;         /* COMMAND: that were asked to keep it */
 	uint32_t stored;        /* COMMAND: homes that have it */
+	bool widest;            /* all nodes were asked: the last resort; of FETCH those with a link */
 	/* FETCH */
 	uint32_t index;
-	bool wide;   /* all members were asked */
-	bool widest; /* all linked nodes were asked */
+	bool wide; /* all members were asked */
 	struct asked *source;
 	struct buffer value;
 	struct buffer journal; /* entries, one behind the other */

@@ -170,6 +170,64 @@ static void mails_that_no_live_node_has_are_unavailable(void **state)
 	net_free(net);
 }
 
+static void forget(struct net *net, uint32_t at, uint32_t number)
+{
+	struct event event = {.type = EVENT_FORGET, .forget.node = net_node(number)};
+
+	shell_step(net->shells[at], &event);
+	net_advance(net, 2 * USEC_PER_SEC);
+}
+
+/* Until then one of them may come back. */
+static void mails_whose_nodes_are_all_forgotten_are_unknown(void **state)
+{
+	static const char *const pairs[] = {"012", "13", "1", NULL};
+	struct net *net = four_nodes(pairs, 10);
+
+	(void)state;
+	net_kill(net, 1);
+	net_kill(net, 3);
+	net_advance(net, 10 * USEC_PER_SEC);
+	forget(net, 0, 3);
+	for (uint32_t i = 0; i < 4; i += 2)
+		assert_int_equal(ask(net, i, "news")->view.unavailable, 20);
+	forget(net, 2, 1);
+	for (uint32_t i = 0; i < 4; i += 2) {
+		ask(net, i, "news");
+		assert_int_equal(net->answers[i].view.unavailable, 0);
+		assert_int_equal(net->answers[i].view.states[MAIL_UNKNOWN], 20);
+		assert_int_equal(sum(&net->answers[i].view), 30);
+		assert_int_equal(net->answers[i].view.state, BATCH_SENDING);
+	}
+	net_free(net);
+}
+
+/* Who took a shard over from them has it, and need not be in the record; who is away may be that one. */
+static void who_may_have_a_shard_of_the_forgotten_is_waited_for(void **state)
+{
+	static const char *const gone[] = {"1", NULL};
+	struct net *net = four_nodes(gone, 10);
+
+	(void)state;
+	net_kill(net, 1);
+	net_kill(net, 3);
+	net_advance(net, 10 * USEC_PER_SEC);
+	forget(net, 0, 1);
+	assert_int_equal(ask(net, 0, "news")->view.unavailable, 10);
+	net_restart(net, 3);
+	net_advance(net, 10 * USEC_PER_SEC);
+	ask(net, 0, "news");
+	assert_int_equal(net->answers[0].view.states[MAIL_UNKNOWN], 10);
+	assert_int_equal(net->answers[0].view.state, BATCH_DONE);
+	assert_true(net->answers[0].view.finished.us > 0);
+	/* It was not lost after all. */
+	net_restart(net, 1);
+	net_advance(net, 10 * USEC_PER_SEC);
+	assert_int_equal(ask(net, 0, "news")->view.states[MAIL_UNKNOWN], 0);
+	assert_int_equal(net->answers[0].view.unavailable, 0);
+	net_free(net);
+}
+
 static void a_node_that_is_silent_is_left_out_after_two_seconds(void **state)
 {
 	struct net *net = four_nodes(spread, 10);
@@ -395,6 +453,8 @@ int main(void)
 	    cmocka_unit_test(every_node_says_the_same_of_a_batch),
 	    cmocka_unit_test(replicas_are_those_that_can_be_reached),
 	    cmocka_unit_test(mails_that_no_live_node_has_are_unavailable),
+	    cmocka_unit_test(mails_whose_nodes_are_all_forgotten_are_unknown),
+	    cmocka_unit_test(who_may_have_a_shard_of_the_forgotten_is_waited_for),
 	    cmocka_unit_test(a_node_that_is_silent_is_left_out_after_two_seconds),
 	    cmocka_unit_test(nobody_is_asked_who_is_not_alive),
 	    cmocka_unit_test(not_found_takes_a_majority_of_the_homes),
