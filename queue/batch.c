@@ -62,6 +62,7 @@ struct batch *batch_new(struct core *core, struct batch_record *record)
 	memset(record, 0, sizeof(*record));
 	batch->key = batch_key(batch->record.settings.name);
 	TAILQ_INIT(&batch->closed);
+	TAILQ_INIT(&batch->orphans);
 	TAILQ_INIT(&batch->tellings);
 	TAILQ_INIT(&batch->ready);
 	RB_INIT(&batch->lanes);
@@ -229,10 +230,20 @@ void batch_want_open(struct batch *batch, struct shard *shard)
 	if (shard->in_closed)
 		return;
 	shard->in_closed = true;
-	if (shard->mails != NULL)
+	if (shard->orphan)
+		TAILQ_INSERT_TAIL(&batch->orphans, shard, closed_link);
+	else if (shard->mails != NULL)
 		TAILQ_INSERT_HEAD(&batch->closed, shard, closed_link);
 	else
 		TAILQ_INSERT_TAIL(&batch->closed, shard, closed_link);
+}
+
+void batch_opens(struct batch *batch, struct shard *shard)
+{
+	if (!shard->in_closed)
+		return;
+	TAILQ_REMOVE(shard->orphan ? &batch->orphans : &batch->closed, shard, closed_link);
+	shard->in_closed = false;
 }
 
 /* A batch of which this node has nothing any more is not over here, but unknown, as at its homes. */

@@ -20,7 +20,10 @@ void batch_due(struct core *core, struct batch *batch);
 /* The time of the batch is over: nothing of it is fed any more, what is not claimed expires. */
 bool batch_is_over(const struct core *core, const struct batch *batch);
 
+/* Puts an owned, closed shard with ready mails into the list of those to open; no effect where it is in one. */
 void batch_want_open(struct batch *batch, struct shard *shard);
+/* Takes it out of that list; no effect where it is in none. Before its `orphan` changes. */
+void batch_opens(struct batch *batch, struct shard *shard);
 void batch_shard_finished(struct core *core, struct batch *batch);
 void batch_shard_reopened(struct core *core, struct batch *batch);
 

@@ -60,22 +60,31 @@ static bool any_open(struct core *core)
 	return false;
 }
 
-/* Keeps about a window of mails of the batch ready to be fed. */
+/* The next shard to open, NULL while about a window of mails is ready to be fed. Orphans don't wait for the
+ * others. */
+static struct shard *next_to_open(const struct core *core, struct batch *batch)
+{
+	uint64_t loading = (uint64_t)batch->loading * SHARD_MAILS_MAX;
+
+	if (batch->loading >= LOADING_MAX)
+		return NULL;
+	if (!TAILQ_EMPTY(&batch->orphans) && batch->lane_orphans + loading < core->config.window)
+		return TAILQ_FIRST(&batch->orphans);
+	return batch->lane_mails + loading < core->config.window ? TAILQ_FIRST(&batch->closed) : NULL;
+}
+
 static void open_more(struct core *core, struct batch *batch)
 {
 	struct shard *shard;
 
-	while (batch->loading < LOADING_MAX &&
-	       batch->lane_mails + (uint64_t)batch->loading * SHARD_MAILS_MAX < core->config.window &&
-	       (shard = TAILQ_FIRST(&batch->closed)) != NULL) {
+	while ((shard = next_to_open(core, batch)) != NULL) {
 		/*
 		 * Shards whose mails are in memory already come first: opening them takes no room. Shards of
 		 * which others are the owners may take all of it.
 		 */
 		if (shard->mails == NULL && core->open_mails >= core->config.open_mails_max && any_open(core))
 			return;
-		TAILQ_REMOVE(&batch->closed, shard, closed_link);
-		shard->in_closed = false;
+		batch_opens(batch, shard);
 		if (shard->phase == SHARD_CLOSED && shard->states[MAIL_READY] > 0 && shard->owning)
 			open_shard(core, shard);
 	}

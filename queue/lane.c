@@ -159,6 +159,19 @@ static void lane_grow(struct lane *lane)
 	lane->first = 0;
 }
 
+static void put_first(struct lane *lane, struct shard *shard, uint32_t index)
+{
+	struct batch *batch = lane->batch;
+
+	lane->first = (lane->first + lane->size - 1) % lane->size;
+	lane->slots[lane->first] = (struct lane_slot){shard, index, true};
+	batch->lane_orphans++;
+	if (!lane->blocked) {
+		TAILQ_REMOVE(&batch->ready, lane, link);
+		TAILQ_INSERT_HEAD(&batch->ready, lane, link);
+	}
+}
+
 void lane_push(struct core *core, struct shard *shard, uint32_t index)
 {
 	struct mail *mail = &shard->mails[index];
@@ -169,7 +182,11 @@ void lane_push(struct core *core, struct shard *shard, uint32_t index)
 	lane = lane_of(core, shard->batch, mail->domain);
 	if (lane->count == lane->size)
 		lane_grow(lane);
-	lane->slots[(lane->first + lane->count) % lane->size] = (struct lane_slot){shard, index};
+	if (shard->orphan)
+		put_first(lane, shard, index);
+	else
+		lane->slots[(lane->first + lane->count) % lane->size] =
+		    (struct lane_slot){shard, index, false};
 	lane->count++;
 	mail->flags |= MAIL_IN_LANE;
 	if (!lane->blocked)
@@ -185,6 +202,8 @@ static bool take_slot(struct lane *lane, struct lane_slot *ret_slot)
 	lane->first = (lane->first + 1) % lane->size;
 	lane->count--;
 	lane->batch->lane_mails--;
+	if (slot.orphan)
+		lane->batch->lane_orphans--;
 	if (slot.shard->mails == NULL)
 		return false; /* all of its shard's mails are final */
 	mail = &slot.shard->mails[slot.index];
@@ -229,6 +248,7 @@ void lanes_free(struct core *core, struct batch *batch)
 	RB_FOREACH_SAFE (lane, lane_tree, &batch->lanes, next)
 		lane_free(core, lane);
 	batch->lane_mails = 0;
+	batch->lane_orphans = 0;
 }
 
 void domains_free(struct core *core)

@@ -135,7 +135,7 @@ struct domain {
 };
 RB_HEAD(domain_tree, domain);
 
-/* The ready mails of one batch for one domain, first in, first out. Freed when empty. */
+/* The ready mails of one batch for one domain, first in, first out, behind those of orphans. Freed when empty. */
 struct lane {
 	RB_ENTRY(lane) node; /* in the batch, by the domain's name */
 	TAILQ_ENTRY(lane) link;
@@ -145,6 +145,7 @@ struct lane {
 	struct lane_slot {
 		struct shard *shard;
 		uint32_t index;
+		bool orphan;
 	} * slots; /* a ring */
 	uint32_t first, count, size;
 };
@@ -220,7 +221,7 @@ struct shard {
 	enum shard_phase phase;
 	enum shard_header header;
 	bool journal_loading; /* facts that arrive wait in `early` */
-	bool in_closed;       /* in the batch's list of shards to open */
+	bool in_closed;       /* in one of the batch's lists of shards to open */
 	bool dirty;           /* in the core's list of shards with facts to write */
 	uint16_t states[MAIL_STATES];
 	uint32_t duplicates;
@@ -239,6 +240,7 @@ struct shard {
 	uint8_t behind;       /* bits of members that lack facts which others have */
 	bool mine;            /* this node is a member */
 	bool owning;          /* this node feeds it, in `epoch` */
+	bool orphan;          /* it took it over from another node: its mails go first */
 	bool alone;           /* it does so without the promise of a majority (queue/alone.h) */
 	bool synced;          /* its journal was compared with its owner's since one of them was away */
 	bool cut_off;         /* too few members are alive: nothing of it can be claimed */
@@ -296,8 +298,10 @@ struct batch {
 	bool ended;                  /* that entry says how it ended, and not that it was opened again */
 	struct opt_id pushed_to;     /* hash of the homes that its record was pushed to: queue/homesync.c */
 	struct shard_list closed;    /* shards with ready mails that are to be opened */
+	struct shard_list orphans;   /* the same, of those that are opened first */
 	uint32_t loading;            /* shards being opened */
 	uint64_t lane_mails;         /* in lanes that are not blocked */
+	uint64_t lane_orphans;       /* of orphans, in any lane */
 	struct lane_tree lanes;
 	struct lane_list ready; /* lanes that may be fed */
 	uint32_t expire_next;   /* the next shard to expire, once the time has come */

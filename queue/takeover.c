@@ -96,6 +96,8 @@ static void owned(struct core *core, struct shard *shard)
 		return;
 	}
 	shard->alone = count_bits(promised) < replica_majority(shard);
+	batch_opens(shard->batch, shard); /* in the order that is right from here on */
+	shard->orphan = shard->owner != NULL && shard->owner != core->self;
 	replica_own(core, shard, epoch);
 	feed_announce(core, shard);
 	/* Who has not promised was not compared with. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A takeover may take long, as long as it gets further. */
+/* A takeover may take long, as long as it gets further; what was taken over goes first. */
 #include "core_net.h"
 
 #include "queue/shard.h"
@@ -104,11 +104,47 @@ static void a_takeover_that_stands_still_is_begun_again(void **state)
 	net_free(net);
 }
 
+/* The new owner has enough of its own to feed, and gives what comes free to the mails that have waited
+ * longest. */
+static void what_was_taken_over_is_fed_before_the_rest(void **state)
+{
+	/* Nobody has so little that it asks the others for more. */
+	static const char *const members[] = {"012", "120", "120", "120", "201", "201", "201", NULL};
+	struct net *net = net_new(3, 3);
+	struct shell *heir = net->shells[1];
+	struct buffer record = net_record("news", "012", members, 200);
+	size_t fed;
+
+	(void)state;
+	net_put_record(net, "012", &record);
+	buffer_done(&record);
+	net_start(net);
+	net_advance(net, USEC_PER_SEC);
+	fed = heir->fed_count;
+	assert_int_equal(fed, heir->config.window);
+	net_kill(net, 0);
+	for (int i = 0; i < 100 && !shard_at(net, 1)->owning; i++)
+		net_advance(net, beat);
+	assert_true(shard_at(net, 1)->owning);
+	assert_int_equal(heir->fed_count, fed);
+	shell_tell_outcome(heir, &heir->fed[0], OUTCOME_SENT, 1); /* the first room: the shard is opened */
+	net_advance(net, beat);
+	assert_int_equal(heir->fed_count, fed + 1);
+	for (size_t i = 1; i < 20; i++)
+		shell_tell_outcome(heir, &heir->fed[i], OUTCOME_SENT, 1);
+	net_advance(net, beat);
+	assert_int_equal(heir->fed_count, fed + 20);
+	for (size_t i = fed + 1; i < heir->fed_count; i++)
+		assert_memory_equal(&heir->fed[i].shard, &shard_at(net, 1)->id, sizeof(struct opt_id));
+	net_free(net);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(a_takeover_that_gets_further_is_given_time),
 	    cmocka_unit_test(a_takeover_that_stands_still_is_begun_again),
+	    cmocka_unit_test(what_was_taken_over_is_fed_before_the_rest),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
