@@ -282,6 +282,7 @@ void replica_step_down(struct core *core, struct shard *shard)
 	if (!shard->owning)
 		return;
 	shard->owning = false;
+	shard->synced = false; /* it may have facts that nobody else has */
 	change_end(core, shard);
 	core->owned_shards -= shard->phase != SHARD_FINISHED;
 	timer_disarm(&core->boot_timers, &shard->doubt_timer);
@@ -456,6 +457,9 @@ void replica_learn_config(
 	/* Nobody knows what the newcomer lacks, nor who else has not heard of this. */
 	if (shard->owning && shard->phase != SHARD_FINISHED)
 		replica_behind(core, shard, all_others(core, shard));
+	/* A command that came while it joined was told to those who were members then. */
+	for (uint32_t i = 0; i < count && shard->owning; i++)
+		tell_peer(core, shard->batch, shard->members[i]);
 	replica_check_quorum(core, shard);
 	takeover_consider(core, shard);
 }

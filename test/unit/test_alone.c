@@ -206,6 +206,73 @@ static void two_that_went_on_alone_find_together(void **state)
 	net_free(net);
 }
 
+/* The entry that makes 1 and 2 the shard's members, in the stores of these two. */
+static void change_members(struct net *net, uint32_t index)
+{
+	const struct opt_id key = batch_key("alone");
+	const struct opt_id members[] = {net_node(1), net_node(2)};
+	const struct journal_entry entry = {
+	    .type = JOURNAL_CONFIG, .epoch = 1, .config = 64, .members = members, .count = 2};
+
+	for (uint32_t i = 1; i < 3; i++) {
+		struct shell *shell = net->shells[i];
+		struct buffer bytes;
+
+		buffer_init(&bytes);
+		journal_encode(&entry, &bytes);
+		shell->entries[shell->entry_count++] =
+		    (struct shell_blob){.id = shard_id(&key, index), .data = bytes.data, .len = bytes.len};
+	}
+}
+
+static void answer(struct net *net, uint32_t number, enum outcome_kind kind)
+{
+	struct shell *shell = net->shells[number];
+
+	for (size_t i = 0; i < shell->fed_count; i++)
+		shell_tell_outcome(shell, &shell->fed[i], kind, 1);
+	net_run(net);
+}
+
+/*
+ * Node 0 was away when it was replaced by 2, and goes on alone when 1 is dead; so does 2. Who of them has to
+ * go must tell both members what it sent, and not only the one from which it hears that it is none.
+ */
+static void who_was_no_member_any_more_tells_all_of_them_what_it_did(void **state)
+{
+	static const char *const one[] = {"01", NULL};
+	struct net *net = net_new(3, 2);
+	struct buffer record = net_record("alone", "012", one, 1);
+	const struct opt_id key = batch_key("alone"), upload = shell_upload_id(1), id = shard_id(&key, 0);
+	struct event event = {.type = EVENT_PRESENCE, .presence.presence = &net->shells[1]->config.presence};
+
+	(void)state;
+	net_put_record(net, "012", &record);
+	buffer_done(&record);
+	net_put_value(net, "012", &id, &upload, "recipients");
+	change_members(net, 0);
+	net->down[1] = true;
+	net->cut[0][2] = net->cut[2][0] = true;
+	net_start(net);
+	shell_step(net->shells[0], &event);
+	shell_step(net->shells[2], &event);
+	for (int i = 0; i < 10; i++) {
+		net_refuse(net, 1);
+		net_advance(net, 5 * USEC_PER_SEC);
+	}
+	assert_true(owns(net, 0, 0) && owns(net, 2, 0));
+	answer(net, 0, OUTCOME_SENT);
+	answer(net, 2, OUTCOME_BOUNCED);
+	net_restart(net, 1);
+	net_advance(net, USEC_PER_SEC);
+	net_link(net, 0, 2);
+	net_advance(net, 60 * USEC_PER_SEC);
+	assert_false(shard_of(net, 0, 0)->mine);
+	for (uint32_t i = 1; i < 3; i++)
+		assert_int_equal(shell_count(net->shells[i], "alone", MAIL_SENT), 1);
+	net_free(net);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -215,6 +282,7 @@ int main(void)
 	    cmocka_unit_test(silence_proves_nothing_where_alone_after_is_never),
 	    cmocka_unit_test(the_last_of_three_waits_until_the_others_are_forgotten),
 	    cmocka_unit_test(two_that_went_on_alone_find_together),
+	    cmocka_unit_test(who_was_no_member_any_more_tells_all_of_them_what_it_did),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
