@@ -50,6 +50,16 @@ await() { # SECONDS COMMAND...
 		sleep 0.05
 	done
 }
+# What the rest of a test builds on: without it the whole run ends, and says where everything stood.
+must() { # SECONDS COMMAND...
+	await "$@" && return
+	echo "not ok: $case_name: after $1 s still not: ${*:2}"
+	"$instance" status --dir "$work/pf"
+	tail -n 5 "$work/feeder.out" || true
+	grep -m 3 '^APPEND' "$work/facts.ledger" || true
+	tail -n 20 "$work/pf/log/maillog" || true
+	exit 1
+}
 lines() { if [ -e "$1" ]; then wc -l <"$1"; else echo 0; fi; }
 spooled() { "$libexec/optimus-spool" -c "$work/pf/etc"; }
 spool_empty() { [ -z "$(spooled)" ]; }
@@ -66,7 +76,7 @@ redis_answers() { [ "$(redis-cli -s "$work/redis.sock" ping 2>/dev/null)" = PONG
 sink_pid='' port=''
 start_sink() { # RULE...
 	printf '%s\n' "$@" >"$work/rules"
-	rm -rf "$work/sink.ledger" "$work/saved"
+	rm -rf "$work/sink.ledger" "$work/sink.out" "$work/saved" # an older sink.out says "listening", too
 	mkdir "$work/saved"
 	"$sink" --listen "127.0.0.1:${port:-0}" --ledger "$work/sink.ledger" --rules "$work/rules" \
 		--save "$work/saved" >"$work/sink.out" 2>&1 &
@@ -141,6 +151,21 @@ test_a_dead_destination_defers_and_holds_nobody_else_up() {
 	teardown
 }
 
+test_a_relay_without_its_port_is_refused() {
+	local hop
+	for hop in 127.0.0.1: :25 '127.0.0.1:0' '127.0.0.1:70000' '127.0.0.1:smtp' '[::1]:' 'a b:25'; do
+		check "relay '$hop'" equal "$("$instance" prepare --dir "$work/pf" --libexec "$libexec" --user postfix \
+			--redis "$work/redis.sock" --outcome "$work/outcome.sock" --relay "$hop" 2>/dev/null; echo $?)" 64
+		check "route '$hop'" equal "$("$instance" prepare --dir "$work/pf" --libexec "$libexec" --user postfix \
+			--redis "$work/redis.sock" --outcome "$work/outcome.sock" --route "a.test=$hop" 2>/dev/null; echo $?)" 64
+	done
+	for hop in mail.test mail.test:2525 '[127.0.0.1]' '[::1]:25'; do
+		check "relay '$hop'" "$instance" prepare --dir "$work/pf" --libexec "$libexec" --user postfix \
+			--redis "$work/redis.sock" --outcome "$work/outcome.sock" --relay "$hop"
+	done
+	"$instance" remove --dir "$work/pf"
+}
+
 test_what_postfix_will_not_take_is_refused() {
 	options=(--set message_size_limit=1500)
 	setup
@@ -167,7 +192,7 @@ test_killing_the_daemon_loses_and_doubles_nothing() {
 	setup
 	feed --mails 3000 &
 	pid=$!
-	await 30 enough_received 300
+	must 30 enough_received 300
 	pkill_child "$pid"
 	wait "$pid" 2>/dev/null || true
 	"$feeder" --outcome "$work/outcome.sock" --ledger "$work/facts2.ledger" --mails 3000 >>"$work/feeder.out" 2>&1 &
@@ -199,7 +224,7 @@ test_outcomes_outlive_master() {
 	setup '* delay-data 2s'
 	feed --mails 20 --window 20 &
 	pid=$!
-	await 20 talking 20
+	must 20 talking 20
 	master=$("$instance" status --dir "$work/pf" | cut -d ' ' -f 2)
 	kill -9 "$master"
 	check 'all delivered ones reported' await 20 reported 20
@@ -223,7 +248,7 @@ test_stop_lets_deliveries_finish() {
 	setup '* delay-data 2s'
 	feed --mails 20 &
 	pid=$!
-	await 20 talking 20
+	must 20 talking 20
 	"$instance" stop --dir "$work/pf"
 	check 'down' is_down
 	check 'all reported' equal "$(awk '$1 == "APPEND" && $4 ~ /^2/' "$work/facts.ledger" | wc -l)" 20
