@@ -8,6 +8,8 @@
  *                   └ down     list                                  → EVENT_SPOOL dead
  *   restart  sweep, write the generation, start, watch master        → EVENT_ENGINE_UP
  *   master dies → the driver lets go of its connections              → EVENT_ENGINE_DOWN: the core settles
+ *   stand down  the same, stop; once master is dead                  → EVENT_ENGINE_DOWN
+ *               once all its processes have ended, list              → EVENT_SPOOL dead
  *
  * A spool's generation is a number in a file inside of it, so it vanishes with the spool (tmpfs, after a
  * reboot), and a claim that was made for it can be told from one that was made for another.
@@ -15,6 +17,9 @@
  * Postfix puts a file aside (deferred, hold, corrupt) only when something is wrong, a clock set back for one;
  * nobody scans those folders, so the engine watches them, and looks into the spool when something moves
  * there.
+ *
+ * While it runs, the time is noted in the spool each second: so the next optimusd knows how long it was
+ * without one.
  *
  * Orderly stops leave a mark: then what is in the active queue was not in delivery, because every delivery
  * agent was given the time to finish and report.
@@ -32,7 +37,7 @@
 #include "daemon/spool_list.h"
 #include "daemon/spool_mark.h"
 
-enum { RETRY_MS = 1000, LOOK_AGAIN_MS = 100, LOOKS_MAX = 100 };
+enum { RETRY_MS = 1000, NOTE_MS = 1000, LOOK_AGAIN_MS = 100, LOOKS_MAX = 100 };
 
 enum engine_phase { PHASE_NONE, PHASE_STARTING, PHASE_SETTLING, PHASE_UP, PHASE_DOWN };
 
@@ -49,16 +54,19 @@ struct engine {
 	bool busy;          /* a settle or restart is on its way */
 	bool alive;         /* what `status` said, for the listing that follows */
 	bool distrusted;    /* a Postfix that still runs has lost its queue manager: stop it, then settle */
+	bool resting;       /* it is being stopped in order: the core hears of it when master is dead */
+	bool in_order;      /* it was stopped so */
 	bool stopping;
 	int looks;
 	uint64_t generation;
-	uv_timer_t timer;
+	uv_timer_t timer, note;
 	void (*timer_step)(struct engine *engine);
 	struct engine_watch *watch; /* NULL while no master is known */
 	void (*stopped)(void *context);
 	void *stopped_context;
 	int listings; /* under way; they hold the memory */
-	bool closed;  /* engine_free() was called and the timer is gone */
+	int timers;   /* that are not closed */
+	bool closed;  /* engine_free() was called and the timers are gone */
 };
 
 static void look(struct engine *engine);
@@ -86,10 +94,33 @@ static void again_in(struct engine *engine, uint64_t ms, void (*step)(struct eng
 	uv_timer_start(&engine->timer, timer_fired, ms, 0);
 }
 
+static void note_time(uv_timer_t *timer)
+{
+	const struct engine *engine = timer->data;
+
+	if (engine->phase == PHASE_UP && !engine->stopping)
+		spool_mark_worked(engine->dir);
+}
+
+uint64_t engine_away(const struct engine *engine)
+{
+	return engine->phase == PHASE_NONE ? 0 : spool_mark_away(engine->dir);
+}
+
 static void stop_watching(struct engine *engine)
 {
 	engine_watch_free(engine->watch);
 	engine->watch = NULL;
+}
+
+/* The settling that the core asks for then is on its way already. */
+static void tell_down(struct engine *engine)
+{
+	struct event event = {.type = EVENT_ENGINE_DOWN};
+
+	engine->resting = false;
+	node_event(engine->node, &event);
+	engine->settle_wanted = false;
 }
 
 /*
@@ -102,6 +133,10 @@ static void part_died(void *context, const char *who)
 	struct event event = {.type = EVENT_ENGINE_DOWN};
 
 	stop_watching(engine);
+	if (engine->resting) {
+		tell_down(engine);
+		return;
+	}
 	if (engine->stopping)
 		return;
 	log_warning(
@@ -112,20 +147,19 @@ static void part_died(void *context, const char *who)
 	node_event(engine->node, &event);
 }
 
-void engine_stand_down(struct engine *engine)
+void engine_stand_down(struct engine *engine, const char *why)
 {
-	struct event event = {.type = EVENT_ENGINE_DOWN};
-
 	if (engine->phase != PHASE_UP || engine->stopping)
 		return;
-	log_warning("postfix_rests", "reason",
-	    "too few nodes can be reached to make outcomes safe; it is started again when they are back",
-	    NULL);
-	stop_watching(engine);
+	log_warning(
+	    "postfix_rests", "reason", why, "advice", "it is started again when its mails are settled", NULL);
 	engine->distrusted = true;
+	engine->resting = true;
 	engine->phase = PHASE_DOWN;
 	driver_stop(engine->driver);
-	node_event(engine->node, &event);
+	engine->settle_wanted = true;
+	if (!engine->busy)
+		settle(engine);
 }
 
 static void put_aside(void *context, const char *file)
@@ -203,8 +237,8 @@ static void listed(void *context, int status, const struct spool_list *list)
 		release(engine);
 		return;
 	}
-	if (engine->alive && engine->watch == NULL) {
-		/* Postfix died while we looked: what was seen is no longer so. */
+	if (engine->alive && (engine->watch == NULL || engine->resting)) {
+		/* Postfix died while we looked, or is to rest: what was seen is no longer so. */
 		engine->settle_wanted = true;
 		idle(engine);
 	} else if (status != 0) {
@@ -247,6 +281,7 @@ static void status_known(void *context, int exit_status, const char *output)
 		look(engine);
 	} else if (exit_status == 2) {
 		log_info("postfix_orphans_finish", NULL);
+		tell_down(engine); /* what they report may be answered */
 		keeper_run(engine->keeper, KEEPER_STOP, orphans_ended, engine);
 	} else {
 		log_error("postfix_state_unknown", "status", log_int(exit_status), NULL);
@@ -261,6 +296,12 @@ static void distrusted_ended(void *context, int exit_status, const char *output)
 	engine->distrusted = false;
 	engine->alive = false;
 	engine->generation = spool_mark_read(engine->dir, "generation");
+	if (engine->in_order && exit_status == 0 && strncmp(output, "drained", 7) == 0)
+		spool_mark_write(engine->dir, "drained", engine->generation);
+	if (engine->resting) {
+		stop_watching(engine);
+		tell_down(engine);
+	}
 	orphans_ended(context, exit_status, output);
 }
 
@@ -268,6 +309,7 @@ static void settle(struct engine *engine)
 {
 	engine->busy = true;
 	engine->settle_wanted = false;
+	engine->in_order = engine->resting;
 	if (engine->distrusted)
 		keeper_run(engine->keeper, KEEPER_STOP, distrusted_ended, engine);
 	else
@@ -422,7 +464,11 @@ struct engine *engine_new(uv_loop_t *loop, struct node *node, struct driver *dri
 	engine->dir = node_config(node)->postfix_dir;
 	engine->phase = keeper == NULL ? PHASE_NONE : PHASE_STARTING;
 	uv_timer_init(loop, &engine->timer);
-	engine->timer.data = engine;
+	uv_timer_init(loop, &engine->note);
+	engine->timer.data = engine->note.data = engine;
+	engine->timers = 2;
+	uv_timer_start(&engine->note, note_time, NOTE_MS, NOTE_MS);
+	uv_unref((uv_handle_t *)&engine->note);
 	return engine;
 }
 
@@ -472,7 +518,7 @@ static void timer_closed(uv_handle_t *handle)
 {
 	struct engine *engine = handle->data;
 
-	engine->closed = true;
+	engine->closed = --engine->timers == 0;
 	release(engine);
 }
 
@@ -483,4 +529,5 @@ void engine_free(struct engine *engine)
 	engine->stopping = true;
 	stop_watching(engine);
 	uv_close((uv_handle_t *)&engine->timer, timer_closed);
+	uv_close((uv_handle_t *)&engine->note, timer_closed);
 }

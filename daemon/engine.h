@@ -21,8 +21,13 @@ void engine_begin(struct engine *engine);
 /* EFFECT_ENGINE_SETTLE, EFFECT_ENGINE_RESTART, EFFECT_SPOOL_REMOVE */
 void engine_settle(struct engine *engine);
 void engine_restart(struct engine *engine);
-/* EFFECT_ENGINE_STOP: EVENT_ENGINE_DOWN at once, and the next settling waits until Postfix has ended. */
-void engine_stand_down(struct engine *engine);
+/*
+ * EFFECT_ENGINE_STOP: EVENT_ENGINE_DOWN once master is dead, and the next EVENT_SPOOL when all its processes
+ * have ended. `why` goes into the log.
+ */
+void engine_stand_down(struct engine *engine, const char *why);
+/* How long Postfix was without an optimusd, in microseconds; UINT64_MAX: it is not known. */
+uint64_t engine_away(const struct engine *engine);
 void engine_remove_file(struct engine *engine, const char *file);
 /* "up", "starting", "settling", "down" or "none". */
 const char *engine_state_name(const struct engine *engine);

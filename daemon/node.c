@@ -165,7 +165,7 @@ static void carry_out(struct node *node, const struct effect *effect)
 		engine_restart(node->engine);
 		return;
 	case EFFECT_ENGINE_STOP:
-		engine_stand_down(node->engine);
+		engine_stand_down(node->engine, effect->text);
 		return;
 	case EFFECT_SPOOL_REMOVE:
 		engine_remove_file(node->engine, effect->text);
@@ -446,6 +446,7 @@ static void uploads_read(void *context, int status, const struct span *values, s
 		else
 			node_event(node, &event);
 	}
+	done.recover_done.away = engine_away(node->engine);
 	node_event(node, &done);
 	node->recovered(node->recovered_context);
 }

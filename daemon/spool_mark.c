@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Marks in a spool: its generation, and that it was drained in order. They lie in the folder `flush`, which
- * this Postfix does not use and the node's user may write to.
+ * Marks in a spool: its generation, that it was drained in order, and when optimusd was at work last. They
+ * lie in the folder `flush`, which this Postfix does not use and the node's user may write to.
  */
 #include "daemon/spool_mark.h"
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <time.h>
 
 #include "daemon/log.h"
+#include "queue/clock.h"
 
 static void mark_path(const char *dir, const char *name, char *path, size_t size)
 {
@@ -42,4 +44,24 @@ void spool_mark_write(const char *dir, const char *name, uint64_t number)
 		log_error("spool_not_writable", "path", path, NULL);
 	if (file != NULL)
 		fclose(file);
+}
+
+static uint64_t boot_time(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_BOOTTIME, &now);
+	return (uint64_t)now.tv_sec * USEC_PER_SEC + (uint64_t)now.tv_nsec / 1000;
+}
+
+void spool_mark_worked(const char *dir)
+{
+	spool_mark_write(dir, "worked", boot_time());
+}
+
+uint64_t spool_mark_away(const char *dir)
+{
+	const uint64_t worked = spool_mark_read(dir, "worked"), now = boot_time();
+
+	return worked == 0 || worked > now ? UINT64_MAX : now - worked;
 }

@@ -133,6 +133,7 @@ void core_free(struct core *core)
 	home_free(core);
 	cluster_free(core);
 	journal_reader_free(core->reader);
+	free(core->held_replies);
 	free(core);
 }
 
@@ -208,6 +209,7 @@ static void dispatch(struct core *core, const struct event *event)
 		    event->recover_register.len);
 		return;
 	case EVENT_RECOVER_DONE:
+		settle_away(core, event->recover_done.away);
 		recover_records_done(core);
 		return;
 	case EVENT_JOURNAL_LOADED:
@@ -391,9 +393,13 @@ static void tell_timer(struct core *core)
 
 void core_step(struct core *core, const struct event *event, struct effects *effects)
 {
+	const uint64_t before = core->now.us;
+
 	core->now = event->now;
 	core->utc = event->utc;
 	core->effects = effects;
+	if (before != 0 && core->now.us > before)
+		settle_paused(core, core->now.us - before);
 	dispatch(core, event);
 	/* The others want to hear of this node while it still reads what it has. */
 	fire(core, &core->boot_timers, core->now.us);

@@ -101,6 +101,10 @@ struct event {
 			size_t len;
 		} recover_register;
 		struct {
+			usec away; /* since this node was last at work, as far as is known; UINT64_MAX: it
+			              is not */
+		} recover_done;
+		struct {
 			uint64_t token;   /* of the effect */
 			struct opt_id id; /* shard id or batch key */
 			int status;       /* 0 or OPT_E_ code */

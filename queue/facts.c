@@ -24,10 +24,34 @@
 /* The most facts in one journal entry. */
 enum { GROUP_MAX = 200, FILE_NAME_LONGEST = 255 };
 
+/* Postfix goes on when it is answered; not while others may have sent what it has. */
+static void hold(struct core *core, uint64_t reply)
+{
+	if (core->held_count == core->held_size) {
+		core->held_size = core->held_size * 2 + 64;
+		core->held_replies =
+		    reallocarray(core->held_replies, core->held_size, sizeof(*core->held_replies));
+		if (core->held_replies == NULL)
+			abort();
+	}
+	core->held_replies[core->held_count++] = reply;
+}
+
 static void answer(struct core *core, uint64_t reply)
 {
-	if (reply != 0)
+	if (reply == 0)
+		return;
+	if (core->stale)
+		hold(core, reply);
+	else
 		effects_add(core->effects, EFFECT_OUTCOME_ANSWER)->reply = reply;
+}
+
+void facts_release(struct core *core)
+{
+	for (size_t i = 0; i < core->held_count; i++)
+		answer(core, core->held_replies[i]);
+	core->held_count = 0;
 }
 
 static char *copy_text(const char *text, size_t max)

@@ -38,6 +38,8 @@ void facts_written(struct core *core, struct write *write, int status);
 void facts_stored(struct core *core, struct write *write);
 /* Answers Postfix whatever is not replicated yet: it is being stopped, and its deliveries are over anyway. */
 void facts_answer_held(struct core *core);
+/* Answers what was held because this node was away (core->stale): that is over. */
+void facts_release(struct core *core);
 /* The store refused a write that must succeed: again in a moment. */
 void facts_write_later(struct core *core, struct write *write);
 /* TIMER_STORE_RETRY: groups that failed are written again. */

@@ -208,7 +208,7 @@ void feed_run(struct core *core)
 	size_t writes = 0;
 	uint32_t room;
 
-	if (core->engine != ENGINE_UP || core->feed_held || core->claim_writes > 0 ||
+	if (core->engine != ENGINE_UP || core->stale || core->feed_held || core->claim_writes > 0 ||
 	    core->in_flight >= core->config.window)
 		return;
 	room = core->config.window - core->in_flight;

@@ -17,6 +17,7 @@
 #include "queue/header.h"
 #include "queue/lane.h"
 #include "queue/recover.h"
+#include "queue/settle.h"
 #include "queue/shard.h"
 #include "queue/sync.h"
 #include "queue/takeover.h"
@@ -839,8 +840,7 @@ static void check_isolation(struct core *core)
 		return;
 	core->isolated = true;
 	facts_answer_held(core);
-	if (core->engine == ENGINE_UP)
-		effects_add(core->effects, EFFECT_ENGINE_STOP);
+	settle_stand_down(core, "too few nodes can be reached to make outcomes safe");
 }
 
 void replica_tick(struct core *core)

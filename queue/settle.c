@@ -15,6 +15,12 @@
  *
  * A dead Postfix is started again only over an empty spool, and the spool is emptied only when what was found
  * in it is durable.
+ *
+ * A node that was away, killed or stopped, while its Postfix lived on: once doubt_hold is over the others
+ * send again what they know to be claimed by it. Half of that is what such a node relies on. If it was away
+ * for longer, it answers Postfix, which waits with all its delivery agents by then, only when its queue
+ * manager has stopped: what they have on the wire is reported, the rest was never tried and is its owner's to
+ * feed.
  */
 #include "queue/settle.h"
 
@@ -23,12 +29,62 @@
 #include "queue/facts.h"
 #include "queue/shard.h"
 
+/* A node of a cluster wakes up each second, and its links are silent for longer before the others doubt it.
+ */
+static const usec PAUSE_MIN = 3 * USEC_PER_SEC;
+
 void settle_ask(struct core *core)
 {
 	if (core->settle_asked)
 		return;
 	core->settle_asked = true;
 	effects_add(core->effects, EFFECT_ENGINE_SETTLE);
+}
+
+void settle_stand_down(struct core *core, const char *why)
+{
+	if (core->engine != ENGINE_UP)
+		return;
+	core->engine = ENGINE_STOPPING;
+	effects_add(core->effects, EFFECT_ENGINE_STOP)->text = effects_copy_text(core->effects, why);
+}
+
+void settle_away(struct core *core, usec away)
+{
+	if (away <= core->config.doubt_hold / 2)
+		return;
+	if (core->engine == ENGINE_UP)
+		settle_ask(core);
+	if (core->engine == ENGINE_NONE || core->engine == ENGINE_SETTLING || core->engine == ENGINE_UP)
+		core->stale = true;
+}
+
+void settle_paused(struct core *core, usec gap)
+{
+	if (core->beating && gap > PAUSE_MIN)
+		settle_away(core, gap);
+}
+
+static void not_stale(struct core *core)
+{
+	core->stale = false;
+	facts_release(core);
+}
+
+/* Whether Postfix has, or may get, anything that another node may have sent. */
+static bool shared(struct core *core, const struct event *event)
+{
+	for (size_t i = 0; i < event->spool.count; i++) {
+		const struct shard *shard = shard_find(core, &event->spool.entries[i].key.shard);
+
+		if (shard == NULL || !shard->mine || shard->member_count > 1)
+			return true;
+	}
+	for (struct shard *shard = shard_next(core, NULL); shard != NULL; shard = shard_next(core, shard)) {
+		if (shard->member_count > 1 && shard_has_mail_of(shard, core->self))
+			return true;
+	}
+	return false;
 }
 
 static int compare_entries(const void *a, const void *b)
@@ -237,6 +293,12 @@ void settle_spool(struct core *core, const struct event *event)
 	core->settle_asked = false;
 	if (core->engine != ENGINE_SETTLING && !(core->engine == ENGINE_UP && event->spool.alive))
 		return;
+	if (core->stale && event->spool.alive && shared(core, event)) {
+		core->engine = ENGINE_UP;
+		settle_stand_down(core, "it was away, and others may have sent what is in its queue");
+		return;
+	}
+	not_stale(core);
 	sorted = calloc(count + 1, sizeof(*sorted));
 	if (sorted == NULL)
 		abort();
@@ -274,6 +336,7 @@ void settle_engine_up(struct core *core, uint64_t generation)
 
 void settle_engine_down(struct core *core)
 {
+	not_stale(core);
 	if (core->engine == ENGINE_NONE)
 		return; /* the start settles anyway */
 	core->engine = ENGINE_SETTLING;

@@ -14,6 +14,15 @@ void settle_ask(struct core *core);
  * live to write it down. Once the spool was looked into, it is looked for there.
  */
 void settle_learnt(struct core *core, struct shard *shard, uint32_t index);
+/*
+ * Nothing happened here for so long. When others may have sent again what Postfix has, Postfix is not
+ * answered until it has stopped or was found to have nothing.
+ */
+void settle_away(struct core *core, usec away);
+/* The same of the time between two steps, which of a node of a cluster is short unless it was stopped. */
+void settle_paused(struct core *core, usec gap);
+/* Stops Postfix, if it runs; when it has stopped it is settled, and started over an empty spool. */
+void settle_stand_down(struct core *core, const char *why);
 /* EVENT_SPOOL, EVENT_ENGINE_UP, EVENT_ENGINE_DOWN */
 void settle_spool(struct core *core, const struct event *event);
 void settle_engine_up(struct core *core, uint64_t generation);

@@ -462,8 +462,8 @@ static void settle_own_claims(struct core *core, struct shard *shard)
 			continue;
 		if ((mail->flags & MAIL_CLAIM_WRITING) != 0)
 			fact_add_own(core, shard, i, OUTCOME_RETURNED, "", "");
-		else if (core->engine != ENGINE_UP || mail->generation != core->generation ||
-		         (mail->flags & MAIL_UNCERTAIN) != 0)
+		else if ((core->engine != ENGINE_UP && core->engine != ENGINE_STOPPING) ||
+		         mail->generation != core->generation || (mail->flags & MAIL_UNCERTAIN) != 0)
 			fact_add_doubt(core, shard, i, "its node was replaced when it was away", NULL);
 	}
 }

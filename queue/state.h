@@ -435,6 +435,7 @@ enum engine_state {
 	ENGINE_RESOLVING, /* what was found there is being written down; then Postfix may start */
 	ENGINE_STARTING,
 	ENGINE_UP,
+	ENGINE_STOPPING, /* EFFECT_ENGINE_STOP was said: Postfix still runs */
 };
 
 struct core {
@@ -466,6 +467,9 @@ struct core {
 	enum engine_state engine;
 	uint64_t generation;
 	bool settle_asked;
+	bool stale;             /* this node was away: others may have sent what is in Postfix */
+	uint64_t *held_replies; /* of outcomes, while `stale` */
+	size_t held_count, held_size;
 	uint32_t resolving; /* outcome writes that ENGINE_RESOLVING waits for */
 
 	uint32_t in_flight;

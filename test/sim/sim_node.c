@@ -261,6 +261,7 @@ void node_step(struct node *node, struct event *event)
 	if (event->utc.us > node->utc_max.us)
 		node->utc_max = event->utc;
 	w->steps++;
+	node->stepped = w->now;
 	core_step(node->core, event, &node->effects);
 	for (size_t i = 0; i < node->effects.count && !w->failed; i++)
 		carry_out(node, &node->effects.items[i]);
@@ -283,6 +284,7 @@ static void recover(struct world *w, void *context)
 	struct start *start = context;
 	struct node *node = start->node;
 	struct event event;
+	usec away = w->now - node->stepped;
 
 	if (node->life != start->life || node->dead)
 		return;
@@ -329,7 +331,7 @@ static void recover(struct world *w, void *context)
 	}
 	if (w->failed)
 		return;
-	event = (struct event){.type = EVENT_RECOVER_DONE};
+	event = (struct event){.type = EVENT_RECOVER_DONE, .recover_done.away = away};
 	node_step(node, &event);
 	if (w->failed)
 		return;

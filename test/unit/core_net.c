@@ -342,6 +342,17 @@ void net_restart(struct net *net, uint32_t number)
 	}
 }
 
+void net_resume(struct net *net, uint32_t number)
+{
+	net->down[number] = false;
+	for (uint32_t i = 0; i < net->count; i++) {
+		if (i == number)
+			continue;
+		tell_peer(net, number, i, EVENT_PEER_DOWN);
+		meet(net, i, number);
+	}
+}
+
 void net_cut(struct net *net, uint32_t a, uint32_t b)
 {
 	net->cut[a][b] = net->cut[b][a] = true;

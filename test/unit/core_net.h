@@ -87,6 +87,8 @@ void net_cut(struct net *net, uint32_t a, uint32_t b);
 void net_link(struct net *net, uint32_t a, uint32_t b);
 /* kill -9: its links break, and dials of its port are refused. */
 void net_kill(struct net *net, uint32_t number);
+/* SIGCONT, after net_kill() that was but a SIGSTOP: it goes on, and meets all that are there. */
+void net_resume(struct net *net, uint32_t number);
 /* Everybody dials it once more, and is refused. */
 void net_refuse(struct net *net, uint32_t number);
 /* It starts (again), as a new incarnation with what is durable, and meets all that are there. */

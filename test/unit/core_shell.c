@@ -86,6 +86,10 @@ static void take_effect(struct shell *shell, const struct effect *effect)
 	case EFFECT_ENGINE_RESTART:
 		shell->restart = true;
 		return;
+	case EFFECT_ENGINE_STOP:
+		shell->stop = true;
+		shell->stops++;
+		return;
 	case EFFECT_SPOOL_REMOVE:
 		assert_true(shell->removed_count < 64 && strlen(effect->text) < sizeof(shell->removed[0]));
 		strcpy(shell->removed[shell->removed_count++], effect->text);
@@ -131,6 +135,7 @@ void shell_step(struct shell *shell, struct event *event)
 	effects_init(&effects);
 	event->now = shell->now;
 	event->utc = shell->utc;
+	shell->stepped = shell->now;
 	core_step(shell->core, event, &effects);
 	for (size_t i = 0; i < effects.count; i++)
 		take_effect(shell, &effects.items[i]);
@@ -346,6 +351,17 @@ static void start_engine(struct shell *shell)
 	shell_step(shell, &event);
 }
 
+/* In order: what is in active was in nobody's hands. */
+static void stop_engine(struct shell *shell)
+{
+	shell->stop = false;
+	for (size_t i = 0; i < shell->spool_count; i++) {
+		if (shell->spool[i].place == SPOOL_ACTIVE)
+			shell->spool[i].place = SPOOL_INCOMING;
+	}
+	shell_tell_engine_down(shell);
+}
+
 void shell_run(struct shell *shell)
 {
 	for (int rounds = 0; rounds < 10000; rounds++) {
@@ -355,6 +371,8 @@ void shell_run(struct shell *shell)
 			shell_answer_journal(shell);
 		else if (shell->load_count > 0 && !shell->hold_loads)
 			shell_answer_load(shell, 0);
+		else if (shell->stop && !shell->hold_engine)
+			stop_engine(shell);
 		else if (shell->settle && !shell->hold_engine)
 			shell_tell_spool(shell);
 		else if (shell->restart && !shell->hold_engine)
@@ -405,6 +423,7 @@ struct shell *shell_new_stopped(const struct core_config *config)
 
 void shell_start(struct shell *shell)
 {
+	const usec away = shell->now.us - shell->stepped.us;
 	struct event event;
 
 	for (size_t i = 0; i < shell->record_count; i++) {
@@ -423,7 +442,7 @@ void shell_start(struct shell *shell)
 		recover_register(shell, &shell->registers[i]);
 	if (shell->mark.len > 0)
 		recover_register(shell, &shell->mark);
-	event = (struct event){.type = EVENT_RECOVER_DONE};
+	event = (struct event){.type = EVENT_RECOVER_DONE, .recover_done.away = away};
 	shell_step(shell, &event);
 	shell_run(shell);
 }
@@ -463,7 +482,7 @@ void shell_crash(struct shell *shell)
 	core_free(shell->core);
 	forget_writes(shell);
 	shell->load_count = shell->journal_load_count = 0;
-	shell->settle = shell->restart = false;
+	shell->settle = shell->restart = shell->stop = false;
 	shell->wake = 0;
 	shell->core = core_new(&shell->config);
 	shell_start(shell);

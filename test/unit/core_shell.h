@@ -61,7 +61,7 @@ struct shell {
 	struct opt_id journal_loads[SHELL_MAX];
 	uint64_t journal_tokens[SHELL_MAX];
 	size_t journal_load_count;
-	bool settle, restart; /* asked for */
+	bool settle, restart, stop; /* asked for */
 
 	/* What is durable. */
 	struct shell_blob records[64];
@@ -103,11 +103,13 @@ struct shell {
 	size_t upload_answer_count;
 	enum control_answer control_answers[64];
 	size_t control_answer_count;
-	size_t accepted, done; /* notices */
-	size_t settles;        /* how often the spool was asked for */
-	size_t restarts;       /* how often Postfix was started */
-	uint64_t wake;         /* boot time; 0: nothing asked for */
-	size_t timers;         /* EFFECT_TIMERs so far */
+	size_t accepted, done;    /* notices */
+	size_t settles;           /* how often the spool was asked for */
+	size_t restarts;          /* how often Postfix was started */
+	size_t stops;             /* how often it was to be stopped */
+	struct boot_time stepped; /* when the core was last stepped */
+	uint64_t wake;            /* boot time; 0: nothing asked for */
+	size_t timers;            /* EFFECT_TIMERs so far */
 
 	const char *(*domain)(uint32_t index); /* of the mail; NULL: all "example.com" */
 	/* Takes the effects that concern other nodes (core_net.h); NULL: they are dropped. */
