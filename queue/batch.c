@@ -25,6 +25,7 @@
 enum { EXPIRE_STEP = 20 };
 
 static const usec CLOCK_WAIT = 10 * USEC_PER_SEC;
+static const usec COMPARE_WAIT = USEC_PER_SEC; /* after the start: the others' clocks come in a moment */
 
 static int compare_keys(const struct batch *a, const struct batch *b)
 {
@@ -183,12 +184,33 @@ static void start(struct core *core, struct batch *batch)
 	control_started(core, batch);
 }
 
+/* When to look at its start again, in UTC; 0: it has come. A clock that may be wrong starts nothing (rule 9).
+ */
+static uint64_t start_left(const struct core *core, const struct batch *batch)
+{
+	const uint64_t begins = batch->record.settings.start.us;
+
+	if (begins == 0 || control_cancelled(batch))
+		return 0;
+	if (begins > core->utc.us)
+		return begins;
+	if (cluster_clock_wrong(core))
+		return core->utc.us + CLOCK_WAIT;
+	/* Others have a part in it, so there is a clock to compare with. */
+	if (batch->record.node_count > 1 && !cluster_clock_compared(core))
+		return core->utc.us + COMPARE_WAIT;
+	return 0;
+}
+
 void batch_begin(struct core *core, struct batch *batch)
 {
+	uint64_t wait;
+
 	if (batch->done || batch->summary || batch->started)
 		return;
-	if (batch->record.settings.start.us > core->utc.us && !control_cancelled(batch))
-		timer_arm(&core->utc_timers, &batch->timer, batch->record.settings.start.us);
+	wait = start_left(core, batch);
+	if (wait > 0)
+		timer_arm(&core->utc_timers, &batch->timer, wait);
 	else if (batch->record.shard_count == 0)
 		finish(core, batch);
 	else
@@ -216,13 +238,25 @@ static void expire(struct core *core, struct batch *batch)
 
 void batch_due(struct core *core, struct batch *batch)
 {
-	/* A clock that the others contradict starts nothing and ends nothing (rule 9). */
-	if (cluster_clock_wrong(core))
-		timer_arm(&core->utc_timers, &batch->timer, core->utc.us + CLOCK_WAIT);
-	else if (!batch->started)
+	/* A clock that the others contradict ends nothing either. */
+	if (!batch->started)
 		batch_begin(core, batch);
+	else if (cluster_clock_wrong(core))
+		timer_arm(&core->utc_timers, &batch->timer, core->utc.us + CLOCK_WAIT);
 	else
 		expire(core, batch);
+}
+
+void batch_clock_right(struct core *core)
+{
+	struct batch *batch = NULL;
+
+	while ((batch = batch_after(core, batch == NULL ? NULL : &batch->key)) != NULL) {
+		if (batch->started && !batch->done && !batch->summary)
+			timer_arm(&core->utc_timers, &batch->timer, batch->record.expires.us);
+		else
+			batch_begin(core, batch);
+	}
 }
 
 void batch_want_open(struct batch *batch, struct shard *shard)

@@ -17,10 +17,13 @@ void batch_free(struct core *core, struct batch *batch);
 void batch_begin(struct core *core, struct batch *batch);
 /* TIMER_BATCH */
 void batch_due(struct core *core, struct batch *batch);
+/* The clock was wrong and is right again: what waited for that, in whatever time, is looked at. */
+void batch_clock_right(struct core *core);
 /* The time of the batch is over: nothing of it is fed any more, what is not claimed expires. */
 bool batch_is_over(const struct core *core, const struct batch *batch);
 
-/* Puts an owned, closed shard with ready mails into the list of those to open; no effect where it is in one. */
+/* Puts an owned, closed shard with ready mails into the list of those to open; no effect where it is in one.
+ */
 void batch_want_open(struct batch *batch, struct shard *shard);
 /* Takes it out of that list; no effect where it is in none. Before its `orphan` changes. */
 void batch_opens(struct batch *batch, struct shard *shard);

@@ -317,6 +317,7 @@ static void begin(struct core *core)
 	core->beating = true;
 	core->beat_at.us = core->now.us + HEARTBEAT_EVERY;
 	heartbeat_measure(core);
+	heartbeat_judge_clock(core);
 }
 
 /* A peer with a link may be unknown to the view until its record comes. */
@@ -526,6 +527,7 @@ void cluster_tick(struct core *core)
 		return; /* the view wants to judge, no more */
 	core->beat_at.us = core->now.us + HEARTBEAT_EVERY;
 	heartbeat_measure(core);
+	heartbeat_judge_clock(core);
 	homesync_tick(core);
 	homereads_tick(core);
 	heartbeat_send_all(core);

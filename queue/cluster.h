@@ -65,11 +65,13 @@ struct opt_id cluster_hash(const struct core *core);
 int cluster_spread(struct core *core, uint32_t replicas, struct spread **ret_spread, uint32_t *ret_replicas);
 
 /*
- * Whether this node's UTC is further than CLUSTER_CLOCK_OFF from the median of its own and its peers', of
- * which it must hear two or more (rule 9): it neither expires mail nor starts any then.
+ * Whether this node's UTC is further than CLUSTER_CLOCK_OFF from the median of its own and its peers' (rule
+ * 9): it neither expires mail nor starts any then.
  */
 #define CLUSTER_CLOCK_OFF (30 * USEC_PER_SEC)
 bool cluster_clock_wrong(const struct core *core);
+/* A peer's clock is known, or one was waited for since this node's start. */
+bool cluster_clock_compared(const struct core *core);
 
 /* A Postfix that is away for longer, or a store that does not answer for longer, makes a node own nothing. */
 #define HEALTH_PATIENCE (2 * USEC_PER_SEC)

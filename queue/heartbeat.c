@@ -14,7 +14,8 @@
 #include "queue/control.h"
 #include "queue/homesync.h"
 
-#define HEARTBEAT_FRESH (5 * USEC_PER_SEC)
+#define HEARTBEAT_FRESH    (5 * USEC_PER_SEC)
+#define CLOCK_COMPARE_WAIT (6 * USEC_PER_SEC) /* after our own start: the others have to be heard first */
 
 static void add_shards(const struct core *core, const struct batch *batch, struct peer_load *load)
 {
@@ -120,24 +121,82 @@ void heartbeat_take(struct core *core, struct peer *peer, const struct peer_mess
 	view_take_digest(core->view, &peer->id, message->digest, message->digest_count, core->now);
 }
 
+/* How far others' clocks are ahead of ours, of those who were heard lately, and around the middle of them. */
+struct clocks {
+	uint32_t heard;
+	uint32_t ahead, behind; /* by more than CLUSTER_CLOCK_OFF */
+	int64_t least_ahead, most_behind;
+	int64_t least, most; /* of the others and ours, which is 0: not ahead, and not behind */
+};
+
+static void add_clock(struct clocks *clocks, int64_t offset)
+{
+	const int64_t off = (int64_t)CLUSTER_CLOCK_OFF;
+
+	clocks->heard++;
+	if (offset > off) {
+		if (clocks->ahead++ == 0 || offset < clocks->least_ahead)
+			clocks->least_ahead = offset;
+	} else if (offset > clocks->most) {
+		clocks->most = offset;
+	}
+	if (offset < -off) {
+		if (clocks->behind++ == 0 || offset > clocks->most_behind)
+			clocks->most_behind = offset;
+	} else if (offset < clocks->least) {
+		clocks->least = offset;
+	}
+}
+
+static void look_at_clocks(const struct core *core, struct clocks *clocks)
+{
+	struct core *all = (struct core *)(uintptr_t)core;
+
+	for (struct peer *peer = peer_next(all, NULL); peer != NULL; peer = peer_next(all, peer)) {
+		const usec age = core->now.us - peer->load_at.us;
+
+		if (peer->load_at.us != 0 && age <= HEARTBEAT_FRESH)
+			add_clock(clocks, (int64_t)(peer->utc.us + age - core->utc.us));
+	}
+}
+
 /*
- * With ours the clocks are one more than `heard`, and their median is off only when more than half of them
- * are, to the same side; one other alone never is.
+ * With ours the clocks are one more than `heard`. Their median is off when more than half of them are, to the
+ * same side. When just half of them are, it lies between the two in the middle: of two that differ by more
+ * than twice CLUSTER_CLOCK_OFF either may be wrong, and neither acts.
  */
 bool cluster_clock_wrong(const struct core *core)
 {
-	uint32_t heard = 0, ahead = 0, behind = 0;
+	const int64_t off = (int64_t)CLUSTER_CLOCK_OFF;
+	struct clocks clocks = {.heard = 0};
+	uint32_t all;
 
-	for (struct peer *peer = peer_next((struct core *)(uintptr_t)core, NULL); peer != NULL;
-	     peer = peer_next((struct core *)(uintptr_t)core, peer)) {
-		const usec age = core->now.us - peer->load_at.us;
-		const uint64_t utc = peer->utc.us + age;
+	look_at_clocks(core, &clocks);
+	all = clocks.heard + 1;
+	return 2 * clocks.ahead > all || 2 * clocks.behind > all ||
+	       (2 * clocks.ahead == all && clocks.least_ahead + clocks.most > 2 * off) ||
+	       (2 * clocks.behind == all && clocks.most_behind + clocks.least < -2 * off);
+}
 
-		if (peer->load_at.us == 0 || age > HEARTBEAT_FRESH)
-			continue;
-		heard++;
-		ahead += utc > core->utc.us + CLUSTER_CLOCK_OFF;
-		behind += core->utc.us > utc + CLUSTER_CLOCK_OFF;
-	}
-	return 2 * ahead > heard + 1 || 2 * behind > heard + 1;
+bool cluster_clock_compared(const struct core *core)
+{
+	struct clocks clocks = {.heard = 0};
+
+	look_at_clocks(core, &clocks);
+	return clocks.heard > 0 || core->now.us >= core->recovered_at.us + CLOCK_COMPARE_WAIT;
+}
+
+void heartbeat_judge_clock(struct core *core)
+{
+	const bool wrong = cluster_clock_wrong(core);
+	struct effect *effect;
+
+	if (wrong == core->clock_wrong)
+		return;
+	core->clock_wrong = wrong;
+	effect = effects_add(core->effects, EFFECT_NOTICE);
+	effect->id = core->config.node;
+	effect->text = effects_copy_text(core->effects, wrong ? "clock_wrong" : "clock_right");
+	if (!wrong)
+		batch_clock_right(core);
 }

@@ -21,5 +21,7 @@ void heartbeat_take(struct core *core, struct peer *peer, const struct peer_mess
 struct peer_load heartbeat_load(const struct core *core);
 /* Once each HEARTBEAT_EVERY: how many mails a second this node settles. */
 void heartbeat_measure(struct core *core);
+/* Says so when this node's clock has become wrong (cluster_clock_wrong()), or right again. */
+void heartbeat_judge_clock(struct core *core);
 
 #endif

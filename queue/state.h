@@ -135,7 +135,8 @@ struct domain {
 };
 RB_HEAD(domain_tree, domain);
 
-/* The ready mails of one batch for one domain, first in, first out, behind those of orphans. Freed when empty. */
+/* The ready mails of one batch for one domain, first in, first out, behind those of orphans. Freed when
+ * empty. */
 struct lane {
 	RB_ENTRY(lane) node; /* in the batch, by the domain's name */
 	TAILQ_ENTRY(lane) link;
@@ -507,6 +508,7 @@ struct core {
 	bool beating;              /* there was somebody else once */
 	struct boot_time beat_at;  /* when the next heartbeats go out */
 	bool leaving;              /* EVENT_LEAVE */
+	bool clock_wrong;          /* the notice of it was given */
 	struct presence published; /* the record that was said last; no incarnation: none yet */
 	uint64_t rate_settled;     /* `settled` at the last heartbeats, */
 	struct boot_time rate_at;  /* which were then */
