@@ -105,8 +105,10 @@ takeover_seconds() {
 		END {
 			for (shard in first) {
 				if (some != "" && !(shard in taken)) continue
-				if (owner[shard] == dead && (best == "" || first[shard] < best)) best = first[shard]
-				if (some != "" && !(shard in owner) && (untouched == "" || first[shard] < untouched)) untouched = first[shard]
+				# Asked first, because reading an element makes it.
+				if (shard in owner) {
+					if (owner[shard] == dead && (best == "" || first[shard] < best)) best = first[shard]
+				} else if (some != "" && (untouched == "" || first[shard] < untouched)) untouched = first[shard]
 			}
 			if (untouched != "" && (best == "" || (too != "" && untouched < best))) best = untouched
 			if (best == "") print "-"; else printf "%.1f\n", (best - killed) / 1e6
