@@ -17,6 +17,7 @@
 #include "queue/announce.h"
 #include "queue/catchup.h"
 #include "queue/change.h"
+#include "queue/ends.h"
 #include "queue/error.h"
 #include "queue/gather.h"
 #include "queue/homeread.h"
@@ -203,6 +204,9 @@ static void dispatch(struct core *core, struct call *call, const struct peer_mes
 	case CALL_JOURNAL:
 	case CALL_UNION:
 		sync_answered(core, call, answer);
+		return;
+	case CALL_ENDS:
+		ends_answered(core, call, answer);
 		return;
 	case CALL_CATCH_UP:
 		catchup_answered(core, call, answer);

@@ -25,6 +25,7 @@
 #include "queue/call.h"
 #include "queue/catchup.h"
 #include "queue/control.h"
+#include "queue/ends.h"
 #include "queue/error.h"
 #include "queue/fetch.h"
 #include "queue/gather.h"
@@ -369,6 +370,7 @@ void cluster_peer_up(struct core *core, const struct opt_id *id)
 	homesync_peer_changed(core, peer);
 	heartbeat_send(core, peer);
 	calls_peer_up(core, peer);
+	ends_peer_up(core, peer);
 }
 
 void cluster_peer_down(struct core *core, const struct opt_id *id)
@@ -378,6 +380,7 @@ void cluster_peer_down(struct core *core, const struct opt_id *id)
 	if (!peer->linked)
 		return;
 	set_linked(core, peer, false);
+	ends_peer_down(core, peer);
 	view_link(core->view, id, peer->wanted ? LINK_DOWN : LINK_UNWATCHED, core->now);
 	homesync_peer_changed(core, peer);
 }
@@ -535,6 +538,7 @@ void cluster_tick(struct core *core)
 	announces_tick(core);
 	replica_tick(core);
 	catchup_tick(core);
+	ends_tick(core);
 	tell_tick(core);
 	join_tick(core);
 	restore_tick(core);

@@ -66,6 +66,7 @@ enum call_kind {
 	CALL_CONTROL,       /* struct batch */
 	CALL_COMMAND,       /* struct query */
 	CALL_STATUS,        /* struct query */
+	CALL_ENDS,          /* struct peer */
 	CALL_RECORD,        /* struct query */
 	CALL_FETCH,         /* struct query */
 	CALL_FETCH_JOURNAL, /* struct query */
@@ -119,6 +120,9 @@ struct peer {
 	bool homes_settled; /* forgotten; everybody else was heard since, so all that it decided is known */
 	bool homes_lost;    /* nor has it heard those that it was told to join */
 	struct call_list calls;
+	struct call *ends_call;     /* queue/ends.h */
+	struct opt_id ends_batch;   /* the latest one that was looked at, */
+	bool ends_begun, ends_left; /* if any was; whether more are to come */
 };
 RB_HEAD(peer_tree, peer);
 TAILQ_HEAD(peer_list, peer);

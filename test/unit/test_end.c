@@ -85,6 +85,40 @@ static void a_late_fact_is_never_hidden_behind_the_summary(void **state)
 	net_free(net);
 }
 
+/* It was away, or cut off, when the fact came; those who knew that it lacks it have restarted since. */
+static void who_lacks_a_late_fact_gets_it_after_a_restart_of_the_others(void **state)
+{
+	(void)state;
+	for (int was_down = 0; was_down < 2; was_down++) {
+		struct net *net = all_sent();
+
+		for (uint32_t i = 0; i < 2 && !was_down; i++)
+			net_cut(net, i, 2);
+		if (was_down)
+			net_kill(net, 2);
+		net_advance(net, 10 * USEC_PER_SEC);
+		tell_late_word(net);
+		net_advance(net, USEC_PER_SEC);
+		assert_int_equal(shell_view(net->shells[1], "over").duplicates, 1);
+		net_kill(net, 0);
+		net_kill(net, 1);
+		net_restart(net, 0);
+		net_restart(net, 1);
+		net_advance(net, 20 * USEC_PER_SEC);
+		assert_int_equal(shell_view(net->shells[2], "over").duplicates, 0);
+		for (uint32_t i = 0; i < 2 && !was_down; i++)
+			net_link(net, i, 2);
+		if (was_down)
+			net_restart(net, 2);
+		net_advance(net, 20 * USEC_PER_SEC);
+		for (uint32_t i = 0; i < 3; i++) {
+			assert_int_equal(shell_view(net->shells[i], "over").duplicates, 1);
+			assert_int_equal(shell_view(net->shells[i], "over").state, BATCH_DONE);
+		}
+		net_free(net);
+	}
+}
+
 static void who_left_a_shard_does_not_count_it(void **state)
 {
 	struct net *net = all_sent();
@@ -164,6 +198,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(it_ends_with_its_last_fact_on_every_node),
 	    cmocka_unit_test(a_late_fact_is_never_hidden_behind_the_summary),
+	    cmocka_unit_test(who_lacks_a_late_fact_gets_it_after_a_restart_of_the_others),
 	    cmocka_unit_test(who_left_a_shard_does_not_count_it),
 	    cmocka_unit_test(who_was_removed_while_it_was_away_brings_its_facts),
 	};
