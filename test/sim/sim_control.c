@@ -12,7 +12,8 @@
 #include "test/sim/sim_client.h"
 #include "test/sim/world.h"
 
-static const usec FORGET_LATE = 300 * USEC_PER_SEC; /* until the operator wonders why batches are refused */
+static const usec FORGET_LATE = 300 * USEC_PER_SEC;  /* until the operator wonders why batches are refused */
+static const usec FORGET_LOOKS = 660 * USEC_PER_SEC; /* a record of the dead may come so late */
 
 static const char *const names[] = {"goes on", "pauses", "is cancelled"};
 static const char *const answers[] = {"ok", "not found", "already", "starting", "failed", "again"};
@@ -248,13 +249,18 @@ static bool is_shown(const struct world *w, const struct node *dead)
 
 static void forget(struct world *w, void *context)
 {
-	struct node *dead = context, *node = world_any(w, &w->rng_operator);
+	struct node *dead = context, *node;
 	struct event event = {.type = EVENT_FORGET};
 	struct reply *reply;
 
-	if (!dead->forget)
+	if (w->now > dead->forget_until)
 		return;
 	world_in(w, 5 * USEC_PER_SEC, forget, dead);
+	/* A record of a later life may still be on its way when nobody shows it any more. */
+	dead->forget = dead->forget || is_shown(w, dead);
+	if (!dead->forget)
+		return;
+	node = world_any(w, &w->rng_operator);
 	if (!node->ready || w->now < node->asleep_until)
 		return;
 	reply = node_reply(node, REPLY_FORGET);
@@ -265,12 +271,18 @@ static void forget(struct world *w, void *context)
 	node_step(node, &event);
 }
 
+static void start_forgetting(struct world *w, struct node *dead, usec wait)
+{
+	dead->forget = true;
+	dead->forget_until = w->now + wait + FORGET_LOOKS;
+	world_in(w, wait, forget, dead);
+}
+
 static void forget_late(struct world *w, void *context)
 {
 	struct node *dead = context;
 
-	dead->forget = true;
-	forget(w, dead);
+	start_forgetting(w, dead, 0);
 }
 
 void sim_control_forget(struct world *w)
@@ -296,8 +308,7 @@ void sim_control_forget(struct world *w)
 			world_in(w, late, forget_late, &w->nodes[i]);
 			continue;
 		}
-		w->nodes[i].forget = true;
-		world_in(w, rng_below(&w->rng_operator, 10 * USEC_PER_SEC), forget, &w->nodes[i]);
+		start_forgetting(w, &w->nodes[i], rng_below(&w->rng_operator, 10 * USEC_PER_SEC));
 	}
 }
 

@@ -74,6 +74,7 @@ struct node {
 	bool machine_up;
 	bool dead;         /* for good, and its store is lost */
 	bool forget;       /* the operator wants it forgotten */
+	usec forget_until; /* and looks whether it is, until then */
 	bool leaving;      /* drained, and stopped once it owns nothing */
 	usec asleep_until; /* the daemon is stopped, by SIGSTOP */
 	int64_t rate_ppm;  /* how much too fast its clocks run */
