@@ -35,6 +35,7 @@
 #include "queue/fetch.h"
 #include "queue/gather.h"
 #include "queue/home.h"
+#include "queue/homeread.h"
 #include "queue/homesync.h"
 #include "queue/join.h"
 #include "queue/lane.h"
@@ -128,6 +129,7 @@ void core_free(struct core *core)
 		batch_free(core, batch);
 	while ((write = write_first(core)) != NULL)
 		write_free(core, write);
+	homereads_free(core);
 	calls_free(core);
 	domains_free(core); /* the timers of those that rest are in the tree that the others leave */
 	home_free(core);

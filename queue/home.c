@@ -41,7 +41,6 @@ void home_free(struct core *core)
 {
 	struct reg *reg;
 
-	homereads_free(core);
 	while ((reg = register_after(&core->registers->tree, NULL)) != NULL)
 		register_free(&core->registers->tree, reg);
 	buffer_done(&core->registers->bytes);
