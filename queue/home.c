@@ -17,6 +17,7 @@
 #include "queue/accept.h"
 #include "queue/batch.h"
 #include "queue/cluster.h"
+#include "queue/decider.h"
 #include "queue/error.h"
 #include "queue/homeread.h"
 #include "queue/homesync.h"
@@ -71,15 +72,14 @@ void home_mark(struct core *core)
 	const struct opt_id id = register_mark();
 	struct reg mark = {.len = 0};
 	struct buffer members;
-	struct write *write;
+	struct write *write = write_new(core, WRITE_REGISTER);
 
 	registers->mark_for = view_hash(core->view);
+	registers->mark = write->token;
 	buffer_init(&members);
-	homesync_list(core, &members);
+	decider_list(core, write->token, &members);
 	mark.record = members.data;
 	mark.len = members.len;
-	write = write_new(core, WRITE_REGISTER);
-	registers->mark = write->token;
 	store(core, &id, write, &mark);
 	buffer_done(&members);
 }
@@ -93,25 +93,6 @@ void home_known(struct core *core)
 		home_mark(core);
 }
 
-/* The members of before, one id after the other. */
-static void recover_mark(struct core *core, const struct reg *mark)
-{
-	struct registers *registers = core->registers;
-	const uint32_t count = (uint32_t)(mark->len / OPT_ID_SIZE);
-
-	registers->known = true;
-	free(registers->before);
-	registers->before = calloc(count + 1, sizeof(*registers->before));
-	if (registers->before == NULL)
-		opt_abort("out of memory");
-	for (uint32_t i = 0; i < count; i++) {
-		memcpy(registers->before[i].bytes, (const char *)mark->record + (size_t)i * OPT_ID_SIZE,
-		    OPT_ID_SIZE);
-		peer_of(core, &registers->before[i]); /* so that it can be forgotten */
-	}
-	registers->before_count = count;
-}
-
 void home_recover(struct core *core, const struct opt_id *batch, const void *data, size_t len)
 {
 	const struct opt_id mark = register_mark();
@@ -121,7 +102,8 @@ void home_recover(struct core *core, const struct opt_id *batch, const void *dat
 	if (core->recover_done || register_decode(data, len, &decoded) != 0)
 		return;
 	if (id_equal(batch, &mark)) {
-		recover_mark(core, &decoded);
+		core->registers->known = true;
+		decider_recover(core, decoded.record, decoded.len);
 		register_done(&decoded);
 		return;
 	}
@@ -317,8 +299,10 @@ void home_stored(struct core *core, struct write *write, int status)
 
 	if (write->token == core->registers->mark) {
 		core->registers->mark = 0;
-		if (status == 0)
+		if (status == 0) {
 			core->registers->marked_for = core->registers->mark_for;
+			core->registers->marked = write->token;
+		}
 		return;
 	}
 	if (write->peer == NULL)

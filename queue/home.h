@@ -27,7 +27,8 @@
  *   it names those of now: so who starts again knows whom it has to hear;
  * - a forgotten home counts as one that can't be heard until all others were heard once, or all of those that
  *   could know what it decided;
- * - where the mesh is not full, a home asks the members around the batch before it votes (queue/homeread.h).
+ * - where the mesh is not full, a home asks the members around the batch before it votes (queue/homeread.h),
+ *   and the mark has to name these.
  *
  * Where all are new a cluster begins, and it must begin once. A node that was told to join by others is lost
  * until it has heard all of them, and nodes begin a cluster only when none of them is lost. So two groups

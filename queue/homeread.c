@@ -9,16 +9,21 @@
 #include "queue/homeread.h"
 
 #include <stdlib.h>
+#include <string.h>
 
+#include "dht/ring.h"
 #include "queue/accept.h"
 #include "queue/batch.h"
 #include "queue/cluster.h"
+#include "queue/decider.h"
 #include "queue/error.h"
 #include "queue/home.h"
 #include "queue/registers.h"
 
 /* What nobody asked for in this time is not asked for any more. */
 static const usec KEEP = 60 * USEC_PER_SEC;
+
+enum { NEAR_MAX = 4 * HOMEREAD_NEAR };
 
 struct homeread {
 	TAILQ_ENTRY(homeread) link;
@@ -118,23 +123,87 @@ static void ask(struct core *core, struct homeread *read)
 	}
 }
 
+/* Those that were asked, and those between them that nobody has named since this node's start. */
+static uint32_t list_deciders(
+    struct core *core, const struct homeread *read, struct peer *ret_peers[NEAR_MAX])
+{
+	struct opt_id ids[NEAR_MAX];
+	uint32_t count = read->count;
+
+	if (!decider_missing(core)) {
+		memcpy(ret_peers, read->near, count * sizeof(*ret_peers));
+		return count;
+	}
+	count = (uint32_t)ring_closest(decider_ring(core), &read->batch, NEAR_MAX, ids);
+	for (uint32_t i = 0; i < count; i++)
+		ret_peers[i] = peer_of(core, &ids[i]);
+	return count;
+}
+
+/* Its place among those that are asked; as many: none. */
+static uint32_t place(const struct homeread *read, const struct peer *peer)
+{
+	uint32_t i = 0;
+
+	while (i < read->count && read->near[i] != peer)
+		i++;
+	return i;
+}
+
+/* Whether it does not count among the homes that the batch had without the new nodes. */
+static bool passed_over(const struct core *core, const struct homeread *read, const struct peer *peer)
+{
+	const uint32_t i = place(read, peer);
+
+	if (peer == core->self)
+		return !core->registers->known;
+	if (i == read->count)
+		return peer_forgotten(core, peer) || decider_member(core, peer);
+	return (read->fresh & 1U << i) != 0;
+}
+
+static bool all_answered(const struct core *core, const struct homeread *read)
+{
+	for (uint32_t i = 0; i < read->count; i++) {
+		if (read->near[i] != core->self && !heard(read, i) && peer_alive(core, read->near[i]))
+			return false;
+	}
+	return true;
+}
+
 static bool enough(struct core *core, const struct homeread *read)
 {
-	struct peer *homes[REPLICAS_MAX];
+	struct peer *homes[REPLICAS_MAX], *deciders[NEAR_MAX];
 	const uint32_t wanted = cluster_homes(core, &read->batch, homes);
+	const uint32_t count = list_deciders(core, read, deciders);
 	uint32_t old = 0, unheard = 0;
 
-	for (uint32_t i = 0; i < read->count; i++) {
-		const bool self = read->near[i] == core->self;
+	if (!all_answered(core, read))
+		return false;
+	for (uint32_t i = 0; i < count && old < wanted; i++) {
+		const uint32_t at = place(read, deciders[i]);
 
-		if (!self && !heard(read, i) && peer_alive(core, read->near[i]))
-			return false;
-		if (old == wanted || (self ? !core->registers->known : (read->fresh & 1U << i) != 0))
+		if (passed_over(core, read, deciders[i]))
 			continue;
 		old++;
-		unheard += !self && !heard(read, i);
+		unheard += deciders[i] != core->self && (at == read->count || !heard(read, at));
 	}
 	return 2 * unheard < old;
+}
+
+/* The mark names all of them. A node that is new has none: after a restart it is new again. */
+static bool marked(struct core *core, const struct homeread *read)
+{
+	const struct registers *registers = core->registers;
+
+	for (uint32_t i = 0; i < read->count && registers->known; i++) {
+		if (decider_marked(core, read->near[i]))
+			continue;
+		if (registers->mark == 0 && core->recovered)
+			home_mark(core);
+		return false;
+	}
+	return true;
 }
 
 bool homeread_complete(struct core *core, const struct opt_id *batch)
@@ -145,7 +214,15 @@ bool homeread_complete(struct core *core, const struct opt_id *batch)
 		read = read_new(core, batch);
 	read->used = core->now;
 	ask(core, read);
-	return enough(core, read);
+	return marked(core, read) && enough(core, read);
+}
+
+/* Whether this node's word on the batch would be taken for more than it is. */
+static bool knows_too_little(struct core *core, const struct opt_id *batch)
+{
+	struct peer *homes[REPLICAS_MAX];
+
+	return decider_lost(core, batch, cluster_homes(core, batch, homes));
 }
 
 void homeread_serve(struct core *core, struct peer *peer, const struct peer_message *request)
@@ -166,7 +243,7 @@ void homeread_serve(struct core *core, struct peer *peer, const struct peer_mess
 		const struct opt_id hash = home_hash(core, &request->batch, homes, &count);
 
 		busy = !core->recovered || accept_under_way(core, &request->batch) ||
-		       !id_equal(&hash, &request->hash);
+		       !id_equal(&hash, &request->hash) || knows_too_little(core, &request->batch);
 		if (!busy && reg != NULL) {
 			answer.what = READ_REGISTER;
 			register_encode(reg, &bytes);

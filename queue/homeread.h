@@ -12,6 +12,11 @@
  * A home votes when all of them that live have answered, and when those that have not are too few to be a
  * majority of the homes that the batch had without the nodes that are new. What they know becomes its own: a
  * record, or a register that is merged. The push goes on beside it, so that records follow their homes.
+ *
+ * After a restart the view may lack many, and nodes of a part of the cluster may see each other as the whole.
+ * So those whom the mark names (queue/decider.h) and nobody else has named yet count among those homes, as
+ * away; a home votes only while its mark names all whom it asks; and who knows that a majority of the homes
+ * of before is away, some of them unnamed, answers "busy", for who asks may be new and know nothing of them.
  */
 #ifndef OPTIMUS_QUEUE_HOMEREAD_H
 #define OPTIMUS_QUEUE_HOMEREAD_H

@@ -10,13 +10,13 @@
  */
 #include "queue/homesync.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "dht/ring.h"
 #include "dht/view.h"
 #include "queue/batch.h"
 #include "queue/cluster.h"
+#include "queue/decider.h"
 #include "queue/error.h"
 #include "queue/home.h"
 #include "queue/homeread.h"
@@ -31,20 +31,13 @@ static bool hears(const struct core *core, const struct peer *peer)
 	       (peer_linked(core, peer) && id_equal(&peer->homes_pushed, &core->registers->members));
 }
 
-static bool member(const struct core *core, const struct peer *peer)
-{
-	const struct member *found = view_find(core->view, &peer->id);
-
-	return peer == core->self || (found != NULL && !found->forgotten);
-}
-
 /* All that are linked and alive have pushed, and see the members that this node sees. */
 static bool all_heard(struct core *core)
 {
 	struct peer *p;
 
 	TAILQ_FOREACH (p, &core->linked, links) {
-		if (!hears(core, p) && member(core, p) && peer_alive(core, p))
+		if (!hears(core, p) && decider_member(core, p) && peer_alive(core, p))
 			return false;
 	}
 	return true;
@@ -59,36 +52,6 @@ static bool is_new(const struct core *core, const struct peer *peer)
 static bool is_lost(const struct core *core, const struct peer *peer)
 {
 	return peer == core->self ? !core->registers->joined : peer->homes_lost;
-}
-
-static bool was_member(const struct core *core, const struct peer *peer)
-{
-	const struct registers *r = core->registers;
-
-	for (uint32_t i = 0; i < r->before_count; i++) {
-		if (id_equal(&r->before[i], &peer->id))
-			return true;
-	}
-	return false;
-}
-
-/*
- * Nodes that may have decided something: members, those that are forgotten and may have left something with
- * somebody who was not heard since, and members of before this node's start that nobody has named yet.
- */
-static bool counts(const struct core *core, const struct peer *peer)
-{
-	if (peer_forgotten(core, peer))
-		return !peer->homes_settled;
-	return member(core, peer) || was_member(core, peer);
-}
-
-void homesync_list(struct core *core, struct buffer *out)
-{
-	for (struct peer *p = peer_next(core, NULL); p != NULL; p = peer_next(core, p)) {
-		if (counts(core, p))
-			buffer_add(out, p->id.bytes, OPT_ID_SIZE);
-	}
 }
 
 /* Those that are not new, as far as they were looked at. */
@@ -135,7 +98,7 @@ static bool enough_heard(struct core *core)
 
 	for (struct peer *p = peer_next(core, NULL); p != NULL; p = peer_next(core, p)) {
 		settled += peer_forgotten(core, p) && p->homes_settled;
-		if (!counts(core, p))
+		if (!decider_is(core, p))
 			continue;
 		if (!peer_forgotten(core, p) && is_new(core, p))
 			lost += is_lost(core, p);
@@ -155,7 +118,7 @@ static void settle_forgotten(struct core *core)
 			p->homes_settled = false;
 		else
 			continue;
-		if (counts(core, p) && !is_new(core, p) && !hears(core, p))
+		if (decider_is(core, p) && !is_new(core, p) && !hears(core, p))
 			return;
 	}
 	for (struct peer *p = peer_next(core, NULL); p != NULL; p = peer_next(core, p)) {
@@ -165,36 +128,6 @@ static void settle_forgotten(struct core *core)
 		r->ring_fresh = false;
 		memset(&r->marked_for, 0, sizeof(r->marked_for));
 	}
-}
-
-/* The ring of all that count. */
-static const struct ring *old_ring(struct core *core)
-{
-	struct registers *r = core->registers;
-	struct ring_node *nodes;
-	struct ring *ring;
-	size_t count = 0;
-
-	if (r->ring != NULL && r->ring_fresh)
-		return r->ring;
-	for (struct peer *p = peer_next(core, NULL); p != NULL; p = peer_next(core, p))
-		count += counts(core, p);
-	nodes = calloc(count + 1, sizeof(*nodes));
-	if (nodes == NULL)
-		opt_abort("out of memory");
-	count = 0;
-	for (struct peer *p = peer_next(core, NULL); p != NULL; p = peer_next(core, p)) {
-		if (counts(core, p))
-			nodes[count++] = (struct ring_node){.node = p->id, .weight = WEIGHT_ONE};
-	}
-	ring = ring_new(nodes, count, r->ring);
-	if (ring == NULL)
-		opt_abort("more members than a ring takes");
-	ring_free(r->ring);
-	free(nodes);
-	r->ring = ring;
-	r->ring_fresh = true;
-	return ring;
 }
 
 /* The mark names the members of now: after a restart nobody takes part who does not know of them. */
@@ -262,9 +195,9 @@ bool homesync_complete(struct core *core, const struct opt_id *batch)
 
 	if (cluster_members(core) == 1 && core->registers->before_count == 0)
 		return true;
+	see_members(core);
 	if (mesh_partial(core))
 		return homeread_complete(core, batch);
-	see_members(core);
 	if (!all_heard(core))
 		return false;
 	learn(core);
@@ -273,7 +206,7 @@ bool homesync_complete(struct core *core, const struct opt_id *batch)
 		return false;
 	/* The homes as they are without the new nodes; there may have been more of them than there are now.
 	 */
-	count = ring_closest(old_ring(core), batch, NEAR_MAX, near);
+	count = ring_closest(decider_ring(core), batch, NEAR_MAX, near);
 	for (size_t i = 0; i < count && tally.old < most; i++) {
 		struct peer *peer = peer_of(core, &near[i]);
 

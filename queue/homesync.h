@@ -14,8 +14,6 @@ bool homesync_complete(struct core *core, const struct opt_id *batch);
 /* Once a heartbeat, before it is sent: goes on with the push, starts it anew when the members have changed.
  */
 void homesync_tick(struct core *core);
-/* Appends the ids of all that may have decided something, for the mark. */
-void homesync_list(struct core *core, struct buffer *out);
 /* EVENT_JOINED */
 void homesync_joined(struct core *core);
 /* There is a new link to the peer, or none any more. */
