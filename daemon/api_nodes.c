@@ -3,8 +3,8 @@
  * Shows the nodes as JSON: every member of the cluster, as this node sees it. It answers also while the node
  * is still reading its store, because a script that starts a node wants to see it come.
  *
- * What others do is known from their heartbeats. Of a node that is gone only the number of mails that it had
- * sent is shown, for nothing of the rest is true any more.
+ * What others do is known from their heartbeats. Of a node that is gone the number of mails that it had sent
+ * is shown, and the shards that wait for it; nothing of the rest is true any more.
  */
 #include "daemon/api_nodes.h"
 
@@ -33,14 +33,15 @@ static const char *postfix(const struct node *node, const struct member_view *me
 
 json_t *api_node_json(const struct node *node, const struct member_view *member)
 {
-	bool known = member->load_known && strcmp(member->state, "gone") != 0;
+	bool gone = strcmp(member->state, "gone") == 0;
+	bool known = member->load_known && !gone;
 	double rate = member->self ? node_rate(node) : known ? member->rate : 0;
 	char hex[OPT_ID_HEX];
 
 	return json_pack("{s:s, s:o, s:s, s:I, s:I, s:I, s:I, s:I, s:f, s:s, s:o}", "id",
 	    id_to_hex(&member->id, hex), "address", text_json(member->address), "state", member->state,
-	    "weight", (json_int_t)member->weight, "owned", (json_int_t)(known ? member->owned : 0),
-	    "replicas", (json_int_t)(known ? member->replicas : 0), "in_flight",
+	    "weight", (json_int_t)member->weight, "owned", (json_int_t)(known || gone ? member->owned : 0),
+	    "replicas", (json_int_t)(known || gone ? member->replicas : 0), "in_flight",
 	    (json_int_t)(known ? member->in_flight : 0), "sent", (json_int_t)member->sent, "rate",
 	    round(rate * 10) / 10, "postfix", postfix(node, member, known), "version",
 	    text_json(member->version));

@@ -151,17 +151,20 @@ struct member_view {
 	const char *state; /* "up", "draining", "suspect", "gone" */
 	uint32_t weight;   /* WEIGHT_ONE is an ordinary node */
 	bool self;
+	bool member; /* else it is shown because something waits for it */
 	bool linked;
-	bool load_known; /* the rest comes from its latest heartbeat */
-	uint64_t owned;
-	uint64_t replicas;
+	bool load_known;   /* the rest comes from its latest heartbeat */
+	uint64_t owned;    /* of one that is gone: those of the next that it owned */
+	uint64_t replicas; /* of one that is gone: shards of which no member is alive */
 	uint64_t in_flight;
 	uint64_t sent;
 	double rate; /* mails a second */
 	bool postfix;
 };
 
-/* Members in the order of their ids: NULL to start. OPT_E_NOT_FOUND at the end. Forgotten ones are left out.
+/*
+ * Members in the order of their ids: NULL to start. OPT_E_NOT_FOUND at the end. Nodes that were forgotten, or
+ * that nobody has named since this node's start, are among them, as "gone", while something waits for them.
  */
 int core_member_next(const struct core *core, const struct opt_id *after, struct member_view *ret_view);
 

@@ -119,6 +119,11 @@ bool decider_missing(const struct core *core)
 	return false;
 }
 
+bool decider_unnamed(const struct core *core, const struct peer *peer)
+{
+	return view_find(core->view, &peer->id) == NULL && was_member(core, peer);
+}
+
 bool decider_lost(struct core *core, const struct opt_id *batch, uint32_t homes)
 {
 	struct opt_id near[NEAR_MAX];

@@ -30,6 +30,8 @@ bool decider_marked(const struct core *core, const struct peer *peer);
 
 /* Whether a decider of before is not a member, nor forgotten: nobody has named it since the start. */
 bool decider_missing(const struct core *core);
+/* Whether the peer is such a one. */
+bool decider_unnamed(const struct core *core, const struct peer *peer);
 /*
  * Whether half or more of the `homes` homes that the batch had among the deciders of before can't be asked,
  * and one of these is missing. Who asks this node about the batch then does not know of them, and must not

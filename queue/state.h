@@ -120,6 +120,10 @@ struct peer {
 	bool homes_settled; /* forgotten; everybody else was heard since, so all that it decided is known */
 	bool homes_lost;    /* nor has it heard those that it was told to join */
 	uint64_t marked;    /* the first write of the mark that names it; 0: the latest does not */
+	struct {
+		bool away;
+		uint32_t owned, shards; /* that wait for it, as of the latest list: queue/member.c */
+	} waiting;
 	struct call_list calls;
 	struct call *ends_call;     /* queue/ends.h */
 	struct opt_id ends_batch;   /* the latest one that was looked at, */

@@ -240,7 +240,7 @@ static bool is_shown(const struct world *w, const struct node *dead)
 			return true;
 		for (int status = core_member_next(node->core, NULL, &view); status == 0;
 		     status = core_member_next(node->core, &view.id, &view)) {
-			if (id_equal(&view.id, &dead->id))
+			if (view.member && id_equal(&view.id, &dead->id))
 				return true;
 		}
 	}

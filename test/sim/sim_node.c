@@ -430,9 +430,11 @@ bool node_joined(const struct node *node)
 	struct member_view member;
 	uint32_t others = 0;
 
-	if (core_member_next(node->core, NULL, &member) == 0 &&
-	    (!id_equal(&member.id, &node->id) || core_member_next(node->core, &member.id, &member) == 0))
-		return true;
+	for (int status = core_member_next(node->core, NULL, &member); status == 0;
+	     status = core_member_next(node->core, &member.id, &member)) {
+		if (member.member && !member.self)
+			return true;
+	}
 	for (uint32_t i = 0; i < w->node_count; i++)
 		others += &w->nodes[i] != node && (w->nodes[i].life > 0 || w->nodes[i].ready);
 	return others == 0;

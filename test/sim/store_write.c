@@ -111,7 +111,7 @@ static uint32_t members_of(const struct node *node)
 	while (core_member_next(node->core, after, &member) == 0) {
 		id = member.id;
 		after = &id;
-		count++;
+		count += member.member;
 	}
 	return count;
 }
