@@ -54,7 +54,7 @@ void tell_forget(struct core *core, struct batch *batch)
 
 static bool of_interest(const struct core *core, const struct batch *batch)
 {
-	return batch->control.now.version > 0 && core->utc.us < batch->record.expires.us;
+	return batch->control.now.version > 0 && !batch_is_over(core, batch);
 }
 
 static void start(struct core *core, struct batch *batch, struct peer *peer)

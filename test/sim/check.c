@@ -153,7 +153,7 @@ static bool in_doubt(const struct attempt *attempt)
 }
 
 /* The latest time that a node that runs has seen. */
-static uint64_t any_utc(const struct world *w)
+uint64_t check_any_utc(const struct world *w)
 {
 	uint64_t latest = 0;
 
@@ -197,7 +197,7 @@ static const char *untrue(const struct node *node, const struct attempt *attempt
 		           ? "I1: a mail ends unknown although it may be resent"
 		           : NULL;
 	case OUTCOME_EXPIRED:
-		return any_utc(w) >= batch->expires.us || node->core == NULL
+		return check_any_utc(w) >= batch->expires.us || node->core == NULL
 		           ? NULL
 		           : "I1: a mail is called expired before its time";
 	case OUTCOME_CANCELLED:

@@ -32,6 +32,8 @@ void check_epoch(struct node *node, const struct opt_id *shard, uint32_t epoch, 
 void check_held(struct node *node, const struct attempt *attempt);
 /* Whether something in this world could part two nodes for a while. */
 bool check_disturbed(const struct world *w);
+/* The latest UTC that any daemon has seen in its present life. */
+uint64_t check_any_utc(const struct world *w);
 /* The core says what the cluster knows of a batch, or of a shard. */
 void check_query_answer(struct node *node, const struct reply *reply, const struct effect *effect);
 void check_fetch_answer(struct node *node, const struct reply *reply, const struct effect *effect);

@@ -106,7 +106,9 @@ static void check_earlier(struct node *node, const struct attempt *earlier, cons
 		fail(w, "I3: a mail is fed while an earlier attempt is in Postfix", now);
 	else if (earlier->place == PLACE_GONE && earlier->causes == 0 && earlier->life == node->life)
 		fail(w, "I3: a mail is fed again for no reason", now);
-	else if (earlier->accepted > 0 && !doubt_declared(earlier, now))
+	/* That it was deferred the others had stored, when this node could not; it has it from them. */
+	else if (earlier->accepted > 0 && !doubt_declared(earlier, now) &&
+	         (truth_facts_of(earlier, node->index) & 1U << OUTCOME_DEFERRED) == 0)
 		fail(w, "I3: a delivered mail is fed again and nobody calls it doubt", now);
 }
 

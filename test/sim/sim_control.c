@@ -125,6 +125,8 @@ void sim_control_answer(struct node *node, const struct reply *reply, enum contr
 			world_fail(w, "I6: the cancelled batch %s takes another command", reply->batch->name);
 		commanded->stands = reply->what;
 		commanded->unknown = false;
+		if (reply->batch != NULL && reply->what == CONTROL_CANCELLED && !commanded->late)
+			commanded->late = check_any_utc(w) >= reply->batch->expires.us;
 		return;
 	case CONTROL_NOT_FOUND:
 		if (reply->batch == NULL || (reply->batch->told_accepted && w->node_count == 1))

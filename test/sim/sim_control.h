@@ -16,6 +16,7 @@ struct node;
 /* The operator's commands about a batch, or about draining a node. */
 struct commanded {
 	enum control_what stands; /* by the last answer */
+	bool late;                /* cancelled when the batch's time was over by some clock */
 	bool waiting;             /* a command was given, and its answer is not here */
 	bool unknown;             /* the daemon died with a command: it may stand or not */
 	bool cancel_asked;
