@@ -148,7 +148,8 @@ static int compile(struct api_settings *settings, struct api_error *error)
 	int status;
 
 	if (settings->source_len > TEMPLATE_SIZE_MAX) {
-		api_error_set(error, API_TEMPLATE, "the template has %zu bytes; at most %d are allowed",
+		api_error_set(error, API_TEMPLATE,
+		    "the template has %zu bytes; at most %d are allowed; make it smaller",
 		    settings->source_len, TEMPLATE_SIZE_MAX);
 		return OPT_E_LIMIT;
 	}
