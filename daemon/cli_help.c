@@ -46,7 +46,7 @@ static const char SEND[] =
     "  --expire DURATION      give up on what is undelivered by then: 90s, 15m, 12h, 5d (default 5d)\n"
     "  --invalid fail|skip    rows that are invalid: send nothing at all (default), or leave them out\n"
     "  --duplicates skip|keep repeated addresses: leave them out (default), or send to them again\n"
-    "  --replicas R           nodes that keep each mail (default: the cluster's)\n"
+    "  --replicas R           nodes that keep each mail, 1 to 7 (default 3)\n"
     "  --priority P           -100 to 100; higher goes first (default 0)\n"
     "  --watch                stay until all is done and show progress on standard error\n"
     "  --json                 print the accepted batch as JSON instead of its id\n";
@@ -100,7 +100,7 @@ static const char UNDRAIN[] = "Usage: optimus undrain [NODE]\n"
                               "A draining node takes part again. NODE as for drain.\n";
 
 static const char FORGET[] =
-    "Usage: optimus forget [NODE]\n"
+    "Usage: optimus forget NODE\n"
     "\n"
     "Tells the cluster that a node is gone for good: stop it first. What was on no other\n"
     "node ends as unknown. NODE as for drain; a node can't forget itself.\n";

@@ -13,9 +13,9 @@
  * they reported is stored, here and on other nodes → these are told goodbye, so that they take over at once
  * → Redis ends → exit 0. A second signal ends at once; nothing is lost by that either.
  *
- * Exit codes (sysexits.h): 0, 64 usage, 67 no such user, 69 a part is missing, 70 libsodium, 71 a socket,
- * 73 the data folder can't be used, 75 another optimusd runs there, 77 rights, 78 configuration or key; and 1
- * for batch records that can't be read.
+ * Exit codes (sysexits.h): 0, 64 usage, 67 no such user, 69 a part is missing, 70 the keeper or libsodium, 71
+ * a socket, 73 the data folder can't be used, 75 another optimusd runs there, 77 rights, 78 configuration or
+ * key; and 1 for batch records that can't be read.
  */
 #include <signal.h>
 #include <sodium.h>
