@@ -17,6 +17,7 @@
 #include "queue/announce.h"
 #include "queue/catchup.h"
 #include "queue/change.h"
+#include "queue/doubt.h"
 #include "queue/ends.h"
 #include "queue/error.h"
 #include "queue/gather.h"
@@ -218,6 +219,9 @@ static void dispatch(struct core *core, struct call *call, const struct peer_mes
 		return;
 	case CALL_JOIN_FETCH:
 		join_fetched(core, call, answer);
+		return;
+	case CALL_CLAIMS:
+		doubt_answered(call);
 		return;
 	case CALL_GIVE:
 		move_given(core, call, answer);

@@ -29,6 +29,7 @@
 #include "queue/change.h"
 #include "queue/cluster.h"
 #include "queue/control.h"
+#include "queue/doubt.h"
 #include "queue/error.h"
 #include "queue/facts.h"
 #include "queue/feed.h"
@@ -136,6 +137,7 @@ void core_free(struct core *core)
 	cluster_free(core);
 	journal_reader_free(core->reader);
 	free(core->held_replies);
+	free(core->asked);
 	free(core);
 }
 
@@ -330,7 +332,7 @@ static void timer_fired(struct core *core, struct timer *timer)
 		takeover_due(core, timer->owner);
 		return;
 	case TIMER_DOUBT:
-		takeover_doubt_due(core, timer->owner);
+		doubt_due(core, timer->owner);
 		return;
 	case TIMER_HEARTBEAT:
 		cluster_tick(core);
@@ -345,9 +347,11 @@ static void timer_fired(struct core *core, struct timer *timer)
 		call_due(core, timer->owner);
 		return;
 	case TIMER_SPOOL_CHECK:
-		if (core->uncertain > 0 && core->engine == ENGINE_UP)
+		if (core->uncertain == 0 && core->asked_count == 0)
+			return;
+		if (core->engine == ENGINE_UP)
 			settle_ask(core);
-		else if (core->uncertain > 0)
+		else
 			timer_arm(&core->boot_timers, timer, core->now.us + USEC_PER_SEC);
 		return;
 	case TIMER_QUERY:

@@ -113,6 +113,10 @@ void heartbeat_take(struct core *core, struct peer *peer, const struct peer_mess
 {
 	peer->load = message->load;
 	peer->load_at = core->now;
+	if (message->load.postfix != 0)
+		peer->idle_since.us = 0;
+	else if (peer->idle_since.us == 0)
+		peer->idle_since = core->now;
 	if (message->load.ready > 0)
 		peer->busy_rate = message->load.rate;
 	peer->utc = message->at;

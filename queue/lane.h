@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The order of feeding: batch by batch, within a batch round-robin over destination domains, each domain with
- * a cap on the window, so that one slow or dead destination holds nobody else up. The mails of an orphan, which is
- * a shard that this node took over from another one, have waited longest and go first.
+ * a cap on the window, so that one slow or dead destination holds nobody else up. The mails of an orphan,
+ * which is a shard that this node took over from another one, have waited longest and go first.
  */
 #ifndef OPTIMUS_QUEUE_LANE_H
 #define OPTIMUS_QUEUE_LANE_H
@@ -25,8 +25,8 @@ void domain_rest(struct core *core, struct domain *domain);
 /* The rest is over (TIMER_DOMAIN_HOLD). */
 void domain_rested(struct core *core, struct domain *domain);
 
-/* Puts a READY mail whose domain is known at the end of its lane; a mail of an orphan at the head of it, and its
- * lane before the others. */
+/* Puts a READY mail whose domain is known at the end of its lane; a mail of an orphan at the head of it, and
+ * its lane before the others. */
 void lane_push(struct core *core, struct shard *shard, uint32_t index);
 
 /*

@@ -17,6 +17,7 @@
 #include "queue/batch.h"
 #include "queue/control.h"
 #include "queue/cluster.h"
+#include "queue/doubt.h"
 #include "queue/facts.h"
 #include "queue/header.h"
 #include "queue/home.h"
@@ -114,8 +115,8 @@ static void take_claim(
 	    mail->node == core->self)
 		settle_learnt(core, shard, claim->index);
 	/* A claim that only a member knew which was away when the shard was taken over. */
-	if (mail->state == MAIL_CLAIMED && mail->node != core->self)
-		takeover_watch_doubt(core, shard);
+	if (mail->state == MAIL_CLAIMED && mail->node != core->self && !shard->doubt_timer.armed)
+		doubt_watch(core, shard);
 }
 
 void recover_take_header(struct core *core, struct shard *shard, const struct journal_entry *entry)

@@ -11,6 +11,7 @@
 #include "queue/change.h"
 #include "queue/cluster.h"
 #include "queue/control.h"
+#include "queue/doubt.h"
 #include "queue/error.h"
 #include "queue/facts.h"
 #include "queue/feed.h"
@@ -286,7 +287,7 @@ void replica_step_down(struct core *core, struct shard *shard)
 	shard->synced = false; /* it may have facts that nobody else has */
 	change_end(core, shard);
 	core->owned_shards -= shard->phase != SHARD_FINISHED;
-	timer_disarm(&core->boot_timers, &shard->doubt_timer);
+	doubt_end(core, shard);
 	timer_disarm(&core->utc_timers, &shard->retry);
 	for (struct write *write = write_first(core); write != NULL; write = next) {
 		next = write_next(write);
@@ -312,7 +313,7 @@ void replica_own(struct core *core, struct shard *shard, uint32_t epoch)
 	shard->config_sent = false;
 	shard->synced = true;
 	replica_check_quorum(core, shard);
-	takeover_watch_doubt(core, shard);
+	doubt_watch(core, shard);
 	if (control_cancelled(shard->batch))
 		shard_cancel(core, shard);
 	else
@@ -635,12 +636,31 @@ void replica_reread_loaded(struct core *core, struct write *write, const struct 
 	shard_settle(core, shard);
 }
 
+/* Of a shard that this node has left its members may ask. */
+static void look_for_claims(struct core *core, const struct write *write)
+{
+	const char *next = write->data;
+	struct journal_entry entry;
+
+	for (size_t i = 0; i < write->count; i++) {
+		uint64_t len;
+
+		memcpy(&len, next, sizeof(len));
+		next += sizeof(len);
+		if (journal_read(core->reader, &write->shard->id, next, len, &entry) == 0)
+			settle_asked(core, write->shard, &entry);
+		next += len;
+	}
+}
+
 void replica_take_entries(struct core *core, const struct write *write)
 {
 	struct shard *shard = write->shard;
 	const char *next = write->data;
 	struct journal_entry entry;
 
+	if (!shard->mine)
+		look_for_claims(core, write);
 	/* That somebody owns what is finished changes nothing of it. */
 	if (shard->phase == SHARD_FINISHED && !says_anything(core, write))
 		return;
@@ -877,5 +897,5 @@ void replica_forget(struct core *core, struct shard *shard)
 		call_end(core, shard->hand_over);
 	replica_not_behind(core, shard, shard->behind);
 	timer_disarm(&core->boot_timers, &shard->takeover_timer);
-	timer_disarm(&core->boot_timers, &shard->doubt_timer);
+	doubt_end(core, shard);
 }

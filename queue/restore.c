@@ -15,6 +15,7 @@ static const usec SURPLUS_REST = 5 * USEC_PER_SEC;
 
 void restore_peer_changed(struct core *core, struct peer *peer)
 {
+	peer->idle_since.us = 0;
 	if (peer_alive(core, peer))
 		peer->gone_since.us = 0;
 	else

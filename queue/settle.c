@@ -27,10 +27,12 @@
 #include <stdlib.h>
 
 #include "queue/facts.h"
+#include "queue/replica.h"
 #include "queue/shard.h"
 
 /* A node of a cluster wakes up each second, and its links are silent for longer before the others doubt it.
  */
+enum { ASKED_MAX = 10000 /* at once; the rest will be asked for again */ };
 static const usec PAUSE_MIN = 3 * USEC_PER_SEC;
 
 void settle_ask(struct core *core)
@@ -210,6 +212,32 @@ void settle_learnt(struct core *core, struct shard *shard, uint32_t index)
 		timer_arm(&core->boot_timers, &core->spool_check, core->now.us + 2 * USEC_PER_SEC);
 }
 
+void settle_asked(struct core *core, struct shard *shard, const struct journal_entry *entry)
+{
+	const size_t count = core->asked_count;
+
+	if (shard->mine || entry->type != JOURNAL_CLAIMS || !id_equal(&entry->node, &core->config.node))
+		return;
+	for (size_t i = 0; i < entry->count && core->asked_count < ASKED_MAX; i++) {
+		if (core->asked == NULL)
+			core->asked = calloc(ASKED_MAX, sizeof(*core->asked));
+		if (core->asked == NULL)
+			abort();
+		if (entry->claims[i].index < shard->count)
+			core->asked[core->asked_count++] = (struct attempt_key){.shard = shard->id,
+			    .index = entry->claims[i].index,
+			    .epoch = entry->epoch,
+			    .node = core->config.node,
+			    .attempt = entry->claims[i].attempt};
+	}
+	if (core->asked_count == count)
+		return;
+	/* First what its journal says of them: its members may never have got that. */
+	replica_behind_others(core, shard);
+	if (!core->spool_check.armed)
+		timer_arm(&core->boot_timers, &core->spool_check, core->now.us + 2 * USEC_PER_SEC);
+}
+
 static void settle_mail(struct core *core, const struct event *event, struct shard *shard, uint32_t index,
     const struct spool_entry *entry)
 {
@@ -263,6 +291,22 @@ static const struct spool_entry *find_entry(
 	return found == NULL ? NULL : *found;
 }
 
+/* What is found, Postfix reports, or look_at_left() has told. */
+static void look_at_asked(struct core *core, const struct event *event, const struct spool_entry **sorted)
+{
+	for (size_t i = 0; i < core->asked_count; i++) {
+		const struct attempt_key *key = &core->asked[i];
+		struct shard *shard = shard_find(core, &key->shard);
+
+		if (shard != NULL && !shard->mine && find_entry(sorted, event->spool.count, key) == NULL)
+			fact_add_doubt_of(
+			    core, shard, key, "the node that had the mail does not know of it", NULL);
+	}
+	free(core->asked);
+	core->asked = NULL;
+	core->asked_count = 0;
+}
+
 /* Every claimed mail that Postfix may have; while Postfix runs on, only those that nobody is sure of. */
 static void look_at_claims(struct core *core, const struct event *event, const struct spool_entry **sorted)
 {
@@ -307,6 +351,7 @@ void settle_spool(struct core *core, const struct event *event)
 	qsort(sorted, count, sizeof(*sorted), compare_entries);
 	look_at_files(core, event);
 	look_at_left(core, event);
+	look_at_asked(core, event, sorted);
 	look_at_claims(core, event, sorted);
 	free(sorted);
 	if (core->uncertain > 0 && !core->spool_check.armed)

@@ -15,6 +15,11 @@ void settle_ask(struct core *core);
  */
 void settle_learnt(struct core *core, struct shard *shard, uint32_t index);
 /*
+ * An entry that came from a peer: claims that this node once made in a shard that it has left are looked for
+ * in the spool, and what it does not have any more is in doubt.
+ */
+void settle_asked(struct core *core, struct shard *shard, const struct journal_entry *entry);
+/*
  * Nothing happened here for so long. When others may have sent again what Postfix has, Postfix is not
  * answered until it has stopped or was found to have nothing.
  */

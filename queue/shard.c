@@ -18,6 +18,7 @@
 #include "queue/batch.h"
 #include "queue/cluster.h"
 #include "queue/control.h"
+#include "queue/doubt.h"
 #include "queue/error.h"
 #include "queue/facts.h"
 #include "queue/lane.h"
@@ -345,7 +346,7 @@ static void finish(struct core *core, struct shard *shard)
 		replica_behind_others(core, shard);
 	takeover_cancel(core, shard);
 	timer_disarm(&core->boot_timers, &shard->takeover_timer);
-	timer_disarm(&core->boot_timers, &shard->doubt_timer);
+	doubt_end(core, shard);
 	effect = effects_add(core->effects, EFFECT_STORE_SQUASH);
 	effect->id = shard->id;
 	effect->token = core->next_token++;

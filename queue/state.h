@@ -57,6 +57,7 @@ enum call_kind {
 	CALL_PROMISE,       /* struct shard */
 	CALL_JOURNAL,       /* struct shard */
 	CALL_UNION,         /* struct shard: an append of a sync */
+	CALL_CLAIMS,        /* struct shard: a node's own claims (queue/doubt.c) */
 	CALL_CATCH_UP,      /* struct shard */
 	CALL_TAKE,          /* struct shard */
 	CALL_GIVE,          /* the core */
@@ -109,6 +110,7 @@ struct peer {
 	struct boot_time load_at;    /* 0: none yet */
 	uint32_t busy_rate;          /* its rate when it last had mails to feed; 0: not known */
 	struct boot_time gone_since; /* 0: it is not */
+	struct boot_time idle_since; /* its heartbeats say that its Postfix does not run; 0: it does */
 	struct boot_time refused_first,
 	    refused_last;             /* its port, since it is gone (queue/alone.h); 0: it was not */
 	struct boot_time asked_at;    /* for shards, without success; 0: not lately */
@@ -278,6 +280,9 @@ struct shard {
 	struct sync *sync;
 	struct timer takeover_timer; /* boot time */
 	struct timer doubt_timer;    /* boot time */
+	struct call *claims_told;    /* queue/doubt.c; NULL: answered */
+	struct boot_time claims_told_at;
+	struct peer *claims_told_to;
 };
 RB_HEAD(shard_tree, shard);
 TAILQ_HEAD(shard_list, shard);
@@ -477,6 +482,8 @@ struct core {
 	enum engine_state engine;
 	uint64_t generation;
 	bool settle_asked;
+	struct attempt_key *asked; /* claims that this node is said to have made in shards of others */
+	size_t asked_count;
 	bool stale;             /* this node was away: others may have sent what is in Postfix */
 	uint64_t *held_replies; /* of outcomes, while `stale` */
 	size_t held_count, held_size;

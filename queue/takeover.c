@@ -458,34 +458,3 @@ void takeover_take(struct core *core, struct peer *peer, const struct peer_messa
 	call_reply(core, peer, request, PEER_OK, &answer);
 	takeover_start(core, shard);
 }
-
-/* Mail that another node claimed and never spoke of again. */
-
-void takeover_watch_doubt(struct core *core, struct shard *shard)
-{
-	if (shard->owning && shard->states[MAIL_CLAIMED] > 0 && !shard->doubt_timer.armed)
-		timer_arm(&core->boot_timers, &shard->doubt_timer, core->now.us + core->config.doubt_hold);
-}
-
-void takeover_doubt_due(struct core *core, struct shard *shard)
-{
-	bool left = false;
-
-	if (!shard->owning || shard->phase == SHARD_FINISHED)
-		return;
-	for (uint32_t i = 0; shard->mails != NULL && i < shard->count; i++) {
-		const struct mail *mail = &shard->mails[i];
-
-		if (mail->state != MAIL_CLAIMED || mail->node == core->self)
-			continue;
-		/* A node that lives and settles will say what became of it. */
-		if (peer_alive(core, mail->node)) {
-			left = true;
-			continue;
-		}
-		fact_add_doubt(core, shard, i, "the node that had the mail is gone", NULL);
-		shard_settle_one(core, shard, i);
-	}
-	if (left)
-		timer_arm(&core->boot_timers, &shard->doubt_timer, core->now.us + 10 * USEC_PER_SEC);
-}

@@ -36,9 +36,4 @@ void takeover_promise_stored(struct core *core, struct write *write, int status)
 void takeover_promised(struct core *core, struct call *call, const struct peer_message *answer);
 void takeover_take(struct core *core, struct peer *peer, const struct peer_message *request);
 
-/* The shard is owned: mail that others claimed and never settled is waited for, at most doubt_hold. */
-void takeover_watch_doubt(struct core *core, struct shard *shard);
-/* TIMER_DOUBT */
-void takeover_doubt_due(struct core *core, struct shard *shard);
-
 #endif
