@@ -52,10 +52,10 @@ static void count_waiting(struct core *core)
 	}
 	for (struct batch *batch = batch_after(core, NULL); batch != NULL && away > 0;
 	     batch = batch_after(core, &batch->key)) {
-		for (uint32_t i = 0; i < batch->record.shard_count; i++) {
-			if (batch->record.expires.us > core->utc.us)
-				count_shard(core, &batch->shards[i]);
-		}
+		if (batch_is_over(core, batch))
+			continue;
+		for (uint32_t i = 0; i < batch->record.shard_count; i++)
+			count_shard(core, &batch->shards[i]);
 	}
 }
 
