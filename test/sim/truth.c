@@ -377,7 +377,7 @@ void truth_config(const struct node *node, const struct opt_id *shard_id, const 
 	shard->config = config;
 }
 
-void truth_store_answered(struct truth *truth, const struct node *node, const struct store_op *op)
+void truth_store_heard(struct truth *truth, const struct node *node, const struct store_op *op, bool answered)
 {
 	struct sim_batch *batch;
 	struct journal_entry entry;
@@ -387,7 +387,7 @@ void truth_store_answered(struct truth *truth, const struct node *node, const st
 		return;
 	batch = idmap_get(&truth->batches, &op->id, NULL);
 	if (batch == NULL || journal_read(truth->reader, &op->id, op->data, op->len, &entry) != 0 ||
-	    entry.type != JOURNAL_CONTROL)
+	    entry.type != JOURNAL_CONTROL || (!answered && entry.control.what != CONTROL_RUNNING))
 		return;
 	if (batch->heard == NULL)
 		batch->heard = arena_alloc(truth->arena, node->world->node_count * sizeof(*batch->heard));

@@ -214,8 +214,12 @@ struct sim_epoch *truth_epoch(struct truth *truth, struct sim_shard *shard, uint
 void truth_promise(struct truth *truth, const struct opt_id *shard, uint32_t epoch, usec now);
 /* The node has the configuration in its store. */
 void truth_config(const struct node *node, const struct opt_id *shard, const struct journal_entry *entry);
-/* The core was told that a write is durable. */
-void truth_store_answered(struct truth *truth, const struct node *node, const struct store_op *op);
+/*
+ * A write is durable, and the core was told so, or not yet. It refuses claims from the moment on when it was
+ * told; it need not any more as soon as the word is durable, since a restart finds it in the journal.
+ */
+void truth_store_heard(
+    struct truth *truth, const struct node *node, const struct store_op *op, bool answered);
 /* The state that the durable facts give: the report's line. MAIL_READY when they leave it open. */
 enum mail_state truth_state(const struct mail *mail);
 
