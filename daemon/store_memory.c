@@ -18,6 +18,7 @@
 
 #include "daemon/squash.h"
 #include "queue/error.h"
+#include "queue/register.h"
 
 enum { KEY_SIZE = 96 };
 
@@ -239,6 +240,16 @@ static void set_register(struct store_memory *memory, const struct effect *effec
 		key_remove(memory, key);
 }
 
+static void set_sequence(struct store_memory *memory, uint64_t sequence)
+{
+	const struct opt_id id = register_sequence();
+	char key[KEY_SIZE], number[SEQUENCE_TEXT];
+
+	key_write(key, "registers", &id, NULL);
+	register_sequence_text(sequence, number);
+	key_set(memory, key, number, strlen(number));
+}
+
 /* Every key that starts or ends like this; nobody measures the speed of this store. */
 static void drop_upload(struct store_memory *memory, const struct opt_id *upload)
 {
@@ -322,6 +333,8 @@ static void memory_apply(struct store *store, const struct effect *effect)
 		status = memory->fail_status;
 	} else {
 		status = write_effect(memory, effect);
+		if (effect->sequence > 0)
+			set_sequence(memory, effect->sequence);
 	}
 	answer_add(memory, status)->token = effect->token;
 }

@@ -39,6 +39,7 @@ struct redis_op {
 	struct opt_id id;
 	struct opt_id upload;
 	struct opt_id node;
+	uint64_t sequence; /* from this write on; 0: as it was */
 	uint32_t shards;
 	bool adds_batch; /* part of a batch that isn't accepted yet: refused when the disk is full */
 	bool decides;    /* a commit: not refused once Redis may have seen it */

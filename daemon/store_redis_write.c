@@ -17,6 +17,7 @@
 #include "daemon/log.h"
 #include "daemon/squash.h"
 #include "queue/error.h"
+#include "queue/register.h"
 
 enum { UNLINK_GROUP = 1000, STORE_FORMAT = 2, ARGS_MAX = 12 };
 
@@ -94,6 +95,30 @@ static bool reply_is(const redisReply *reply, const char *text)
 	       reply->len == strlen(text) && memcmp(reply->str, text, reply->len) == 0;
 }
 
+/* ---- the sequence: a write that raises it is a transaction ---- */
+
+static void sequence_begin(struct redis_op *op)
+{
+	if (op->sequence > 0)
+		send_texts(op, "MULTI", NULL, NULL);
+}
+
+static void sequence_end(struct redis_op *op)
+{
+	const struct opt_id key = register_sequence();
+	char hex[OPT_ID_HEX], number[SEQUENCE_TEXT];
+	struct args args = {.count = 0};
+
+	if (op->sequence == 0)
+		return;
+	add_text(&args, "HSET");
+	add_text(&args, "registers");
+	add_text(&args, id_to_hex(&key, hex));
+	add_text(&args, register_sequence_text(op->sequence, number));
+	send_args(op, &args);
+	send_texts(op, "EXEC", NULL, NULL);
+}
+
 /* ---- uploads ---- */
 
 static void upload_start(struct redis_op *op)
@@ -161,12 +186,14 @@ static void register_start(struct redis_op *op)
 	char batch[OPT_ID_HEX];
 	struct args args = {.count = 0};
 
+	sequence_begin(op);
 	add_text(&args, op->len > 0 ? "HSET" : "HDEL");
 	add_text(&args, "registers");
 	add_text(&args, id_to_hex(&op->id, batch));
 	if (op->len > 0)
 		add(&args, op->data, op->len);
 	send_args(op, &args);
+	sequence_end(op);
 }
 
 static const struct redis_op_class register_class = {
@@ -276,7 +303,9 @@ static void append_start(struct redis_op *op)
 {
 	char key[KEY_SIZE];
 
+	sequence_begin(op);
 	send_data(op, "RPUSH", redis_key(key, "journal", &op->id, NULL));
+	sequence_end(op);
 }
 
 static const struct redis_op_class append_class = {.start = append_start, .end = redis_store_answer_write};
@@ -439,6 +468,7 @@ void redis_apply(struct store *store, const struct effect *effect)
 	op->id = effect->id;
 	op->upload = effect->upload;
 	op->node = effect->node;
+	op->sequence = effect->sequence;
 	op->shards = effect->shards;
 	op->adds_batch = effect->type == EFFECT_STORE_UPLOAD || effect->type == EFFECT_STORE_SHARD ||
 	                 effect->type == EFFECT_STORE_COMMIT;

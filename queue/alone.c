@@ -49,6 +49,15 @@ uint32_t alone_needed(const struct core *core, const struct shard *shard)
 	return alone_needed_of(core, shard, shard->members, shard->member_count);
 }
 
+uint32_t alone_left(const struct core *core, const struct shard *shard)
+{
+	uint32_t left = 0;
+
+	for (uint32_t i = 0; i < shard->member_count; i++)
+		left += !proven_dead(core, shard->members[i], shard->member_count);
+	return left;
+}
+
 bool alone_claims(const struct core *core, const struct shard *shard)
 {
 	return shard->alone || alone_needed(core, shard) < replica_majority(shard);

@@ -28,6 +28,8 @@ uint32_t alone_needed_of(
     const struct core *core, const struct shard *shard, struct peer *const *members, uint32_t count);
 /* The same for the shard's members as they are. */
 uint32_t alone_needed(const struct core *core, const struct shard *shard);
+/* Members that are not known to be dead, this node among them. */
+uint32_t alone_left(const struct core *core, const struct shard *shard);
 /* Whether claims that are made now have to say that they were made alone. */
 bool alone_claims(const struct core *core, const struct shard *shard);
 

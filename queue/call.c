@@ -290,7 +290,8 @@ void call_notice(struct core *core, struct peer *peer, const struct peer_message
 	buffer_done(&bytes);
 }
 
-void call_notice_all(struct core *core, const struct peer_message *message)
+void call_notice_all(
+    struct core *core, const struct peer_message *message, bool (*left_out)(const struct peer *))
 {
 	struct buffer bytes;
 	struct peer *peer;
@@ -299,8 +300,10 @@ void call_notice_all(struct core *core, const struct peer_message *message)
 	buffer_init(&bytes);
 	peer_encode(message, &bytes);
 	data = effects_copy(core->effects, bytes.data, bytes.len);
-	TAILQ_FOREACH (peer, &core->linked, links)
-		send_owned(core, peer, data, bytes.len, bytes.len > CALL_SMALL);
+	TAILQ_FOREACH (peer, &core->linked, links) {
+		if (!left_out(peer))
+			send_owned(core, peer, data, bytes.len, bytes.len > CALL_SMALL);
+	}
 	buffer_done(&bytes);
 }
 

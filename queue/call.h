@@ -47,8 +47,9 @@ void call_reply_to(struct core *core, struct peer *peer, enum peer_type type, ui
     enum peer_status status, struct peer_message *answer);
 /* A message that has no answer: PEER_HEARTBEAT. */
 void call_notice(struct core *core, struct peer *peer, const struct peer_message *message);
-/* To every linked peer. */
-void call_notice_all(struct core *core, const struct peer_message *message);
+/* To every linked peer that is not to be left out. */
+void call_notice_all(
+    struct core *core, const struct peer_message *message, bool (*left_out)(const struct peer *peer));
 
 /* At core_free(), after all owners. */
 void calls_free(struct core *core);

@@ -34,6 +34,7 @@
 #include "queue/homeread.h"
 #include "queue/homesync.h"
 #include "queue/join.h"
+#include "queue/lost_writes.h"
 #include "queue/mesh.h"
 #include "queue/move.h"
 #include "queue/replica.h"
@@ -536,6 +537,7 @@ void cluster_tick(struct core *core)
 	heartbeat_send_all(core);
 	uploads_tick(core);
 	announces_tick(core);
+	lost_writes_tick(core);
 	replica_tick(core);
 	catchup_tick(core);
 	ends_tick(core);

@@ -16,6 +16,7 @@
  *   recover.c  the start
  *   gather.c   what the cluster knows of a batch
  *   fetch.c    a shard's value and journal, wherever they are
+ *   lost_writes.c  a store that came back older than it was
  */
 #include "queue/core.h"
 
@@ -40,6 +41,7 @@
 #include "queue/homesync.h"
 #include "queue/join.h"
 #include "queue/lane.h"
+#include "queue/lost_writes.h"
 #include "queue/propose.h"
 #include "queue/recover.h"
 #include "queue/replica.h"
@@ -147,6 +149,8 @@ static void store_done(struct core *core, uint64_t token, int status)
 
 	if (write == NULL)
 		return;
+	if (status == 0)
+		lost_writes_stored(core, write);
 	switch (write->kind) {
 	case WRITE_UPLOAD:
 		upload_written(core, write, status);
@@ -400,6 +404,7 @@ static void tell_timer(struct core *core)
 void core_step(struct core *core, const struct event *event, struct effects *effects)
 {
 	const uint64_t before = core->now.us;
+	const size_t first = effects->count;
 
 	core->now = event->now;
 	core->utc = event->utc;
@@ -419,6 +424,7 @@ void core_step(struct core *core, const struct event *event, struct effects *eff
 		feed_run(core);
 	facts_flush(core);
 	tell_timer(core);
+	lost_writes_number(core, first);
 	core->effects = NULL;
 }
 

@@ -72,6 +72,7 @@ enum core_bug {
 	                                    */
 	CORE_BUG_NEWCOMER_EMPTY,           /* a new member counts before it has anything of the shard */
 	CORE_BUG_ALONE_WITHOUT_PROOF,      /* who is away counts as dead at once */
+	CORE_BUG_LOST_WRITES_IGNORED,      /* a store that came back older votes as if nothing was missing */
 	CORE_BUGS,
 };
 

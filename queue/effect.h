@@ -88,6 +88,9 @@ struct effect {
 	struct opt_id id; /* batch key or shard id */
 	struct opt_id upload;
 	struct opt_id node; /* STORE_UPLOAD: the upload's coordinator; zero: it is this node's alone */
+	/* STORE_APPEND, STORE_REGISTER: the store's sequence from this write on (queue/lost_writes.h), in one
+	 * transaction with it; 0: as it was. */
+	uint64_t sequence;
 	const void *data;
 	size_t len;
 	uint32_t shards;             /* STORE_DROP_UPLOAD */

@@ -26,7 +26,7 @@ enum event_type {
 	/* Start: every stored batch record, register and staged upload, then RECOVER_DONE. */
 	EVENT_RECOVER_BATCH,
 	EVENT_RECOVER_UPLOAD,
-	EVENT_RECOVER_REGISTER,
+	EVENT_RECOVER_REGISTER, /* the sequence, too: under its own key (queue/lost_writes.h) */
 	EVENT_RECOVER_DONE,
 	/* Answers to EFFECT_LOAD_JOURNAL and EFFECT_LOAD_SHARD. */
 	EVENT_JOURNAL_LOADED,

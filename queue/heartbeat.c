@@ -13,6 +13,7 @@
 #include "queue/cluster.h"
 #include "queue/control.h"
 #include "queue/homesync.h"
+#include "queue/lost_writes.h"
 
 #define HEARTBEAT_FRESH    (5 * USEC_PER_SEC)
 #define CLOCK_COMPARE_WAIT (6 * USEC_PER_SEC) /* after our own start: the others have to be heard first */
@@ -77,6 +78,7 @@ static struct peer_message compose(struct core *core)
 	};
 
 	homesync_beat(core, &message);
+	lost_writes_beat(core, &message);
 	return message;
 }
 
@@ -90,14 +92,22 @@ void heartbeat_send(struct core *core, struct peer *peer)
 	if (!peer->linked)
 		return;
 	message = compose(core);
+	lost_writes_tell(peer, &message);
 	message.digest = digest;
 	message.digest_count = view_digest(core->view, core->now, digest, VIEW_DIGEST_MAX, &cursor);
 	call_notice(core, peer, &message);
 }
 
+static bool asks(const struct peer *peer)
+{
+	return peer->asks;
+}
+
+/* Those who ask get a word of their own. */
 void heartbeat_send_all(struct core *core)
 {
 	struct peer_message message;
+	struct peer *peer;
 	struct digest_entry digest[VIEW_DIGEST_MAX];
 
 	if (TAILQ_EMPTY(&core->linked))
@@ -106,7 +116,13 @@ void heartbeat_send_all(struct core *core)
 	message.digest = digest;
 	message.digest_count =
 	    view_digest(core->view, core->now, digest, VIEW_DIGEST_MAX, &core->digest_cursor);
-	call_notice_all(core, &message);
+	call_notice_all(core, &message, asks);
+	TAILQ_FOREACH (peer, &core->linked, links) {
+		if (!asks(peer))
+			continue;
+		lost_writes_tell(peer, &message);
+		call_notice(core, peer, &message);
+	}
 }
 
 void heartbeat_take(struct core *core, struct peer *peer, const struct peer_message *message)
@@ -122,6 +138,7 @@ void heartbeat_take(struct core *core, struct peer *peer, const struct peer_mess
 	peer->utc = message->at;
 	peer->members = message->hash;
 	homesync_heard(core, peer, message);
+	lost_writes_heard(core, peer, message);
 	view_take_digest(core->view, &peer->id, message->digest, message->digest_count, core->now);
 }
 

@@ -21,6 +21,7 @@
 #include "queue/error.h"
 #include "queue/homeread.h"
 #include "queue/homesync.h"
+#include "queue/lost_writes.h"
 #include "queue/mesh.h"
 #include "queue/propose.h"
 #include "queue/register.h"
@@ -95,10 +96,14 @@ void home_known(struct core *core)
 
 void home_recover(struct core *core, const struct opt_id *batch, const void *data, size_t len)
 {
-	const struct opt_id mark = register_mark();
+	const struct opt_id mark = register_mark(), sequence = register_sequence();
 	struct reg decoded;
 	struct reg *reg;
 
+	if (id_equal(batch, &sequence)) {
+		lost_writes_recover(core, data, len);
+		return;
+	}
 	if (core->recover_done || register_decode(data, len, &decoded) != 0)
 		return;
 	if (id_equal(batch, &mark)) {
@@ -166,7 +171,7 @@ static bool may_vote(struct core *core, const struct peer_message *request)
 
 	for (uint32_t i = 0; i < count; i++)
 		home = home || homes[i] == core->self;
-	return home && core->recovered && id_equal(&hash, &request->hash) &&
+	return home && core->recovered && lost_writes_may_decide(core) && id_equal(&hash, &request->hash) &&
 	       !accept_under_way(core, &request->batch) && homesync_complete(core, &request->batch);
 }
 

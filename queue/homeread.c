@@ -18,6 +18,7 @@
 #include "queue/decider.h"
 #include "queue/error.h"
 #include "queue/home.h"
+#include "queue/lost_writes.h"
 #include "queue/registers.h"
 
 /* What nobody asked for in this time is not asked for any more. */
@@ -188,7 +189,7 @@ static bool enough(struct core *core, const struct homeread *read)
 		old++;
 		unheard += deciders[i] != core->self && (at == read->count || !heard(read, at));
 	}
-	return 2 * unheard < old;
+	return core->writes_missed ? lost_writes_enough(old, unheard) : 2 * unheard < old;
 }
 
 /* The mark names all of them. A node that is new has none: after a restart it is new again. */

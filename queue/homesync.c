@@ -20,6 +20,7 @@
 #include "queue/error.h"
 #include "queue/home.h"
 #include "queue/homeread.h"
+#include "queue/lost_writes.h"
 #include "queue/mesh.h"
 #include "queue/registers.h"
 
@@ -70,12 +71,14 @@ static void add(const struct core *core, struct tally *tally, const struct peer 
 
 /* Whether most can tell what they decided: half of them is what those can hear who can not be heard, too.
  * Where nobody is left who could tell, the operator's word is that it is lost. */
-static bool enough(struct tally tally, uint32_t most)
+static bool enough(const struct core *core, struct tally tally, uint32_t most)
 {
 	const uint32_t old = tally.old < most ? tally.old : most;
 
 	if (tally.old == tally.forgotten)
 		return false;
+	if (core->writes_missed)
+		return lost_writes_enough(old, tally.unheard + tally.forgotten);
 	return tally.unheard == 0 || 2 * (tally.unheard + tally.forgotten) < old;
 }
 
@@ -105,7 +108,10 @@ static bool enough_heard(struct core *core)
 		else
 			add(core, &tally, p);
 	}
-	return tally.old == 0 ? lost == 0 || settled > 0 : enough(tally, homes_most(core));
+	if (tally.old == 0)
+		return lost == 0 || settled > 0;
+	tally.old += core->writes_missed; /* it was one of them */
+	return enough(core, tally, homes_most(core));
 }
 
 /* When everybody else was heard nothing is left to learn of those that are forgotten. */
@@ -213,7 +219,7 @@ bool homesync_complete(struct core *core, const struct opt_id *batch)
 		if (peer_forgotten(core, peer) || !is_new(core, peer))
 			add(core, &tally, peer);
 	}
-	return enough(tally, most);
+	return enough(core, tally, most);
 }
 
 static void push_call(struct core *core, struct peer *peer, struct peer_message *message)
@@ -378,6 +384,11 @@ static void push_some(struct core *core)
 		else
 			r->pushed = true;
 	}
+}
+
+void homesync_unlearn(struct core *core)
+{
+	core->registers->known = false;
 }
 
 void homesync_joined(struct core *core)

@@ -14,6 +14,8 @@ bool homesync_complete(struct core *core, const struct opt_id *batch);
 /* Once a heartbeat, before it is sent: goes on with the push, starts it anew when the members have changed.
  */
 void homesync_tick(struct core *core);
+/* What it knew may be lost: it is new again, until it has heard the others. */
+void homesync_unlearn(struct core *core);
 /* EVENT_JOINED */
 void homesync_joined(struct core *core);
 /* There is a new link to the peer, or none any more. */

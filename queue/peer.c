@@ -16,7 +16,7 @@
 #include "queue/error.h"
 #include "queue/message/recipients.h"
 
-enum { FIELDS_MAX = 9, LOAD_ITEMS = 8, SHARD_ITEMS = 7, DIGEST_ITEMS = 10 };
+enum { FIELDS_MAX = 9, LOAD_ITEMS = 8, SHARD_ITEMS = 7, DIGEST_ITEMS = 10, HEARD_ITEMS = 3 };
 
 static const uint64_t year_10000 = UINT64_C(253402300800000000); /* a bound on any time, in microseconds */
 
@@ -45,6 +45,7 @@ enum field {
 	SHARDS,
 	LOAD,
 	DIGEST,
+	HEARD,
 };
 
 struct layout {
@@ -57,8 +58,8 @@ struct layout {
 };
 
 static const struct layout layouts[PEER_TYPES] = {
-    [PEER_HEARTBEAT] = {"heartbeat", {AT, HASH, WHAT, LOAD, DIGEST}, .what_max = BEAT_FLAGS,
-        .no_answer = true},
+    [PEER_HEARTBEAT] = {"heartbeat", {AT, HASH, WHAT, LOAD, DIGEST, VERSION, NEXT, HEARD},
+        .what_max = BEAT_FLAGS, .no_answer = true},
     [PEER_STAGE_OPEN] = {"stage_open", {BATCH, UPLOAD, INDEX, COUNT, DATA}, .count_max = STAGE_PARTS_MAX},
     [PEER_STAGE_SHARD] = {"stage_shard", {BATCH, UPLOAD, INDEX, DATA}},
     [PEER_STAGE_DROP] = {"stage_drop", {BATCH, UPLOAD}, .no_answer = true},
@@ -169,6 +170,14 @@ static void pack_load(msgpack_packer *pk, const struct peer_load *load)
 	msgpack_pack_uint32(pk, load->postfix);
 }
 
+static void pack_heard(msgpack_packer *pk, const struct heard_of *heard)
+{
+	msgpack_pack_array(pk, HEARD_ITEMS);
+	msgpack_pack_uint64(pk, heard->life);
+	msgpack_pack_uint64(pk, heard->now);
+	msgpack_pack_uint64(pk, heard->before);
+}
+
 static void pack_digest(msgpack_packer *pk, const struct peer_message *message)
 {
 	msgpack_pack_array(pk, message->digest_count);
@@ -261,6 +270,9 @@ static void pack_field(msgpack_packer *pk, enum field field, const struct peer_m
 		return;
 	case DIGEST:
 		pack_digest(pk, message);
+		return;
+	case HEARD:
+		pack_heard(pk, &message->heard);
 		return;
 	}
 }
@@ -402,6 +414,14 @@ static void read_load(struct cursor *c, struct peer_load *load)
 	load->postfix = (uint32_t)cursor_uint(c, 1);
 }
 
+static void read_heard(struct cursor *c, struct heard_of *heard)
+{
+	cursor_array_of(c, HEARD_ITEMS);
+	heard->life = cursor_uint(c, INT64_MAX);
+	heard->now = cursor_uint(c, INT64_MAX);
+	heard->before = cursor_uint(c, INT64_MAX);
+}
+
 static void read_digest_entry(struct cursor *c, struct digest_entry *entry)
 {
 	uint32_t flags;
@@ -506,6 +526,9 @@ static void read_field(
 		return;
 	case DIGEST:
 		read_digest(reader, c, message);
+		return;
+	case HEARD:
+		read_heard(c, &message->heard);
 		return;
 	}
 }

@@ -95,12 +95,14 @@ enum catch_up {
 /* What PEER_DECISION answers: the upload in the answer is the one that was committed or aborted. */
 enum decision { DECISION_NONE, DECISION_COMMIT, DECISION_ABORT };
 
-/* What a node says of itself as a home (queue/homesync.h): PEER_HEARTBEAT. */
+/* What a node says of itself, mostly as a home (queue/homesync.h): PEER_HEARTBEAT. */
 enum beat_flag {
 	BEAT_PUSHED = 1, /* it has pushed what it holds to the homes of the members that `hash` is of */
 	BEAT_NEW = 2,    /* it does not know yet what was decided before it came */
 	BEAT_LOST = 4,   /* nor has it heard those that it was told to join */
-	BEAT_FLAGS = 7,
+	BEAT_ASKS = 8,   /* it wants to know what was heard of its earlier lives (queue/lost_writes.h) */
+	BEAT_TELLS = 16, /* `heard` says that of the receiver */
+	BEAT_FLAGS = 31,
 };
 
 /* What a home says about the upload or the batch: PREPARE's and ACCEPT's answer. */
@@ -144,6 +146,13 @@ struct peer_load {
 	uint32_t postfix; /* 1: runs */
 };
 
+/* What was heard of a node's store (queue/lost_writes.h): the highest number in each of its lives. */
+struct heard_of {
+	uint64_t life;   /* the latest incarnation that spoke; 0: none */
+	uint64_t now;    /* in that one */
+	uint64_t before; /* in those before it */
+};
+
 struct peer_message {
 	enum peer_type type;
 	bool answer;
@@ -176,6 +185,7 @@ struct peer_message {
 	const struct shard_counts *shards; /* borrowed; by rising index */
 	size_t shard_count;
 	struct peer_load load;
+	struct heard_of heard;
 	const struct digest_entry *digest; /* borrowed */
 	size_t digest_count;
 };

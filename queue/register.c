@@ -2,6 +2,8 @@
 /* Registers in an ordered tree, and their bytes. What may be put into one is decided in home.c. */
 #include "queue/register.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,6 +26,21 @@ struct opt_id register_mark(void)
 	id_hash_init(&hash);
 	id_hash_add(&hash, "optimus home", 12);
 	return id_hash_done(&hash);
+}
+
+struct opt_id register_sequence(void)
+{
+	struct id_hash hash;
+
+	id_hash_init(&hash);
+	id_hash_add(&hash, "optimus sequence", 16);
+	return id_hash_done(&hash);
+}
+
+const char *register_sequence_text(uint64_t sequence, char text[SEQUENCE_TEXT])
+{
+	snprintf(text, SEQUENCE_TEXT, "%" PRIu64, sequence);
+	return text;
 }
 
 int ballot_compare(const struct ballot *a, const struct ballot *b)
@@ -124,6 +141,9 @@ void register_merge(struct reg *into, const struct reg *other)
 {
 	for (uint32_t i = 0; i < other->aborted_count; i++)
 		add_aborted(into, &other->aborted[i]);
+	/* Who holds `into` may have promised it, too, and have lost that; too much is always safe. */
+	if (ballot_compare(&other->promised, &into->promised) > 0)
+		into->promised = other->promised;
 	if (ballot_compare(&other->accepted, &into->accepted) > 0)
 		register_accept(into, &other->accepted, &other->upload, other->record, other->len);
 }

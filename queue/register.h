@@ -35,6 +35,12 @@ RB_HEAD(reg_tree, reg);
  * record's place the ids of the members that may have decided something (home_mark()). */
 struct opt_id register_mark(void);
 
+/* Under this id it has, also among the registers, its sequence (queue/lost_writes.h): a decimal number. The
+ * second one writes it and returns `text`. */
+enum { SEQUENCE_TEXT = 24 };
+struct opt_id register_sequence(void);
+const char *register_sequence_text(uint64_t sequence, char text[SEQUENCE_TEXT]);
+
 int ballot_compare(const struct ballot *a, const struct ballot *b);
 
 struct reg *register_find(struct reg_tree *tree, const struct opt_id *batch);
@@ -48,7 +54,7 @@ bool register_has_aborted(const struct reg *reg, const struct opt_id *upload);
 /* Takes what was proposed under the ballot: the record of `upload`, or with len = 0 its abort. */
 void register_accept(struct reg *reg, const struct ballot *ballot, const struct opt_id *upload,
     const void *record, size_t len);
-/* Takes in what another home has: aborts, and what was accepted under a higher ballot. */
+/* Takes in what another home has: aborts, higher promises, and what was accepted under a higher ballot. */
 void register_merge(struct reg *into, const struct reg *other);
 
 void register_encode(const struct reg *reg, struct buffer *out);

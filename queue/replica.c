@@ -17,6 +17,7 @@
 #include "queue/feed.h"
 #include "queue/header.h"
 #include "queue/lane.h"
+#include "queue/lost_writes.h"
 #include "queue/recover.h"
 #include "queue/settle.h"
 #include "queue/shard.h"
@@ -43,7 +44,8 @@ void replica_init(struct core *core, struct shard *shard)
 	shard->mine = replica_mine(core, shard);
 	/* What was recovered is owned only after it was taken over again. */
 	shard->synced = core->recover_done;
-	shard->owning = core->recover_done && shard->owner == core->self;
+	lost_writes_new_shard(core, shard);
+	shard->owning = core->recover_done && shard->owner == core->self && lost_writes_may_vote(core, shard);
 	timer_init(&shard->takeover_timer, TIMER_TAKEOVER, shard);
 	timer_init(&shard->doubt_timer, TIMER_DOUBT, shard);
 }
@@ -687,7 +689,8 @@ void replica_append(struct core *core, struct peer *peer, const struct peer_mess
 	/* "Unknown" is no vote: the record may still be on its way, and the request will be repeated. */
 	if (shard == NULL || !entries_valid(core, shard, request))
 		return;
-	if ((request->what == APPEND_CLAIMS || request->what == APPEND_CONFIG) && !header_known(core, shard))
+	if ((request->what == APPEND_CLAIMS || request->what == APPEND_CONFIG) &&
+	    (!header_known(core, shard) || !lost_writes_may_vote(core, shard)))
 		return;
 	if (request->what == APPEND_CLAIMS || request->what == APPEND_CONFIG)
 		status = check_owner(core, shard, peer, request);

@@ -126,6 +126,10 @@ struct peer {
 		bool away;
 		uint32_t owned, shards; /* that wait for it, as of the latest list: queue/member.c */
 	} waiting;
+	/* Its store's sequence, as it said it: queue/lost_writes.h. */
+	struct heard_of heard;
+	bool vouched; /* it has said what it heard of our earlier lives */
+	bool asks;    /* it wants to be told what we heard of its own */
 	struct call_list calls;
 	struct call *ends_call;     /* queue/ends.h */
 	struct opt_id ends_batch;   /* the latest one that was looked at, */
@@ -201,6 +205,13 @@ enum shard_header {
 	HEADER_LOADING,
 };
 
+/* Whether this node lost writes, and what that means for its vote on a shard (queue/lost_writes.h). */
+enum shard_lost {
+	LOST_NOTHING,
+	LOST_NO_VOTE,  /* not compared with the others since */
+	LOST_DOUBTFUL, /* compared with too few: what looks untouched may have been fed */
+};
+
 /* A fact that waits for the next write to the journal, with who waits for it. */
 struct fact {
 	TAILQ_ENTRY(fact) link;
@@ -256,6 +267,7 @@ struct shard {
 	bool alone;           /* it does so without the promise of a majority (queue/alone.h) */
 	bool synced;          /* its journal was compared with its owner's since one of them was away */
 	bool cut_off;         /* too few members are alive: nothing of it can be claimed */
+	uint8_t lost;         /* enum shard_lost */
 	bool contested;       /* a member has promised the epoch that this node owns to another one */
 	bool reload;          /* more came while the journal was being read */
 	uint32_t rereads;     /* of its journal, under way: it has more than is known here */
@@ -414,6 +426,7 @@ struct write {
 	struct boot_time since;
 	struct claim *claims; /* CLAIMS */
 	uint64_t generation;  /* CLAIMS: of the spool that they name */
+	uint64_t sequence;    /* of the store, once it has the write; 0: none */
 	uint64_t *replies;    /* OUTCOMES, CONTROL */
 	char **files;         /* OUTCOMES: NULL where there is none */
 	size_t count;
@@ -539,6 +552,16 @@ struct core {
 	TAILQ_HEAD(foreign_list, foreign) foreign; /* queue/query.c */
 	TAILQ_HEAD(, serve) serves;                /* queue/fetch.c */
 	struct registers *registers;
+	/* The store's sequence: queue/lost_writes.c. */
+	uint64_t sequence;          /* of the latest write */
+	uint64_t sequence_durable;  /* what heartbeats say */
+	uint64_t sequence_start;    /* what the store had at the start */
+	uint64_t sequence_heard;    /* the highest that a peer has heard of our earlier lives */
+	bool sequence_answered;     /* at least one has said so */
+	bool vouched;               /* all that are there have, or what was lost is made good */
+	bool writes_lost;           /* the store came back without some */
+	bool writes_missed;         /* it did so in this life: made good or not */
+	bool resyncs;               /* there are shards to compare for that */
 	uint64_t unreplicated;      /* outcomes that no majority has yet */
 	uint32_t held_writes;       /* with `held` */
 	uint32_t behind;            /* shards with members that are behind */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * See sync.h. The entries are held in memory for the time of the sync, once each, in the order of their
- * hashes, with a bit for each member that has it. Promises are a node's own and are left out.
+ * hashes, with a bit for each member that has it. Promises are a node's own: of them only the highest one of
+ * the others is remembered.
  */
 #include "queue/sync.h"
 
@@ -39,6 +40,8 @@ struct sync {
 	bool failed;       /* our own store refused */
 	bool gained;       /* this node lacked some */
 	uint64_t load;     /* token of the read of our own journal */
+	uint32_t promised; /* the highest epoch that another one has promised */
+	struct peer *promised_to;
 	struct write *own; /* what this node lacked, being written */
 	struct call *calls[REPLICAS_MAX];
 	struct entry *pushed[REPLICAS_MAX]; /* the last entry of the part that is on its way */
@@ -51,15 +54,29 @@ static int compare(const struct entry *a, const struct entry *b)
 
 RB_GENERATE_STATIC(entry_tree, entry, node, compare)
 
+static void see_promise(struct core *core, struct sync *sync, const struct journal_entry *promise)
+{
+	struct peer *to = peer_of(core, &promise->node);
+
+	if (promise->epoch < sync->promised)
+		return;
+	sync->promised_to = promise->epoch > sync->promised || to == sync->promised_to ? to : core->self;
+	sync->promised = promise->epoch;
+}
+
 static void add_entry(struct core *core, struct sync *sync, const struct span *bytes, uint32_t who)
 {
 	struct journal_entry parsed;
 	struct entry *entry, key;
 	struct id_hash hash;
 
-	if (journal_read(core->reader, &sync->shard->id, bytes->data, bytes->len, &parsed) != 0 ||
-	    parsed.type == JOURNAL_PROMISE)
+	if (journal_read(core->reader, &sync->shard->id, bytes->data, bytes->len, &parsed) != 0)
 		return;
+	if (parsed.type == JOURNAL_PROMISE) {
+		if (who != SELF)
+			see_promise(core, sync, &parsed);
+		return;
+	}
 	id_hash_init(&hash);
 	id_hash_add(&hash, bytes->data, bytes->len);
 	key.hash = id_hash_done(&hash);
@@ -141,6 +158,12 @@ uint32_t sync_up_to_date(const struct sync *sync)
 void sync_missed(struct sync *sync, uint32_t members)
 {
 	sync->missed |= members;
+}
+
+struct peer *sync_promised(const struct sync *sync, uint32_t *ret_epoch)
+{
+	*ret_epoch = sync->promised;
+	return sync->promised_to;
 }
 
 bool sync_gained(const struct sync *sync)

@@ -33,6 +33,9 @@ void sync_missed(struct sync *sync, uint32_t members);
 bool sync_gained(const struct sync *sync);
 /* What this node lacked is in its store. */
 bool sync_complete_here(const struct sync *sync);
+/* The highest promise in the journals of the others, and to whom; two nodes that were promised the same
+ * epoch: this node. NULL: none. */
+struct peer *sync_promised(const struct sync *sync, uint32_t *ret_epoch);
 void sync_end(struct core *core, struct sync *sync);
 
 void sync_peer_changed(struct core *core, struct shard *shard, struct peer *peer);

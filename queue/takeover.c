@@ -11,6 +11,7 @@
 #include "queue/facts.h"
 #include "queue/feed.h"
 #include "queue/header.h"
+#include "queue/lost_writes.h"
 #include "queue/replica.h"
 #include "queue/shard.h"
 #include "queue/sync.h"
@@ -35,6 +36,7 @@ struct takeover {
 	bool united;                  /* the union has begun */
 	bool alone;                   /* those who are left decide (queue/alone.h) */
 	struct boot_time progress_at; /* a promise came, or a part of the union */
+	bool doubtful; /* one of the promises is of a node that lost writes (queue/lost_writes.h) */
 	struct call *calls[REPLICAS_MAX];
 };
 
@@ -88,6 +90,7 @@ static void owned(struct core *core, struct shard *shard)
 	struct takeover *takeover = shard->takeover;
 	uint32_t epoch = takeover->epoch;
 	uint8_t promised = (uint8_t)takeover->promised;
+	bool doubtful = takeover->doubtful || shard->lost == LOST_DOUBTFUL;
 
 	end(core, shard);
 	timer_disarm(&core->boot_timers, &shard->takeover_timer);
@@ -95,7 +98,7 @@ static void owned(struct core *core, struct shard *shard)
 		takeover_consider(core, shard); /* another one was promised a higher epoch meanwhile */
 		return;
 	}
-	shard->alone = count_bits(promised) < replica_majority(shard);
+	shard->alone = doubtful || count_bits(promised) < replica_majority(shard);
 	batch_opens(shard->batch, shard); /* in the order that is right from here on */
 	shard->orphan = shard->owner != NULL && shard->owner != core->self;
 	replica_own(core, shard, epoch);
@@ -227,14 +230,14 @@ void takeover_start(struct core *core, struct shard *shard)
 	uint32_t epoch = (shard->promised > shard->epoch ? shard->promised : shard->epoch) + 1;
 
 	if (shard->takeover != NULL || shard->owning || !shard->mine || shard->phase == SHARD_FINISHED ||
-	    shard->journal_loading)
+	    shard->journal_loading || !lost_writes_may_vote(core, shard))
 		return;
 	if (shard->member_count == 1) {
 		/*
 		 * Nobody else can have been promised anything since this node is alone. Before that another
 		 * one may have owned the epoch.
 		 */
-		shard->alone = false;
+		shard->alone = shard->lost == LOST_DOUBTFUL;
 		replica_own(core, shard, shard->promised + (shard->promised_to != core->self));
 		return;
 	}
@@ -269,6 +272,7 @@ void takeover_promised(struct core *core, struct call *call, const struct peer_m
 	if (answer->status == PEER_OK) {
 		takeover->progress_at = core->now;
 		takeover->promised |= 1U << member;
+		takeover->doubtful = takeover->doubtful || answer->count > 0;
 		check_promises(core, shard);
 		return;
 	}
@@ -314,7 +318,7 @@ static int turn(const struct core *core, const struct shard *shard)
 static bool wanted(const struct core *core, const struct shard *shard)
 {
 	return core->recovered && shard->mine && !shard->owning && shard->phase != SHARD_FINISHED &&
-	       !shard->journal_loading && shard->batch->started;
+	       !shard->journal_loading && shard->batch->started && lost_writes_may_vote(core, shard);
 }
 
 /* How long to wait before taking it over; UINT64_MAX: there is no reason to. */
@@ -404,7 +408,7 @@ void takeover_promise(struct core *core, struct peer *peer, const struct peer_me
 	struct shard *shard = shard_find(core, &request->shard);
 
 	/* Who does not know the shard has no vote; what is still being read may hold a higher promise. */
-	if (shard == NULL || !header_known(core, shard))
+	if (shard == NULL || !header_known(core, shard) || !lost_writes_may_vote(core, shard))
 		return;
 	if (request->config < shard->config || !shard->mine || request->epoch < shard->promised ||
 	    (request->epoch == shard->promised && shard->promised_to != peer)) {
@@ -431,6 +435,7 @@ void takeover_promise_stored(struct core *core, struct write *write, int status)
 			try_later(core, shard);
 	} else if (peer != NULL) {
 		answer.node = peer->id;
+		answer.count = shard->lost == LOST_DOUBTFUL;
 		answer.member_count = shard->member_count;
 		for (int i = 0; i < shard->member_count; i++)
 			answer.members[i] = shard->members[i]->id;
@@ -449,7 +454,8 @@ void takeover_take(struct core *core, struct peer *peer, const struct peer_messa
 	struct peer_message answer = {.count = 0};
 
 	/* A new member takes it when it has read what it has: it is asked again. */
-	if (shard == NULL || shard->journal_loading || !shard->batch->started)
+	if (shard == NULL || shard->journal_loading || !shard->batch->started ||
+	    (shard->mine && !lost_writes_may_vote(core, shard)))
 		return;
 	if (!shard->mine || !peer_may_own(core, core->self)) {
 		call_reply(core, peer, request, PEER_UNKNOWN, &answer);

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "queue/register.h"
 #include "test/sim/check.h"
 #include "test/sim/sim_client.h"
 #include "test/sim/sim_control.h"
@@ -327,6 +328,15 @@ static void recover(struct world *w, void *context)
 		event.recover_register.batch = item->a;
 		event.recover_register.data = value->data;
 		event.recover_register.len = value->len;
+		node_step(node, &event);
+	}
+	if (node->store.sequence > 0 && !w->failed) {
+		char number[SEQUENCE_TEXT];
+
+		event = (struct event){.type = EVENT_RECOVER_REGISTER};
+		event.recover_register.batch = register_sequence();
+		event.recover_register.data = register_sequence_text(node->store.sequence, number);
+		event.recover_register.len = strlen(number);
 		node_step(node, &event);
 	}
 	if (w->failed)

@@ -126,7 +126,7 @@ static void answer_op(struct world *w, void *context)
 	if (op->status == 0 && op->type == EFFECT_STORE_COMMIT)
 		idmap_set(&store->answered, &op->id, NULL, store);
 	if (op->status == 0)
-		truth_store_answered(&w->truth, store->node, op);
+		truth_store_heard(&w->truth, store->node, op, true);
 	event.store_done.token = op->token;
 	event.store_done.status = op->status;
 	node_step(store->node, &event);

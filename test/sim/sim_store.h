@@ -46,8 +46,9 @@ struct sim_store {
 	struct idmap shards;    /* shard id, upload id -> struct stored */
 	struct idmap journals;  /* id -> struct stored_journal */
 	struct idmap registers; /* batch key -> struct stored */
-	struct idmap answered;  /* batch key -> anything: the core knows that it has the record */
-	struct idmap finished;  /* batch key -> anything, when its journal has FINISHED */
+	uint64_t sequence;
+	struct idmap answered; /* batch key -> anything: the core knows that it has the record */
+	struct idmap finished; /* batch key -> anything, when its journal has FINISHED */
 };
 
 void store_init(struct sim_store *store, struct node *node);

@@ -390,6 +390,8 @@ static void squash(struct sim_store *store, const struct store_op *op)
 
 void store_write(struct sim_store *store, struct store_op *op)
 {
+	if (op->sequence > 0)
+		store->sequence = op->sequence;
 	switch (op->type) {
 	case EFFECT_STORE_UPLOAD:
 		set_upload(store, op);

@@ -41,6 +41,7 @@ static void take_write(struct shell *shell, const struct effect *effect)
 	    .node = effect->node,
 	    .data = copy_bytes(effect->data, effect->len),
 	    .len = effect->len,
+	    .sequence = effect->sequence,
 	};
 }
 
@@ -205,8 +206,19 @@ static void recover_register(struct shell *shell, const struct shell_blob *blob)
 	shell_step(shell, &event);
 }
 
+static void recover_sequence(struct shell *shell)
+{
+	char number[SEQUENCE_TEXT];
+	struct shell_blob blob = {.id = register_sequence(), .data = number};
+
+	blob.len = strlen(register_sequence_text(shell->sequence, number));
+	recover_register(shell, &blob);
+}
+
 static void make_durable(struct shell *shell, const struct shell_write *write)
 {
+	if (write->sequence > 0)
+		shell->sequence = write->sequence;
 	switch (write->type) {
 	case EFFECT_STORE_UPLOAD:
 		assert_true(shell->upload_count < 64);
@@ -442,6 +454,8 @@ void shell_start(struct shell *shell)
 		recover_register(shell, &shell->registers[i]);
 	if (shell->mark.len > 0)
 		recover_register(shell, &shell->mark);
+	if (shell->sequence > 0)
+		recover_sequence(shell);
 	event = (struct event){.type = EVENT_RECOVER_DONE, .recover_done.away = away};
 	shell_step(shell, &event);
 	shell_run(shell);

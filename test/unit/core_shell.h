@@ -35,6 +35,7 @@ struct shell_write {
 	struct opt_id node;
 	void *data;
 	size_t len;
+	uint64_t sequence;
 };
 
 struct shell_blob {
@@ -76,6 +77,7 @@ struct shell {
 	struct shell_blob registers[64];
 	size_t register_count;
 	struct shell_blob mark; /* register_mark() */
+	uint64_t sequence;      /* queue/lost_writes.h */
 	struct {
 		struct opt_id shard, upload;
 	} values[SHELL_MAX]; /* of shards, their bytes left out */

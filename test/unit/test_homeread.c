@@ -120,7 +120,9 @@ static void live(uint32_t seconds)
 {
 	for (uint32_t second = 0; second < seconds; second++) {
 		for (uint32_t i = 1; i < MEMBERS; i++) {
-			struct peer_message heartbeat = {.type = PEER_HEARTBEAT, .at = shell->utc};
+			/* None of them has heard anything of the core's store that it does not have. */
+			struct peer_message heartbeat = {
+			    .type = PEER_HEARTBEAT, .at = shell->utc, .what = BEAT_TELLS};
 
 			if (named[i] && !dead[i])
 				hear(i, &heartbeat);

@@ -90,6 +90,7 @@ static struct peer_message sample(enum peer_type type, bool answer)
 	    .shards = shards,
 	    .shard_count = 2,
 	    .load = {1, 2, 3, 4, 5, 6, 7, 1},
+	    .heard = {INT64_MAX, 15, 16},
 	    .digest = digest,
 	    .digest_count = 2,
 	};
@@ -226,6 +227,10 @@ static uint32_t check_fields(const struct peer_message *got, const struct peer_m
 		assert_true(same_ballot(&got->ballot, &all->ballot));
 		count++;
 	}
+	if (got->heard.life != 0) {
+		assert_memory_equal(&got->heard, &all->heard, sizeof(got->heard));
+		count++;
+	}
 	if (got->accepted.round != 0) {
 		assert_true(same_ballot(&got->accepted, &all->accepted));
 		count++;
@@ -235,7 +240,7 @@ static uint32_t check_fields(const struct peer_message *got, const struct peer_m
 
 /* How many fields each has: requests, answers. */
 static const uint32_t fields[PEER_TYPES][2] = {
-    [PEER_HEARTBEAT] = {5, 0},
+    [PEER_HEARTBEAT] = {8, 0},
     [PEER_STAGE_OPEN] = {5, 0},
     [PEER_STAGE_SHARD] = {4, 0},
     [PEER_STAGE_DROP] = {2, 0},
@@ -334,6 +339,10 @@ static void numbers_out_of_their_bounds_are_refused(void **state)
 	REFUSED(PEER_JOURNAL, true, next = UINT64_MAX);
 	REFUSED(PEER_HEARTBEAT, false, load.postfix = 2);
 	REFUSED(PEER_HEARTBEAT, false, load.sent = UINT64_MAX);
+	REFUSED(PEER_HEARTBEAT, false, heard.life = UINT64_MAX);
+	REFUSED(PEER_HEARTBEAT, false, heard.now = UINT64_MAX);
+	REFUSED(PEER_HEARTBEAT, false, heard.before = UINT64_MAX);
+	REFUSED(PEER_HEARTBEAT, false, version = UINT64_MAX);
 }
 
 static void lists_out_of_their_bounds_are_refused(void **state)

@@ -13,6 +13,7 @@
 #include "daemon/squash.h"
 #include "daemon/store_memory.h"
 #include "queue/error.h"
+#include "queue/register.h"
 #include "test/unit/store_effects.h"
 #include "test/unit/store_fixture.h"
 
@@ -158,6 +159,33 @@ static void a_register_lives_until_the_batch_is_decided(void **state)
 	assert_value(1, "promise 2", 9);
 	assert_int_equal(fixture_write_now(&fixture, effect_commit("news", 1, "first")), 0);
 	assert_int_equal(read_registers(), 0);
+}
+
+static void the_sequence_is_raised_with_the_write(void **state)
+{
+	const struct opt_id key = register_sequence();
+	struct effect append = effect_append(1, "fact", 4);
+	struct effect promise = effect_register("news", "promise");
+	char hex[OPT_ID_HEX];
+
+	(void)state;
+	assert_int_equal(fixture_write_now(&fixture, append), 0);
+	assert_int_equal(read_registers(), 0);
+	append.sequence = 9;
+	assert_int_equal(fixture_write_now(&fixture, append), 0);
+	assert_int_equal(read_registers(), 2);
+	assert_value(0, id_to_hex(&key, hex), 40);
+	assert_value(1, "9", 1);
+	append.sequence = 0; /* as it was */
+	assert_int_equal(fixture_write_now(&fixture, append), 0);
+	assert_int_equal(fixture_read_journal(&fixture, &append.id), 0);
+	assert_int_equal(fixture.count, 3);
+	promise.sequence = 123456789012;
+	assert_int_equal(fixture_write_now(&fixture, promise), 0);
+	promise = effect_register("news", "");
+	assert_int_equal(fixture_write_now(&fixture, promise), 0);
+	assert_int_equal(read_registers(), 2);
+	assert_value(1, "123456789012", 12);
 }
 
 static void a_dropped_upload_leaves_nothing(void **state)
@@ -334,6 +362,7 @@ int main(void)
 	    FOR_BOTH(an_upload_becomes_a_batch),
 	    FOR_BOTH(a_batch_record_is_written_once),
 	    FOR_BOTH(a_register_lives_until_the_batch_is_decided),
+	    FOR_BOTH(the_sequence_is_raised_with_the_write),
 	    FOR_BOTH(a_dropped_upload_leaves_nothing),
 	    FOR_BOTH(any_bytes_come_back_as_they_were),
 	    FOR_BOTH(a_journal_survives_its_squash),
