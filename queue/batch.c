@@ -261,15 +261,16 @@ void batch_clock_right(struct core *core)
 
 void batch_want_open(struct batch *batch, struct shard *shard)
 {
+	struct shard_list *list = shard->orphan ? &batch->orphans : &batch->closed;
+
 	if (shard->in_closed)
 		return;
 	shard->in_closed = true;
-	if (shard->orphan)
-		TAILQ_INSERT_TAIL(&batch->orphans, shard, closed_link);
-	else if (shard->mails != NULL)
-		TAILQ_INSERT_HEAD(&batch->closed, shard, closed_link);
+	/* Where its mails are in memory already, opening it takes no room. */
+	if (shard->mails != NULL)
+		TAILQ_INSERT_HEAD(list, shard, closed_link);
 	else
-		TAILQ_INSERT_TAIL(&batch->closed, shard, closed_link);
+		TAILQ_INSERT_TAIL(list, shard, closed_link);
 }
 
 void batch_opens(struct batch *batch, struct shard *shard)

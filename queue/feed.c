@@ -60,17 +60,31 @@ static bool any_open(struct core *core)
 	return false;
 }
 
-/* The next shard to open, NULL while about a window of mails is ready to be fed. Orphans don't wait for the
- * others. */
-static struct shard *next_to_open(const struct core *core, struct batch *batch)
+/* Shards of which others are the owners may take all the room there is for mails: then one at a time is
+ * opened. */
+static bool has_room(struct core *core, const struct shard *shard)
 {
-	uint64_t loading = (uint64_t)batch->loading * SHARD_MAILS_MAX;
+	return shard->mails != NULL || core->open_mails < core->config.open_mails_max || !any_open(core);
+}
+
+/*
+ * The next shard to open, NULL while about a window of mails is ready to be fed. Orphans don't wait for the
+ * others, but those whose domains may have no more now keep nothing closed either.
+ */
+static struct shard *next_to_open(struct core *core, const struct batch *batch)
+{
+	const uint64_t loading = (uint64_t)batch->loading * SHARD_MAILS_MAX;
+	struct shard *orphan = TAILQ_FIRST(&batch->orphans), *closed = TAILQ_FIRST(&batch->closed);
 
 	if (batch->loading >= LOADING_MAX)
 		return NULL;
-	if (!TAILQ_EMPTY(&batch->orphans) && batch->lane_orphans + loading < core->config.window)
-		return TAILQ_FIRST(&batch->orphans);
-	return batch->lane_mails + loading < core->config.window ? TAILQ_FIRST(&batch->closed) : NULL;
+	if (orphan != NULL && !has_room(core, orphan))
+		orphan = NULL;
+	if (orphan != NULL && batch->lane_orphans + loading < core->config.window)
+		return orphan;
+	if (batch->lane_mails + loading >= core->config.window)
+		return NULL;
+	return closed != NULL && has_room(core, closed) ? closed : orphan;
 }
 
 static void open_more(struct core *core, struct batch *batch)
@@ -78,12 +92,6 @@ static void open_more(struct core *core, struct batch *batch)
 	struct shard *shard;
 
 	while ((shard = next_to_open(core, batch)) != NULL) {
-		/*
-		 * Shards whose mails are in memory already come first: opening them takes no room. Shards of
-		 * which others are the owners may take all of it.
-		 */
-		if (shard->mails == NULL && core->open_mails >= core->config.open_mails_max && any_open(core))
-			return;
 		batch_opens(batch, shard);
 		if (shard->phase == SHARD_CLOSED && shard->states[MAIL_READY] > 0 && shard->owning)
 			open_shard(core, shard);

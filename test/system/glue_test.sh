@@ -153,7 +153,7 @@ test_a_dead_destination_defers_and_holds_nobody_else_up() {
 
 test_a_relay_without_its_port_is_refused() {
 	local hop
-	for hop in 127.0.0.1: :25 '127.0.0.1:0' '127.0.0.1:70000' '127.0.0.1:smtp' '[::1]:' 'a b:25'; do
+	for hop in 127.0.0.1: :25 '127.0.0.1:0' '127.0.0.1:70000' '127.0.0.1:smtp' '[::1]:' 'a b:25' beef: ::1 ::1:25; do
 		check "relay '$hop'" equal "$("$instance" prepare --dir "$work/pf" --libexec "$libexec" --user postfix \
 			--redis "$work/redis.sock" --outcome "$work/outcome.sock" --relay "$hop" 2>/dev/null; echo $?)" 64
 		check "route '$hop'" equal "$("$instance" prepare --dir "$work/pf" --libexec "$libexec" --user postfix \

@@ -139,12 +139,52 @@ static void what_was_taken_over_is_fed_before_the_rest(void **state)
 	net_free(net);
 }
 
+static const char *mostly_slow(uint32_t index)
+{
+	return index < 120 ? "slow.example" : "quick.example";
+}
+
+/* A destination that takes nothing keeps no shard closed that has mails for others. */
+static void what_was_taken_over_for_a_slow_domain_holds_up_nothing_else(void **state)
+{
+	static const char *const members[] = {"012", "012", "012", "012", NULL};
+	struct net *net = net_new(3, 3);
+	struct shell *heir = net->shells[1];
+	struct buffer record = net_record("news", "012", members, 200);
+	size_t told = 0, quick = 0;
+
+	(void)state;
+	net_put_record(net, "012", &record);
+	buffer_done(&record);
+	for (int i = 0; i < 3; i++) {
+		net->shells[i]->core->config.domain_share = 20;
+		net->shells[i]->domain = mostly_slow;
+	}
+	net->shells[0]->core->config.window = 1;
+	net_start(net);
+	shell_drain(net->shells[2], true); /* it takes nothing */
+	net_advance(net, USEC_PER_SEC);
+	net_kill(net, 0);
+	for (int i = 0; i < 200; i++) {
+		net_advance(net, beat);
+		for (; told < heir->fed_count; told++) {
+			if (heir->fed[told].index < 120)
+				continue;
+			quick++;
+			shell_tell_outcome(heir, &heir->fed[told], OUTCOME_SENT, 1);
+		}
+	}
+	assert_int_equal(quick, 4 * 80);
+	net_free(net);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(a_takeover_that_gets_further_is_given_time),
 	    cmocka_unit_test(a_takeover_that_stands_still_is_begun_again),
 	    cmocka_unit_test(what_was_taken_over_is_fed_before_the_rest),
+	    cmocka_unit_test(what_was_taken_over_for_a_slow_domain_holds_up_nothing_else),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
