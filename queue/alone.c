@@ -25,6 +25,11 @@ static bool proven_dead(const struct core *core, struct peer *peer, uint32_t mem
 	       (core->config.alone_after > 0 && restore_absence(core, peer) >= core->config.alone_after);
 }
 
+bool alone_dead(const struct core *core, struct peer *peer)
+{
+	return proven_dead(core, peer, cluster_members(core));
+}
+
 uint32_t alone_needed_of(
     const struct core *core, const struct shard *shard, struct peer *const *members, uint32_t count)
 {

@@ -33,6 +33,9 @@ uint32_t alone_left(const struct core *core, const struct shard *shard);
 /* Whether claims that are made now have to say that they were made alone. */
 bool alone_claims(const struct core *core, const struct shard *shard);
 
+/* Whether the peer is known to be dead, for what no shard's members decide. */
+bool alone_dead(const struct core *core, struct peer *peer);
+
 /* The peer's port was refused; what was refused before counts no more once there is a link. */
 void alone_refused(struct core *core, struct peer *peer);
 void alone_linked(struct peer *peer);

@@ -184,22 +184,27 @@ static void start(struct core *core, struct batch *batch)
 	control_started(core, batch);
 }
 
-/* When to look at its start again, in UTC; 0: it has come. A clock that may be wrong starts nothing (rule 9).
- */
+/* When a clock that may be wrong, and so starts and ends nothing (rule 9), is looked at again; 0: it may. */
+static usec clock_wait(const struct core *core, const struct batch *batch)
+{
+	if (cluster_clock_wrong(core))
+		return CLOCK_WAIT;
+	/* Others have a part in it, so there is a clock to compare with. */
+	return batch->record.node_count > 1 && !cluster_clock_compared(core) ? COMPARE_WAIT : 0;
+}
+
+/* When to look at its start again, in UTC; 0: it has come. */
 static uint64_t start_left(const struct core *core, const struct batch *batch)
 {
 	const uint64_t begins = batch->record.settings.start.us;
+	usec wait;
 
 	if (begins == 0 || control_cancelled(batch))
 		return 0;
 	if (begins > core->utc.us)
 		return begins;
-	if (cluster_clock_wrong(core))
-		return core->utc.us + CLOCK_WAIT;
-	/* Others have a part in it, so there is a clock to compare with. */
-	if (batch->record.node_count > 1 && !cluster_clock_compared(core))
-		return core->utc.us + COMPARE_WAIT;
-	return 0;
+	wait = clock_wait(core, batch);
+	return wait > 0 ? core->utc.us + wait : 0;
 }
 
 void batch_begin(struct core *core, struct batch *batch)
@@ -219,8 +224,7 @@ void batch_begin(struct core *core, struct batch *batch)
 
 bool batch_is_over(const struct core *core, const struct batch *batch)
 {
-	/* A clock that the others contradict ends nobody's time (rule 9). */
-	return core->utc.us >= batch->record.expires.us && !cluster_clock_wrong(core);
+	return core->utc.us >= batch->record.expires.us && clock_wait(core, batch) == 0;
 }
 
 /* Expires a few more shards, and comes back for the rest. */
@@ -238,11 +242,12 @@ static void expire(struct core *core, struct batch *batch)
 
 void batch_due(struct core *core, struct batch *batch)
 {
-	/* A clock that the others contradict ends nothing either. */
+	const usec wait = clock_wait(core, batch);
+
 	if (!batch->started)
 		batch_begin(core, batch);
-	else if (cluster_clock_wrong(core))
-		timer_arm(&core->utc_timers, &batch->timer, core->utc.us + CLOCK_WAIT);
+	else if (wait > 0)
+		timer_arm(&core->utc_timers, &batch->timer, core->utc.us + wait);
 	else
 		expire(core, batch);
 }

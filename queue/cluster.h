@@ -70,7 +70,7 @@ int cluster_spread(struct core *core, uint32_t replicas, struct spread **ret_spr
  */
 #define CLUSTER_CLOCK_OFF (30 * USEC_PER_SEC)
 bool cluster_clock_wrong(const struct core *core);
-/* A peer's clock is known, or one was waited for since this node's start. */
+/* A peer's clock was heard since this node's start, or all peers are known to be dead (alone_dead()). */
 bool cluster_clock_compared(const struct core *core);
 
 /* A Postfix that is away for longer, or a store that does not answer for longer, makes a node own nothing. */

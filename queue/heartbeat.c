@@ -4,10 +4,14 @@
  *
  * Clocks are compared as they are now, by what has gone by since the peer spoke. Its words took some time on
  * the way, which makes its clock look slow by that; CLUSTER_CLOCK_OFF is far above it. A clock of which
- * nothing was heard for HEARTBEAT_FRESH is not counted.
+ * nothing was heard for HEARTBEAT_FRESH is not counted, as long as there is another one.
+ *
+ * A node that is cut off learns nothing of its own clock by that: those that it heard last go on to count,
+ * until they are forgotten or nothing was heard of them for config.alone_after.
  */
 #include "queue/heartbeat.h"
 
+#include "queue/alone.h"
 #include "queue/batch.h"
 #include "queue/call.h"
 #include "queue/cluster.h"
@@ -169,15 +173,30 @@ static void add_clock(struct clocks *clocks, int64_t offset)
 	}
 }
 
+static bool counts(const struct core *core, const struct peer *peer)
+{
+	const usec age = core->now.us - peer->load_at.us;
+
+	return peer->load_at.us != 0 && (age <= HEARTBEAT_FRESH || (!peer_forgotten(core, peer) &&
+	                                                               (core->config.alone_after == 0 ||
+	                                                                   age < core->config.alone_after)));
+}
+
 static void look_at_clocks(const struct core *core, struct clocks *clocks)
 {
 	struct core *all = (struct core *)(uintptr_t)core;
+	uint64_t latest = 0;
 
 	for (struct peer *peer = peer_next(all, NULL); peer != NULL; peer = peer_next(all, peer)) {
-		const usec age = core->now.us - peer->load_at.us;
-
-		if (peer->load_at.us != 0 && age <= HEARTBEAT_FRESH)
-			add_clock(clocks, (int64_t)(peer->utc.us + age - core->utc.us));
+		if (counts(core, peer) && peer->load_at.us > latest)
+			latest = peer->load_at.us;
+	}
+	if (core->now.us - latest <= HEARTBEAT_FRESH)
+		latest = core->now.us;
+	for (struct peer *peer = peer_next(all, NULL); peer != NULL; peer = peer_next(all, peer)) {
+		if (counts(core, peer) && peer->load_at.us + HEARTBEAT_FRESH >= latest)
+			add_clock(clocks,
+			    (int64_t)(peer->utc.us + (core->now.us - peer->load_at.us) - core->utc.us));
 	}
 }
 
@@ -199,12 +218,24 @@ bool cluster_clock_wrong(const struct core *core)
 	       (2 * clocks.behind == all && clocks.most_behind + clocks.least < -2 * off);
 }
 
+/* Its clock may still come. Of whom the view knows nothing silence alone is waited for. */
+static bool expected(const struct core *core, struct peer *peer)
+{
+	return peer != core->self && !alone_dead(core, peer) &&
+	       (core->config.alone_after > 0 || view_find(core->view, &peer->id) != NULL);
+}
+
 bool cluster_clock_compared(const struct core *core)
 {
-	struct clocks clocks = {.heard = 0};
+	struct core *all = (struct core *)(uintptr_t)core;
+	bool waits = false;
 
-	look_at_clocks(core, &clocks);
-	return clocks.heard > 0 || core->now.us >= core->recovered_at.us + CLOCK_COMPARE_WAIT;
+	for (struct peer *peer = peer_next(all, NULL); peer != NULL; peer = peer_next(all, peer)) {
+		if (peer->load_at.us != 0)
+			return true;
+		waits = waits || expected(core, peer);
+	}
+	return !waits && core->now.us >= core->recovered_at.us + CLOCK_COMPARE_WAIT;
 }
 
 void heartbeat_judge_clock(struct core *core)

@@ -81,6 +81,95 @@ static void nor_does_it_when_it_has_just_started(void **state)
 	}
 }
 
+static uint64_t expired(struct net *net)
+{
+	net_query(net, 0, "later");
+	net_advance(net, 3 * USEC_PER_SEC);
+	assert_int_equal(net->answers[0].status, 0);
+	return net->answers[0].view.states[MAIL_EXPIRED];
+}
+
+static void cut_off(struct net *net, uint32_t number, bool cut)
+{
+	for (uint32_t i = 0; i < net->count; i++) {
+		if (i != number && cut)
+			net_cut(net, number, i);
+		else if (i != number)
+			net_link(net, number, i);
+	}
+}
+
+/* Nobody contradicts it any more, but nobody has said that it is right. */
+static void nor_does_it_end_anything_when_it_is_cut_off(void **state)
+{
+	(void)state;
+	for (uint32_t wrong = 0; wrong < NODES; wrong++) {
+		struct net *net = net_new(NODES, NODES);
+
+		net->shells[wrong]->utc.us += 24 * hour;
+		net_start(net);
+		net_advance(net, 20 * USEC_PER_SEC);
+		submit(net, (wrong + 1) % NODES);
+		net_advance(net, 20 * USEC_PER_SEC);
+		cut_off(net, wrong, true);
+		net_advance(net, 60 * USEC_PER_SEC);
+		assert_true(cluster_clock_wrong(net->shells[wrong]->core));
+		cut_off(net, wrong, false);
+		net_advance(net, 20 * USEC_PER_SEC);
+		assert_int_equal(fed(net), 0);
+		assert_int_equal(expired(net), 0);
+		/* What is heard last counts as it would be by now: the operator may set the clock. */
+		cut_off(net, wrong, true);
+		net_advance(net, 60 * USEC_PER_SEC);
+		net->shells[wrong]->utc.us -= 24 * hour;
+		net_advance(net, 20 * USEC_PER_SEC);
+		assert_false(cluster_clock_wrong(net->shells[wrong]->core));
+		net_free(net);
+	}
+}
+
+/* It owns the batch, and whom it could compare its clock with is silent since it has started. */
+static void nor_when_it_starts_cut_off(void **state)
+{
+	(void)state;
+	for (uint32_t wrong = 0; wrong < NODES; wrong++) {
+		struct net *net = net_new(NODES, NODES);
+
+		net_start(net);
+		net_advance(net, 20 * USEC_PER_SEC);
+		submit(net, 0);
+		net_kill(net, wrong);
+		net_advance(net, 10 * USEC_PER_SEC);
+		cut_off(net, wrong, true);
+		net->shells[wrong]->utc.us += 24 * hour;
+		net_restart(net, wrong);
+		net_advance(net, 60 * USEC_PER_SEC);
+		assert_false(cluster_clock_compared(net->shells[wrong]->core));
+		cut_off(net, wrong, false);
+		net_advance(net, 20 * USEC_PER_SEC);
+		assert_int_equal(fed(net), 0);
+		assert_int_equal(expired(net), 0);
+		net_free(net);
+	}
+}
+
+/* Nobody is left who could say what the time is. */
+static void who_is_left_alone_goes_by_its_own_clock_in_the_end(void **state)
+{
+	struct net *net = net_new(2, 2);
+
+	(void)state;
+	net->shells[1]->utc.us += hour;
+	net_start(net);
+	net_advance(net, 20 * USEC_PER_SEC);
+	net_cut(net, 0, 1);
+	net_advance(net, 60 * USEC_PER_SEC);
+	assert_true(cluster_clock_wrong(net->shells[0]->core));
+	net_advance(net, net->shells[0]->config.alone_after);
+	assert_false(cluster_clock_wrong(net->shells[0]->core) || net->shells[0]->core->clock_wrong);
+	net_free(net);
+}
+
 /* Either may be the wrong one. */
 static void of_two_that_differ_neither_acts(void **state)
 {
@@ -105,6 +194,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(a_clock_that_is_ahead_starts_nothing_early),
 	    cmocka_unit_test(nor_does_it_when_it_has_just_started),
+	    cmocka_unit_test(nor_does_it_end_anything_when_it_is_cut_off),
+	    cmocka_unit_test(nor_when_it_starts_cut_off),
+	    cmocka_unit_test(who_is_left_alone_goes_by_its_own_clock_in_the_end),
 	    cmocka_unit_test(of_two_that_differ_neither_acts),
 	};
 
