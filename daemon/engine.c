@@ -19,7 +19,7 @@
  * there.
  *
  * While it runs, the time is noted in the spool each second: so the next optimusd knows how long it was
- * without one.
+ * without one. An optimusd that was stopped itself notes nothing before Postfix is settled.
  *
  * Orderly stops leave a mark: then what is in the active queue was not in delivery, because every delivery
  * agent was given the time to finish and report.
@@ -94,11 +94,16 @@ static void again_in(struct engine *engine, uint64_t ms, void (*step)(struct eng
 	uv_timer_start(&engine->timer, timer_fired, ms, 0);
 }
 
+/* The core sees first whether this process itself was stopped: only once Postfix is settled it is at work. */
 static void note_time(uv_timer_t *timer)
 {
-	const struct engine *engine = timer->data;
+	struct engine *engine = timer->data;
+	struct event event = {.type = EVENT_TICK};
 
-	if (engine->phase == PHASE_UP && !engine->stopping)
+	if (engine->phase != PHASE_UP || engine->stopping)
+		return;
+	node_event(engine->node, &event);
+	if (engine->phase == PHASE_UP && !core_numbers(node_core(engine->node)).stale)
 		spool_mark_worked(engine->dir);
 }
 

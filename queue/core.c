@@ -496,6 +496,7 @@ struct core_numbers core_numbers(const struct core *core)
 	    .unreplicated = core->unreplicated,
 	    .recovered = core->recovered,
 	    .engine_up = core->engine == ENGINE_UP,
+	    .stale = core->stale,
 	    .draining = control_draining(core),
 	};
 }

@@ -139,6 +139,7 @@ struct core_numbers {
 	uint64_t unreplicated; /* outcomes that no majority of their shard's members has yet */
 	bool recovered;        /* the start is over */
 	bool engine_up;
+	bool stale;    /* it was away, and others may have sent what its Postfix has */
 	bool draining; /* claims nothing new */
 };
 

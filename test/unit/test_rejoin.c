@@ -58,6 +58,7 @@ static void check_stops_first(struct net *net)
 	net_run(net);
 	net_advance(net, USEC_PER_SEC);
 	assert_false(shell_answered(shell, 77));
+	assert_true(core_numbers(shell->core).stale);
 	shell->hold_engine = false;
 	net_advance(net, 30 * USEC_PER_SEC);
 	assert_true(shell_answered(shell, 77));
@@ -65,6 +66,7 @@ static void check_stops_first(struct net *net)
 	assert_int_equal(shell->restarts, restarts + 1);
 	assert_int_equal(shell->spool_count, 0);
 	assert_true(core_numbers(shell->core).engine_up);
+	assert_false(core_numbers(shell->core).stale);
 	for (uint32_t i = 0; i < net->count; i++)
 		assert_int_equal(shell_count(net->shells[i], "rejoin", MAIL_SENT), MAILS);
 	assert_int_equal(shell->fed_count, fed);

@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The engine's marks and commands. Everything around it is played here: the keeper does what the test says,
+ * and what the core would be told is written down.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "daemon/driver.h"
+#include "daemon/engine.h"
+#include "daemon/engine_watch.h"
+#include "daemon/spool_list.h"
+#include "daemon/spool_mark.h"
+#include "queue/core.h"
+
+enum { LONG_AGO = 1 };
+
+static struct {
+	struct config config;
+	char dir[64];
+	uv_loop_t loop;
+	uv_timer_t life; /* the engine's own timers do not keep the loop alive */
+	struct engine *engine;
+	bool alive;      /* what the keeper says of master */
+	bool stale;      /* the core's */
+	bool was_paused; /* the next step of the core is the first one after a long time */
+	unsigned int ticks, ups, downs, spools, stops;
+	engine_died_fn *died;
+} world;
+
+/* The engine's neighbours. */
+
+const struct config *node_config(const struct node *node)
+{
+	(void)node;
+	return &world.config;
+}
+
+const struct core *node_core(const struct node *node)
+{
+	(void)node;
+	return NULL;
+}
+
+struct core_numbers core_numbers(const struct core *core)
+{
+	(void)core;
+	return (struct core_numbers){.stale = world.stale};
+}
+
+void node_event(struct node *node, struct event *event)
+{
+	(void)node;
+	world.stale = world.stale || world.was_paused;
+	world.was_paused = false;
+	world.ticks += event->type == EVENT_TICK;
+	world.ups += event->type == EVENT_ENGINE_UP;
+	world.downs += event->type == EVENT_ENGINE_DOWN;
+	world.spools += event->type == EVENT_SPOOL;
+}
+
+void driver_start(struct driver *driver)
+{
+	(void)driver;
+}
+
+void driver_stop(struct driver *driver)
+{
+	(void)driver;
+}
+
+/* It answers at once. */
+void keeper_run(struct keeper *keeper, enum keeper_verb verb, keeper_done_fn *fn, void *context)
+{
+	(void)keeper;
+	if (verb == KEEPER_START)
+		world.alive = true;
+	if (verb == KEEPER_STOP) {
+		world.stops++;
+		world.alive = false;
+	}
+	fn(context, verb == KEEPER_STATUS && !world.alive ? 1 : 0, world.alive ? "up 1 2" : "");
+}
+
+struct engine_watch *engine_watch_new(uv_loop_t *loop, int master, int qmgr, const char *dir,
+    engine_died_fn *died, engine_aside_fn *aside, void *context)
+{
+	(void)loop;
+	(void)master;
+	(void)qmgr;
+	(void)dir;
+	(void)aside;
+	(void)context;
+	world.died = died;
+	return (struct engine_watch *)&world;
+}
+
+void engine_watch_free(struct engine_watch *watch)
+{
+	(void)watch;
+}
+
+void spool_list_run(uv_loop_t *loop, const char *program, const char *dir, spool_list_fn *fn, void *context)
+{
+	const struct spool_list list = {.count = 0};
+
+	(void)loop;
+	(void)program;
+	(void)dir;
+	fn(context, 0, &list);
+}
+
+void spool_remove_run(uv_loop_t *loop, const char *program, const char *dir, const char *file)
+{
+	(void)loop;
+	(void)program;
+	(void)dir;
+	(void)file;
+}
+
+/* The tests. */
+
+static void nothing(uv_timer_t *timer)
+{
+	(void)timer;
+}
+
+static int set_up(void **state)
+{
+	char path[128];
+
+	(void)state;
+	memset(&world, 0, sizeof(world));
+	snprintf(world.dir, sizeof(world.dir), "/tmp/optimus-engine-XXXXXX");
+	assert_non_null(mkdtemp(world.dir));
+	snprintf(path, sizeof(path), "%s/spool", world.dir);
+	assert_int_equal(mkdir(path, 0700), 0);
+	snprintf(path, sizeof(path), "%s/spool/flush", world.dir);
+	assert_int_equal(mkdir(path, 0700), 0);
+	world.config.libexec = world.config.postfix_dir = world.dir;
+	assert_int_equal(uv_loop_init(&world.loop), 0);
+	uv_timer_init(&world.loop, &world.life);
+	uv_timer_start(&world.life, nothing, 10, 10);
+	world.engine = engine_new(&world.loop, NULL, NULL, (struct keeper *)&world);
+	engine_begin(world.engine);
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	static const char *const files[] = {"spool/flush/worked", "spool/flush/generation",
+	    "spool/flush/drained", "spool/flush", "spool", ""};
+	char path[128];
+
+	(void)state;
+	engine_free(world.engine);
+	uv_close((uv_handle_t *)&world.life, NULL);
+	uv_run(&world.loop, UV_RUN_DEFAULT);
+	assert_int_equal(uv_loop_close(&world.loop), 0);
+	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+		snprintf(path, sizeof(path), "%s/%s", world.dir, files[i]);
+		remove(path);
+	}
+	assert_int_not_equal(access(world.dir, F_OK), 0);
+	return 0;
+}
+
+/* A Postfix that has just been started. */
+static void start_postfix(void)
+{
+	engine_settle(world.engine);
+	engine_restart(world.engine);
+	assert_int_equal(world.ups, 1);
+	assert_string_equal(engine_state_name(world.engine), "up");
+}
+
+/* Until the time was, or would have been, noted once more. */
+static void await_note(void)
+{
+	const unsigned int ticks = world.ticks;
+
+	while (world.ticks == ticks)
+		uv_run(&world.loop, UV_RUN_ONCE);
+}
+
+/* SIGSTOP, and a crash right after SIGCONT: the next optimusd has to know of the time in between. */
+static void a_pause_is_not_noted_as_work(void **state)
+{
+	(void)state;
+	start_postfix();
+	await_note();
+	assert_true(spool_mark_read(world.dir, "worked") > LONG_AGO);
+	spool_mark_write(world.dir, "worked", LONG_AGO);
+	world.was_paused = true;
+	await_note();
+	await_note();
+	assert_int_equal(spool_mark_read(world.dir, "worked"), LONG_AGO);
+	world.stale = false;
+	await_note();
+	assert_true(spool_mark_read(world.dir, "worked") > LONG_AGO);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test_setup_teardown(a_pause_is_not_noted_as_work, set_up, tear_down),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
