@@ -393,6 +393,7 @@ static void swept(void *context, int exit_status, const char *output)
 		keeper_run(engine->keeper, KEEPER_KILL, killed, engine);
 		return;
 	}
+	engine->distrusted = engine->in_order = false; /* that was the Postfix before */
 	clock_gettime(CLOCK_REALTIME, &now);
 	engine->generation = (uint64_t)now.tv_sec * USEC_PER_SEC + (uint64_t)now.tv_nsec / 1000;
 	spool_mark_write(engine->dir, "drained", 0);

@@ -210,10 +210,24 @@ static void a_pause_is_not_noted_as_work(void **state)
 	assert_true(spool_mark_read(world.dir, "worked") > LONG_AGO);
 }
 
+/* Its queue manager dies, and its master, before it could be stopped: that is not the next one's fault. */
+static void distrust_ends_with_the_postfix_it_was_about(void **state)
+{
+	(void)state;
+	start_postfix();
+	world.died(world.engine, "qmgr");
+	engine_restart(world.engine);
+	assert_int_equal(world.ups, 2);
+	engine_settle(world.engine);
+	assert_int_equal(world.stops, 0);
+	assert_string_equal(engine_state_name(world.engine), "up");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test_setup_teardown(a_pause_is_not_noted_as_work, set_up, tear_down),
+	    cmocka_unit_test_setup_teardown(distrust_ends_with_the_postfix_it_was_about, set_up, tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
