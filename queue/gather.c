@@ -152,17 +152,17 @@ static bool orphan(
 /* Whoever may have such a shard, and is not forgotten, has said that it has not: its mails are lost. */
 static bool nobody_is_missing(struct core *core, struct query *query)
 {
-	struct asked *asked;
-
 	if (!query->widest)
 		return false;
 	for (struct peer *peer = peer_next(core, NULL); peer != NULL; peer = peer_next(core, peer)) {
-		if (!peer_alive(core, peer) && !peer_forgotten(core, peer))
+		const struct asked *asked;
+
+		if (peer == core->self || peer_forgotten(core, peer))
+			continue;
+		if (!peer_alive(core, peer))
 			return false;
-	}
-	for (asked = query_asked_next(query, NULL); asked != NULL; asked = query_asked_next(query, asked)) {
-		if (asked->peer != core->self && !peer_forgotten(core, asked->peer) &&
-		    (!asked->told || asked->call != NULL))
+		asked = query_asked(query, peer);
+		if (!asked->told || asked->call != NULL)
 			return false;
 	}
 	return true;
@@ -219,7 +219,10 @@ static void ask_for_counts(struct core *core, struct query *query, struct asked 
 	query_ask(core, query, asked, CALL_STATUS, &request);
 }
 
-/* For shards of which nobody has said anything who should. False when there is nobody left to ask. */
+/*
+ * For shards of which nobody has said anything who should, QUERY_NODES at a time. False when there is nobody
+ * left to ask.
+ */
 static bool ask_the_rest(struct core *core, struct query *query, const struct batch_record *record)
 {
 	bool wanted = false;
@@ -227,16 +230,21 @@ static bool ask_the_rest(struct core *core, struct query *query, const struct ba
 
 	for (uint32_t i = 0; i < record->shard_count && !wanted; i++)
 		wanted = orphan(core, query, record, i);
-	if (!wanted || query->widest)
+	if (!wanted)
 		return false;
 	query->widest = true;
 	for (struct peer *peer = peer_next(core, NULL); peer != NULL && count < QUERY_NODES;
-	     peer = peer_next(core, peer), count++) {
-		if (peer_alive(core, peer) && !query_asked(query, peer)->told)
-			ask_for_counts(core, query, query_asked(query, peer), 0);
+	     peer = peer_next(core, peer)) {
+		struct asked *asked = query_asked(query, peer);
+
+		if (!peer_alive(core, peer) || asked->told || asked->tried)
+			continue;
+		asked->tried = true;
+		count++;
+		ask_for_counts(core, query, asked, 0);
 	}
 	query_wait(core, query);
-	return query->waiting > 0;
+	return count > 0 && query->waiting > 0;
 }
 
 /* Everybody has answered, or had the time to. */

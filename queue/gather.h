@@ -6,9 +6,9 @@
  * A query asks every node that the record names as a replica or a home and is alive, and whom these name as
  * later members; it takes for each shard the word of the one that knows most (finished; then the highest
  * epoch; then its owner; then the latest final fact), and adds up. Shards of which no live node knows
- * anything count as unavailable, or as unknown when their nodes are forgotten and nobody else is away (rule
- * 7). Where this node has no record, it asks the homes that it computes, then
- * those that the DHT's directory names (queue/query.h).
+ * anything count as unavailable, or as unknown when their nodes are forgotten and nobody else is away
+ * (rule 7). Where this node has no record, it asks the homes that it computes, then those that the DHT's
+ * directory names (queue/query.h).
  */
 #ifndef OPTIMUS_QUEUE_GATHER_H
 #define OPTIMUS_QUEUE_GATHER_H

@@ -49,7 +49,7 @@ struct asked {
 	bool told;          /* it has said what it knows */
 	bool holds;         /* and has the batch; FETCH: the shard, and `counts` is its word */
 	uint64_t from;      /* COUNTS: the page that was asked for last */
-	bool tried;         /* FETCH: nothing could be read from it */
+	bool tried; /* FETCH: nothing could be read from it; COUNTS: it was asked as the last resort */
 	struct shard_counts counts;
 };
 RB_HEAD(asked_tree, asked);

@@ -2,7 +2,9 @@
 /* What any node says of any batch: counts and shards, from whoever knows them. */
 #include "core_net.h"
 
+#include "queue/cluster.h"
 #include "queue/message/buffer.h"
+#include "queue/state.h"
 
 enum { MANY = 9001 /* shards: three messages */ };
 
@@ -225,6 +227,39 @@ static void who_may_have_a_shard_of_the_forgotten_is_waited_for(void **state)
 	net_advance(net, 10 * USEC_PER_SEC);
 	assert_int_equal(ask(net, 0, "news")->view.states[MAIL_UNKNOWN], 0);
 	assert_int_equal(net->answers[0].view.unavailable, 0);
+	net_free(net);
+}
+
+static bool is_silent(const struct net *net, const struct net_frame *frame)
+{
+	(void)net;
+	return frame->from == 3;
+}
+
+/* As many as one question goes to; forgotten nodes take nobody's place in it. */
+static void nobody_is_left_out_in_a_large_cluster(void **state)
+{
+	static const char *const gone[] = {"1", NULL};
+	struct net *net = four_nodes(gone, 10);
+	struct core *core = net->shells[0]->core;
+
+	(void)state;
+	net_kill(net, 1);
+	net_advance(net, 10 * USEC_PER_SEC);
+	for (uint32_t i = 0; i < 1100; i++) {
+		const struct presence old = {
+		    .node.bytes = {0, 0, 1, (uint8_t)(i >> 8), (uint8_t)i}, .weight = WEIGHT_ONE};
+
+		peer_of(core, &old.node);
+		view_presence(core->view, &old, core->now);
+		view_forget(core->view, &old.node, core->now);
+	}
+	forget(net, 0, 1);
+	net->hold = is_silent;
+	assert_int_equal(ask(net, 0, "news")->view.unavailable, 10);
+	net->hold = NULL;
+	net_advance(net, 10 * USEC_PER_SEC);
+	assert_int_equal(ask(net, 0, "news")->view.states[MAIL_UNKNOWN], 10);
 	net_free(net);
 }
 
@@ -455,6 +490,7 @@ int main(void)
 	    cmocka_unit_test(mails_that_no_live_node_has_are_unavailable),
 	    cmocka_unit_test(mails_whose_nodes_are_all_forgotten_are_unknown),
 	    cmocka_unit_test(who_may_have_a_shard_of_the_forgotten_is_waited_for),
+	    cmocka_unit_test(nobody_is_left_out_in_a_large_cluster),
 	    cmocka_unit_test(a_node_that_is_silent_is_left_out_after_two_seconds),
 	    cmocka_unit_test(nobody_is_asked_who_is_not_alive),
 	    cmocka_unit_test(not_found_takes_a_majority_of_the_homes),
