@@ -345,6 +345,7 @@ static void started_status(void *context, int exit_status, const char *output)
 		return;
 	}
 	engine->phase = PHASE_UP;
+	spool_mark_worked(engine->dir);
 	log_info("postfix_up", "generation", log_u64(engine->generation), NULL);
 	driver_start(engine->driver);
 	event.engine_up.generation = engine->generation;

@@ -6,6 +6,7 @@
 #include "daemon/spool_mark.h"
 
 #include <inttypes.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <time.h>
 
@@ -35,15 +36,19 @@ uint64_t spool_mark_read(const char *dir, const char *name)
 
 void spool_mark_write(const char *dir, const char *name, uint64_t number)
 {
-	char path[4096];
+	char path[4096], whole[4100];
 	FILE *file;
+	bool written;
 
 	mark_path(dir, name, path, sizeof(path));
-	file = fopen(path, "we");
-	if (file == NULL || fprintf(file, "%" PRIu64 "\n", number) < 0)
+	snprintf(whole, sizeof(whole), "%s.new", path);
+	file = fopen(whole, "we");
+	written = file != NULL && fprintf(file, "%" PRIu64 "\n", number) > 0;
+	if (file != NULL && fclose(file) != 0)
+		written = false;
+	/* Who is killed in between leaves the one before. */
+	if (!written || rename(whole, path) != 0)
 		log_error("spool_not_writable", "path", path, NULL);
-	if (file != NULL)
-		fclose(file);
 }
 
 static uint64_t boot_time(void)

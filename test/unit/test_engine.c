@@ -210,6 +210,14 @@ static void a_pause_is_not_noted_as_work(void **state)
 	assert_true(spool_mark_read(world.dir, "worked") > LONG_AGO);
 }
 
+/* A kill in the first second is no absence of unknown length. */
+static void a_postfix_that_was_just_started_is_known_to_be_looked_after(void **state)
+{
+	(void)state;
+	start_postfix();
+	assert_true(engine_away(world.engine) < 60 * USEC_PER_SEC);
+}
+
 /* Its queue manager dies, and its master, before it could be stopped: that is not the next one's fault. */
 static void distrust_ends_with_the_postfix_it_was_about(void **state)
 {
@@ -227,6 +235,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test_setup_teardown(a_pause_is_not_noted_as_work, set_up, tear_down),
+	    cmocka_unit_test_setup_teardown(
+	        a_postfix_that_was_just_started_is_known_to_be_looked_after, set_up, tear_down),
 	    cmocka_unit_test_setup_teardown(distrust_ends_with_the_postfix_it_was_about, set_up, tear_down),
 	};
 
