@@ -329,26 +329,27 @@ void batch_load_journal(struct core *core, const struct opt_id *id)
 	core->journals++;
 }
 
+static void reload(struct core *core, struct shard *shard)
+{
+	shard_remember(core, shard);
+	shard_reset(core, shard);
+	shard->journal_loading = true;
+	batch_load_journal(core, &shard->id);
+}
+
 void batch_reload(struct core *core, struct shard *shard)
 {
 	struct batch *batch = shard->batch;
 
 	batch_reopening(core, batch);
 	if (!batch->summary) {
-		shard_reset(core, shard);
-		shard->journal_loading = true;
-		batch_load_journal(core, &shard->id);
+		reload(core, shard);
 		return;
 	}
 	batch->summary = false;
 	for (uint32_t i = 0; i < batch->record.shard_count; i++) {
-		struct shard *other = &batch->shards[i];
-
-		if (!other->mine)
-			continue;
-		shard_reset(core, other);
-		other->journal_loading = true;
-		batch_load_journal(core, &other->id);
+		if (batch->shards[i].mine)
+			reload(core, &batch->shards[i]);
 	}
 	batch->started = true;
 }

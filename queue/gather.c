@@ -48,7 +48,7 @@ void gather_query(struct core *core, uint64_t reply, const char *name)
 	struct batch_view view;
 	struct query *query;
 
-	if (batch != NULL && query_alone(core, batch)) {
+	if (batch != NULL && batch->rereading == 0 && query_alone(core, batch)) {
 		batch_look(core, batch, &view);
 		answer(core, reply, 0, &view);
 		return;

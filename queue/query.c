@@ -390,8 +390,8 @@ bool query_better(const struct shard_counts *a, const struct shard_counts *b)
 
 bool query_own_word(const struct core *core, const struct shard *shard, struct shard_counts *ret_counts)
 {
-	if (!shard->mine || shard->journal_loading)
+	if (!shard->mine || (shard->journal_loading && shard->before == NULL))
 		return false;
-	*ret_counts = shard_count(core, shard);
+	*ret_counts = shard->journal_loading ? *shard->before : shard_count(core, shard);
 	return true;
 }

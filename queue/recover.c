@@ -223,6 +223,7 @@ static void shard_journal(struct core *core, struct shard *shard, const struct e
 		batch_reload(core, shard);
 		return;
 	}
+	shard_forget_before(shard);
 	if (replica_follow_members(core, shard))
 		return;
 	facts_take_early(core, shard);

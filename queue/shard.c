@@ -71,6 +71,7 @@ void shard_done(struct core *core, struct shard *shard)
 	facts_free(shard);
 	free_mails(core, shard);
 	tally_free(shard);
+	free(shard->before);
 	RB_REMOVE(shard_tree, &core->shards, shard);
 }
 
@@ -489,6 +490,25 @@ void shard_become_mine(struct core *core, struct shard *shard)
 	shard->synced = false;
 	shard->phase = SHARD_FINISHED; /* so that it is counted as one that is opened again */
 	batch_reload(core, shard);
+}
+
+void shard_remember(const struct core *core, struct shard *shard)
+{
+	/* One that has just become this node's, or was not wholly read the last time, has no counts to go by. */
+	if (shard->before != NULL || shard_open_mails_left(shard))
+		return;
+	shard->before = malloc(sizeof(*shard->before));
+	if (shard->before == NULL)
+		abort();
+	*shard->before = shard_count(core, shard);
+	shard->batch->rereading++;
+}
+
+void shard_forget_before(struct shard *shard)
+{
+	shard->batch->rereading -= shard->before != NULL;
+	free(shard->before);
+	shard->before = NULL;
 }
 
 void shard_reset(struct core *core, struct shard *shard)

@@ -244,8 +244,10 @@ struct shard {
 	enum shard_phase phase;
 	enum shard_header header;
 	bool journal_loading; /* facts that arrive wait in `early` */
-	bool in_closed;       /* in one of the batch's lists of shards to open */
-	bool dirty;           /* in the core's list of shards with facts to write */
+	struct shard_counts
+	    *before;    /* what was known of it before its journal was read again; NULL: nothing */
+	bool in_closed; /* in one of the batch's lists of shards to open */
+	bool dirty;     /* in the core's list of shards with facts to write */
 	uint16_t states[MAIL_STATES];
 	uint32_t duplicates;
 	uint32_t in_doubt_resent;
@@ -316,6 +318,7 @@ struct batch {
 	uint64_t duplicates;
 	uint64_t in_doubt_resent;
 	uint32_t unfinished; /* shards */
+	uint32_t rereading;  /* shards that were finished, and whose journals are being read again */
 	bool started;        /* its start has come */
 	bool summary;        /* the counts come from a FINISHED entry; the shards were not read */
 	bool done;

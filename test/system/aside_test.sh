@@ -19,8 +19,7 @@ emptied() { [ ! -e "$work/d/postfix/spool/deferred/$file" ]; }
 await 20 'the file is taken out of deferred/' emptied
 await 60 'the batch is done' batch_is aside done
 "$optimus" status aside
-# A fact that comes late has the shard's journal read again, and for that moment the status does not count it.
-await 20 'it counts as sent' batch_has aside sent 1
+expect 'sent' 1 "$(batch_field aside sent)"
 expect 'resent in doubt' 1 "$(batch_field aside in_doubt_resent)"
 check_ledger aside
 expect_at_most 'copies' 1 "$(jq .duplicates "$work/check.json")"

@@ -230,6 +230,34 @@ static void who_may_have_a_shard_of_the_forgotten_is_waited_for(void **state)
 	net_free(net);
 }
 
+/* A fact that comes late has the journal of a finished shard read again. */
+static void counts_stand_while_a_journal_is_read_again(void **state)
+{
+	struct net *net = net_new(1, 3);
+	struct shell *shell = net->shells[0];
+
+	(void)state;
+	net_start(net);
+	shell_submit_name(shell, "alone", 2);
+	shell_tell_outcome(shell, &shell->fed[0], OUTCOME_SENT, 1);
+	shell_tell_outcome(shell, &shell->fed[1], OUTCOME_BOUNCED, 2);
+	shell_run(shell);
+	shell->hold_loads = true;
+	shell_tell_outcome(shell, &shell->fed[1], OUTCOME_SENT, 3);
+	shell_run(shell);
+	assert_int_equal(shell->journal_load_count, 1);
+	ask(net, 0, "alone");
+	assert_int_equal(net->answers[0].view.states[MAIL_SENT], 1);
+	assert_int_equal(net->answers[0].view.states[MAIL_BOUNCED], 1);
+	assert_int_equal(net->answers[0].view.state, BATCH_DONE);
+	shell->hold_loads = false;
+	shell_run(shell);
+	assert_true(shell_answered(shell, 3));
+	assert_int_equal(ask(net, 0, "alone")->view.states[MAIL_SENT], 2);
+	assert_int_equal(net->answers[0].view.state, BATCH_DONE);
+	net_free(net);
+}
+
 static bool is_silent(const struct net *net, const struct net_frame *frame)
 {
 	(void)net;
@@ -490,6 +518,7 @@ int main(void)
 	    cmocka_unit_test(mails_that_no_live_node_has_are_unavailable),
 	    cmocka_unit_test(mails_whose_nodes_are_all_forgotten_are_unknown),
 	    cmocka_unit_test(who_may_have_a_shard_of_the_forgotten_is_waited_for),
+	    cmocka_unit_test(counts_stand_while_a_journal_is_read_again),
 	    cmocka_unit_test(nobody_is_left_out_in_a_large_cluster),
 	    cmocka_unit_test(a_node_that_is_silent_is_left_out_after_two_seconds),
 	    cmocka_unit_test(nobody_is_asked_who_is_not_alive),
