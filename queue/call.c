@@ -29,7 +29,7 @@
 #include "queue/place.h"
 #include "queue/propose.h"
 #include "queue/tell.h"
-#include "queue/replica.h"
+#include "queue/replicate.h"
 #include "queue/stage.h"
 #include "queue/sync.h"
 #include "queue/takeover.h"
@@ -197,7 +197,7 @@ static void dispatch(struct core *core, struct call *call, const struct peer_mes
 		gather_answered(core, call, answer);
 		return;
 	case CALL_APPEND:
-		replica_answered(core, call, answer);
+		replicate_answered(core, call, answer);
 		return;
 	case CALL_PROMISE:
 		takeover_promised(core, call, answer);

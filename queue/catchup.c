@@ -24,12 +24,9 @@ static void ask(struct core *core, struct shard *shard)
 	    .type = PEER_CATCH_UP,
 	    .shard = shard->id,
 	    .what = shard->synced ? CATCH_UP_ASK : CATCH_UP_COMPARE,
-	    .config = shard->config,
-	    .member_count = shard->member_count,
 	};
 
-	for (int i = 0; i < shard->member_count; i++)
-		request.members[i] = shard->members[i]->id;
+	replica_say_members(shard, &request);
 	shard->synced = true;
 	catchup_heard(core, shard);
 	if (shard->catch_up != NULL)
@@ -84,15 +81,9 @@ void catchup_done(struct core *core, struct shard *shard, struct sync *sync)
 static void answer(
     struct core *core, struct peer *peer, const struct peer_message *request, const struct shard *shard)
 {
-	struct peer_message message = {
-	    .epoch = shard->epoch,
-	    .node = shard->owner->id,
-	    .config = shard->config,
-	    .member_count = shard->member_count,
-	};
+	struct peer_message message = {.epoch = shard->epoch, .node = shard->owner->id};
 
-	for (int i = 0; i < shard->member_count; i++)
-		message.members[i] = shard->members[i]->id;
+	replica_say_members(shard, &message);
 	call_reply(core, peer, request, PEER_OK, &message);
 }
 

@@ -207,16 +207,13 @@ static void ask_to_join(struct core *core, struct shard *shard)
 	    .batch = shard->batch->key,
 	    .shard = shard->id,
 	    .epoch = shard->epoch,
-	    .config = shard->config,
-	    .member_count = shard->member_count,
 	    .version = control->version,
 	    .what = control->what,
 	    .at = control->at,
 	};
 	struct buffer record;
 
-	for (int i = 0; i < shard->member_count; i++)
-		request.members[i] = shard->members[i]->id;
+	replica_say_members(shard, &request);
 	buffer_init(&record);
 	record_encode(&shard->batch->record, &record);
 	request.data = record.data;

@@ -22,6 +22,7 @@
 #include "queue/accept.h"
 #include "queue/alone.h"
 #include "queue/announce.h"
+#include "queue/append.h"
 #include "queue/call.h"
 #include "queue/catchup.h"
 #include "queue/control.h"
@@ -33,6 +34,7 @@
 #include "queue/home.h"
 #include "queue/homeread.h"
 #include "queue/homesync.h"
+#include "queue/isolation.h"
 #include "queue/join.h"
 #include "queue/lost_writes.h"
 #include "queue/mesh.h"
@@ -427,7 +429,7 @@ static void dispatch(struct core *core, struct peer *peer, const struct peer_mes
 		stage_decision(core, peer, message);
 		return;
 	case PEER_APPEND:
-		replica_append(core, peer, message);
+		append_request(core, peer, message);
 		return;
 	case PEER_PROMISE:
 		takeover_promise(core, peer, message);
@@ -538,6 +540,7 @@ void cluster_tick(struct core *core)
 	uploads_tick(core);
 	announces_tick(core);
 	lost_writes_tick(core);
+	isolation_tick(core);
 	replica_tick(core);
 	catchup_tick(core);
 	ends_tick(core);

@@ -25,6 +25,7 @@
 
 #include "queue/accept.h"
 #include "queue/announce.h"
+#include "queue/append.h"
 #include "queue/batch.h"
 #include "queue/call.h"
 #include "queue/change.h"
@@ -44,7 +45,6 @@
 #include "queue/lost_writes.h"
 #include "queue/propose.h"
 #include "queue/recover.h"
-#include "queue/replica.h"
 #include "queue/settle.h"
 #include "queue/shard.h"
 #include "queue/stage.h"
@@ -184,7 +184,7 @@ static void store_done(struct core *core, uint64_t token, int status)
 		join_stored(core, write, status);
 		return;
 	case WRITE_PEER_APPEND:
-		replica_append_stored(core, write, status);
+		append_stored(core, write, status);
 		return;
 	case WRITE_PROMISE:
 		takeover_promise_stored(core, write, status);

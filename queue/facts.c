@@ -16,7 +16,7 @@
 
 #include "queue/batch.h"
 #include "queue/lane.h"
-#include "queue/replica.h"
+#include "queue/replicate.h"
 #include "queue/shard.h"
 #include "queue/tally.h"
 #include "queue/write.h"
@@ -285,7 +285,7 @@ static void write_group(struct core *core, struct shard *shard)
 	shard->writes++;
 	core->outcome_writes++;
 	write_append(core, write);
-	replica_send(core, write);
+	replicate_send(core, write);
 }
 
 void facts_flush(struct core *core)
@@ -341,14 +341,14 @@ void facts_answer_held(struct core *core)
 void facts_stored(struct core *core, struct write *write)
 {
 	struct shard *shard = write->shard;
-	bool safe = replica_stored(core, write);
+	bool safe = replicate_stored(core, write);
 
 	if (safe) {
 		shard->writes--;
 		answer_all(core, write);
 		answer_held(core);
 	}
-	if (replica_write_over(write))
+	if (replicate_over(write))
 		write_free(core, write);
 	if (safe)
 		shard_try_finish(core, shard);

@@ -22,6 +22,7 @@
 #include "queue/join.h"
 #include "queue/lane.h"
 #include "queue/replica.h"
+#include "queue/replicate.h"
 #include "queue/shard.h"
 #include "queue/takeover.h"
 #include "queue/tally.h"
@@ -195,7 +196,7 @@ static void write_claims(struct core *core, struct write *write)
 	if (write->shard->member_count > 1)
 		timer_arm(&core->boot_timers, &write->timer, core->now.us + CLAIM_MAX_AGE);
 	write_append(core, write);
-	replica_send(core, write);
+	replicate_send(core, write);
 	if (core->config.broken_rule == CORE_BUG_FEED_BEFORE_CLAIM)
 		send_feed(core, write);
 }
@@ -282,7 +283,7 @@ static void end_if_over(struct core *core, struct write *write)
 {
 	struct shard *shard = write->shard;
 
-	if (!write->done || !replica_write_over(write))
+	if (!write->done || !replicate_over(write))
 		return;
 	write_free(core, write);
 	shard_try_finish(core, shard); /* its mails may have been settled by late outcomes meanwhile */
@@ -293,7 +294,7 @@ static void call_off(struct core *core, struct write *write)
 {
 	claims_done(core, write);
 	write->safe = true; /* nobody waits for a majority any more */
-	replica_leave_behind_all(core, write);
+	replicate_leave_all_behind(core, write);
 	take_back(core, write, true);
 	end_if_over(core, write);
 }
@@ -310,7 +311,7 @@ void feed_claims_refused(struct core *core, struct write *write)
 
 void feed_claims_stored(struct core *core, struct write *write)
 {
-	bool safe = replica_stored(core, write);
+	bool safe = replicate_stored(core, write);
 
 	if (core->config.broken_rule == CORE_BUG_CLAIM_WITHOUT_MAJORITY && write->local && !write->done)
 		safe = write->safe = true;

@@ -42,7 +42,7 @@ enum peer_type {
 	PEER_ACCEPT,      /* and second */
 	PEER_RECORD,      /* a decided batch record: make it durable, take part */
 	PEER_DECISION,    /* what became of the upload of that batch? */
-	/* Shards (queue/replica.h, queue/takeover.h, queue/sync.h). */
+	/* Shards (queue/append.h, queue/takeover.h, queue/sync.h). */
 	PEER_APPEND,   /* facts for a shard's journal */
 	PEER_PROMISE,  /* for a new epoch */
 	PEER_JOURNAL,  /* read a part of your journal of the shard to me */

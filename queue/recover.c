@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "queue/append.h"
 #include "queue/batch.h"
 #include "queue/control.h"
 #include "queue/cluster.h"
@@ -244,7 +245,7 @@ void recover_journal(struct core *core, const struct event *event)
 		if (write != NULL && write->kind == WRITE_SERVE)
 			sync_serve_loaded(core, write, event);
 		else if (write != NULL && write->kind == WRITE_REREAD)
-			replica_reread_loaded(core, write, event);
+			append_reread_loaded(core, write, event);
 		else if (write != NULL && write->kind == WRITE_HEADER)
 			header_loaded(core, write, event);
 		else if (shard != NULL)

@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A shard's replicas: who they are, who owns it, and facts on a majority of them (rules 2, 3 and 6).
+ * A shard's replicas: who its members are, who owns it, and which of them lack something (rule 6).
  *
- * A write to a shard's journal goes to this node's store and, as a call, to every other member. It is
- * *durable here* when the store has it, and *safe* when a majority of the members has it. A member that does
- * not answer is left behind once the write is safe and it is no longer alive: `shard->behind` says so, and
- * queue/sync.h brings it up to date when it is back.
+ * The members come from the batch's record, and then from configurations, of which the one with the highest
+ * number counts (queue/change.h makes them). A member that has missed facts is *behind*: `shard->behind` says
+ * so, and queue/sync.h brings it up to date when it is back.
  *
  * Epochs: a member promises an epoch to one node and refuses claims of lower ones. An owner that is refused,
  * or hears of a higher epoch, steps down: it takes back what was not fed and goes on as a replica.
+ *
+ * What members write to each other's journals is queue/replicate.h on its way out, and queue/append.h on its
+ * way in; how a replica becomes the owner, queue/takeover.h.
  */
 #ifndef OPTIMUS_QUEUE_REPLICA_H
 #define OPTIMUS_QUEUE_REPLICA_H
@@ -24,29 +26,18 @@ uint32_t replica_majority(const struct shard *shard);
 
 uint32_t replica_alive(const struct core *core, const struct shard *shard); /* members that are alive */
 
+/* Bits of all members but this node. */
+uint8_t replica_others(const struct core *core, const struct shard *shard);
+
 /* Members that lack facts, or have them again. */
 void replica_behind(struct core *core, struct shard *shard, uint8_t members);
-void replica_behind_others(struct core *core, struct shard *shard); /* all but this node */
+void replica_behind_others(struct core *core, struct shard *shard);
 void replica_not_behind(struct core *core, struct shard *shard, uint8_t members);
 
-/* Sends what `write` appends to the other members: CLAIMS or FACTS by its kind. After write_append(). */
-void replica_send(struct core *core, struct write *write);
-/* The store has the write, or a member has it. True when it has just become safe. */
-bool replica_stored(struct core *core, struct write *write);
-/* Safe, and nobody is being told of it any more. */
-bool replica_write_over(const struct write *write);
-/* Ends the calls: who has not answered gets the entry by a comparison of journals. */
-void replica_leave_behind_all(struct core *core, struct write *write);
-void replica_end_calls(struct core *core, struct write *write);
-/* For writes of entries that came from others: copies them into the write and appends them to the store. */
-void replica_write_entries(struct core *core, struct write *write, const struct span *entries, size_t count);
-/* They are in the store: takes them into the shard's state. */
-void replica_take_entries(struct core *core, const struct write *write);
-/* The store has refused some of them: reads the journal for those that it took. */
-void replica_reread(struct core *core, struct shard *shard);
-/* The journal that WRITE_REREAD asked for. Frees the write. */
-void replica_reread_loaded(struct core *core, struct write *write, const struct event *event);
-
+/* Puts the members, and the number of their configuration, into a message. */
+void replica_say_members(const struct shard *shard, struct peer_message *message);
+/* A message with what is known of the shard's owner and members. */
+struct peer_message replica_header(const struct shard *shard);
 /* PEER_REFUSED, with what is known of the shard's owner and members. */
 void replica_refuse(
     struct core *core, struct peer *peer, const struct peer_message *request, const struct shard *shard);
@@ -67,12 +58,6 @@ void replica_step_down(struct core *core, struct shard *shard);
 
 /* A journal entry about promises or members was read from the store, or came in a union. */
 void replica_take_entry(struct core *core, struct shard *shard, const struct journal_entry *entry);
-
-/* Requests: PEER_APPEND. Answers to CALL_APPEND. */
-void replica_append(struct core *core, struct peer *peer, const struct peer_message *request);
-void replica_answered(struct core *core, struct call *call, const struct peer_message *answer);
-/* An append of a peer is in the store. */
-void replica_append_stored(struct core *core, struct write *write, int status);
 
 /* What the view says of a peer has changed. */
 void replica_peer_changed(struct core *core, struct peer *peer);

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "queue/append.h"
 #include "queue/cluster.h"
 #include "queue/error.h"
 #include "queue/recover.h"
@@ -248,7 +249,7 @@ static void write_own(struct core *core, struct sync *sync)
 	sync->own = write_new(core, WRITE_UNION);
 	sync->own->shard = sync->shard;
 	sync->own->owner = sync;
-	replica_write_entries(core, sync->own, part, count);
+	append_write(core, sync->own, part, count);
 	free(part);
 }
 
@@ -278,9 +279,9 @@ void sync_stored(struct core *core, struct write *write, int status)
 	if (--write->pending > 0)
 		return;
 	if (!write->refused)
-		replica_take_entries(core, write);
+		append_take(core, write);
 	else if (write->count > 1)
-		replica_reread(core, write->shard);
+		append_reread(core, write->shard);
 	sync = write->owner; /* NULL when it has ended, maybe by what was just taken in */
 	if (sync != NULL) {
 		sync->own = NULL;

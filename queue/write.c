@@ -4,7 +4,7 @@
 
 #include <stdlib.h>
 
-#include "queue/replica.h"
+#include "queue/replicate.h"
 
 static int compare(const struct write *a, const struct write *b)
 {
@@ -45,7 +45,7 @@ struct write *write_next(struct write *write)
 
 void write_free(struct core *core, struct write *write)
 {
-	replica_end_calls(core, write);
+	replicate_end_calls(core, write);
 	timer_disarm(&core->boot_timers, &write->timer);
 	RB_REMOVE(write_tree, &core->writes, write);
 	for (size_t i = 0; write->files != NULL && i < write->count; i++)
