@@ -39,8 +39,7 @@ enum effect_type {
 	/* Postfix. */
 	EFFECT_ENGINE_SETTLE,  /* find out what is in the spool: EVENT_SPOOL */
 	EFFECT_ENGINE_RESTART, /* empty the spool (Postfix is dead), start Postfix: EVENT_ENGINE_UP */
-	EFFECT_ENGINE_STOP,    /* `text` says why: stop the queue manager: EVENT_ENGINE_DOWN; the next
-	                          EVENT_SPOOL    comes when deliveries under way have ended */
+	EFFECT_ENGINE_STOP,    /* stop Postfix, `text` says why: EVENT_ENGINE_DOWN once its master is dead */
 	EFFECT_SPOOL_REMOVE,   /* remove one file from the spool */
 	EFFECT_FEED,
 	/* Answers to those who wait. */

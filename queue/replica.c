@@ -332,8 +332,7 @@ void replica_peer_changed(struct core *core, struct peer *peer)
 	peer->seen_incarnation = peer_incarnation(core, peer);
 }
 
-/* The members, of those that were behind, that can be brought up to date now. */
-static uint32_t catchable(const struct core *core, const struct shard *shard)
+uint32_t replica_catchable(const struct core *core, const struct shard *shard)
 {
 	uint32_t members = 0;
 
@@ -361,7 +360,7 @@ void replica_tick(struct core *core)
 	}
 	for (struct shard *shard = shard_next(core, NULL); shard != NULL && core->syncs < SYNCS_MAX;
 	     shard = shard_next(core, shard)) {
-		uint32_t members = shard->behind == 0 ? 0 : catchable(core, shard);
+		uint32_t members = shard->behind == 0 ? 0 : replica_catchable(core, shard);
 
 		if (members != 0 && shard->sync == NULL && shard->takeover == NULL && !shard->journal_loading)
 			sync_start(core, shard, members, catchup_done);

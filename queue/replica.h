@@ -33,6 +33,8 @@ uint8_t replica_others(const struct core *core, const struct shard *shard);
 void replica_behind(struct core *core, struct shard *shard, uint8_t members);
 void replica_behind_others(struct core *core, struct shard *shard);
 void replica_not_behind(struct core *core, struct shard *shard, uint8_t members);
+/* The members, of those that are behind, that can be brought up to date now. */
+uint32_t replica_catchable(const struct core *core, const struct shard *shard);
 
 /* Puts the members, and the number of their configuration, into a message. */
 void replica_say_members(const struct shard *shard, struct peer_message *message);

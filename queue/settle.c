@@ -18,9 +18,9 @@
  *
  * A node that was away, killed or stopped, while its Postfix lived on: once doubt_hold is over the others
  * send again what they know to be claimed by it. Half of that is what such a node relies on. If it was away
- * for longer, it answers Postfix, which waits with all its delivery agents by then, only when its queue
- * manager has stopped: what they have on the wire is reported, the rest was never tried and is its owner's to
- * feed.
+ * for longer, it answers Postfix, which waits with all its delivery agents by then, only once Postfix's
+ * master is dead, without which none of them takes another mail: what they have on the wire is reported, the
+ * rest was never tried and is its owner's to feed.
  */
 #include "queue/settle.h"
 
@@ -224,11 +224,13 @@ void settle_asked(struct core *core, struct shard *shard, const struct journal_e
 		if (core->asked == NULL)
 			abort();
 		if (entry->claims[i].index < shard->count)
-			core->asked[core->asked_count++] = (struct attempt_key){.shard = shard->id,
-			    .index = entry->claims[i].index,
-			    .epoch = entry->epoch,
-			    .node = core->config.node,
-			    .attempt = entry->claims[i].attempt};
+			core->asked[core->asked_count++] =
+			    (struct asked_claim){.key = {.shard = shard->id,
+			                             .index = entry->claims[i].index,
+			                             .epoch = entry->epoch,
+			                             .node = core->config.node,
+			                             .attempt = entry->claims[i].attempt},
+			        .at = core->now};
 	}
 	if (core->asked_count == count)
 		return;
@@ -291,20 +293,40 @@ static const struct spool_entry *find_entry(
 	return found == NULL ? NULL : *found;
 }
 
+/*
+ * Whether the journal, which may know of the mail, is yet to be compared with a member that can be reached. A
+ * doubt that came before an outcome would be acted on. It comes late rather than never: the owner that asked
+ * does so once in doubt_hold, and waits as long as this node lives.
+ */
+static bool still_telling(const struct core *core, const struct shard *shard, const struct asked_claim *asked)
+{
+	return core->now.us - asked->at.us < core->config.doubt_hold / 2 &&
+	       replica_catchable(core, shard) != 0;
+}
+
 /* What is found, Postfix reports, or look_at_left() has told. */
 static void look_at_asked(struct core *core, const struct event *event, const struct spool_entry **sorted)
 {
-	for (size_t i = 0; i < core->asked_count; i++) {
-		const struct attempt_key *key = &core->asked[i];
-		struct shard *shard = shard_find(core, &key->shard);
+	size_t left = 0;
 
-		if (shard != NULL && !shard->mine && find_entry(sorted, event->spool.count, key) == NULL)
+	for (size_t i = 0; i < core->asked_count; i++) {
+		const struct asked_claim *asked = &core->asked[i];
+		struct shard *shard = shard_find(core, &asked->key.shard);
+
+		if (shard == NULL || shard->mine ||
+		    find_entry(sorted, event->spool.count, &asked->key) != NULL)
+			continue;
+		if (still_telling(core, shard, asked))
+			core->asked[left++] = *asked;
+		else
 			fact_add_doubt_of(
-			    core, shard, key, "the node that had the mail does not know of it", NULL);
+			    core, shard, &asked->key, "the node that had the mail does not know of it", NULL);
 	}
+	core->asked_count = left;
+	if (left > 0)
+		return;
 	free(core->asked);
 	core->asked = NULL;
-	core->asked_count = 0;
 }
 
 /* Every claimed mail that Postfix may have; while Postfix runs on, only those that nobody is sure of. */
@@ -354,7 +376,7 @@ void settle_spool(struct core *core, const struct event *event)
 	look_at_asked(core, event, sorted);
 	look_at_claims(core, event, sorted);
 	free(sorted);
-	if (core->uncertain > 0 && !core->spool_check.armed)
+	if ((core->uncertain > 0 || core->asked_count > 0) && !core->spool_check.armed)
 		timer_arm(&core->boot_timers, &core->spool_check, core->now.us + 2 * USEC_PER_SEC);
 	if (core->engine != ENGINE_SETTLING)
 		return;

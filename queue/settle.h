@@ -16,7 +16,8 @@ void settle_ask(struct core *core);
 void settle_learnt(struct core *core, struct shard *shard, uint32_t index);
 /*
  * An entry that came from a peer: claims that this node once made in a shard that it has left are looked for
- * in the spool, and what it does not have any more is in doubt.
+ * in the spool, and what it does not have any more is in doubt. First come the outcomes that its journal has:
+ * for half of doubt_hold it waits for members that have not got them yet.
  */
 void settle_asked(struct core *core, struct shard *shard, const struct journal_entry *entry);
 /*

@@ -498,7 +498,10 @@ struct core {
 	enum engine_state engine;
 	uint64_t generation;
 	bool settle_asked;
-	struct attempt_key *asked; /* claims that this node is said to have made in shards of others */
+	struct asked_claim {
+		struct attempt_key key;
+		struct boot_time at;
+	} * asked; /* claims that this node is said to have made in shards of others */
 	size_t asked_count;
 	bool stale;             /* this node was away: others may have sent what is in Postfix */
 	uint64_t *held_replies; /* of outcomes, while `stale` */

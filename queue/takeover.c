@@ -321,7 +321,6 @@ static bool wanted(const struct core *core, const struct shard *shard)
 	       !shard->journal_loading && shard->batch->started && lost_writes_may_vote(core, shard);
 }
 
-/* How long to wait before taking it over; UINT64_MAX: there is no reason to. */
 /* Somebody was promised the shard and nothing was heard of its owning it: how long that may go on. */
 static usec promise_left(const struct core *core, const struct shard *shard)
 {
@@ -332,6 +331,7 @@ static usec promise_left(const struct core *core, const struct shard *shard)
 	return gone < PROMISE_MAX ? PROMISE_MAX - gone : 0;
 }
 
+/* How long to wait before taking it over; UINT64_MAX: there is no reason to. */
 static usec patience(const struct core *core, const struct shard *shard)
 {
 	const struct peer *owner = takeover_expected(shard);

@@ -133,6 +133,72 @@ static void a_node_that_can_not_read_its_spool_is_not_waited_for(void **state)
 	net_free(net);
 }
 
+/* What its journal says has not reached anybody. */
+static void put_outcomes(struct shell *shell)
+{
+	struct outcome outcomes[MAILS];
+	const struct journal_entry entry = {.type = JOURNAL_OUTCOMES, .outcomes = outcomes, .count = MAILS};
+	struct buffer bytes;
+
+	for (uint32_t i = 0; i < MAILS; i++)
+		outcomes[i] = (struct outcome){
+		    .key = {.shard = the_shard(), .index = i, .epoch = 2, .node = net_node(3), .attempt = 1},
+		    .kind = OUTCOME_SENT,
+		    .at = shell->utc,
+		    .dsn = "2.0.0",
+		    .relay = "",
+		    .reason = ""};
+	buffer_init(&bytes);
+	journal_encode(&entry, &bytes);
+	shell->entries[shell->entry_count++] =
+	    (struct shell_blob){.id = the_shard(), .data = bytes.data, .len = bytes.len};
+}
+
+/* Node 3 is asked while it can't read its journal. */
+static struct net *ask_who_can_not_compare(void)
+{
+	struct net *net = make_net();
+
+	put_outcomes(net->shells[3]);
+	net_start(net);
+	net->shells[3]->hold_loads = true;
+	for (int i = 0; i < 90 && net->shells[3]->core->asked_count == 0; i++)
+		net_advance(net, USEC_PER_SEC);
+	assert_int_equal(net->shells[3]->core->asked_count, MAILS);
+	check_waits(net);
+	return net;
+}
+
+static void what_a_node_has_written_down_comes_before_its_not_knowing(void **state)
+{
+	struct net *net = ask_who_can_not_compare();
+
+	(void)state;
+	net_advance(net, 10 * USEC_PER_SEC); /* and it has looked into its spool several times */
+	check_waits(net);
+	net->shells[3]->hold_loads = false;
+	net_advance(net, 10 * USEC_PER_SEC);
+	for (uint32_t i = 0; i < 3; i++)
+		assert_int_equal(shell_count(net->shells[i], "news", MAIL_SENT), MAILS);
+	assert_int_equal(fed(net), 0);
+	assert_int_equal(shell_view(net->shells[0], "news").in_doubt_resent, 0);
+	assert_int_equal(net->shells[3]->core->asked_count, 0);
+	net_free(net);
+}
+
+static void a_journal_that_can_not_be_compared_is_not_waited_for_without_end(void **state)
+{
+	struct net *net = ask_who_can_not_compare();
+
+	(void)state;
+	net_advance(net, hold / 2 - 5 * USEC_PER_SEC);
+	check_waits(net);
+	net_advance(net, 10 * USEC_PER_SEC);
+	check_resent(net);
+	assert_int_equal(net->shells[3]->core->asked_count, 0);
+	net_free(net);
+}
+
 /* Slow destinations exist. */
 static void a_mail_in_a_living_postfix_is_waited_for(void **state)
 {
@@ -194,6 +260,8 @@ int main(void)
 	    cmocka_unit_test(a_node_that_has_lost_its_journal_is_asked),
 	    cmocka_unit_test(a_node_that_does_not_answer_is_not_waited_for),
 	    cmocka_unit_test(a_node_that_can_not_read_its_spool_is_not_waited_for),
+	    cmocka_unit_test(what_a_node_has_written_down_comes_before_its_not_knowing),
+	    cmocka_unit_test(a_journal_that_can_not_be_compared_is_not_waited_for_without_end),
 	    cmocka_unit_test(a_mail_in_a_living_postfix_is_waited_for),
 	    cmocka_unit_test(a_second_takeover_does_not_begin_to_wait_anew),
 	};
