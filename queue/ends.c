@@ -90,8 +90,8 @@ static void compare(
 {
 	struct shard_counts own;
 
-	if (shard->journal_loading || !in_common(shard, peer) || !word->finished || !query_own_word(core, shard, &own) ||
-	    same(&own, word))
+	if (shard->journal_loading || !in_common(shard, peer) || !word->finished ||
+	    !query_own_word(core, shard, &own) || same(&own, word))
 		return;
 	replica_behind(core, shard, (uint8_t)(1U << replica_number(shard, peer)));
 }

@@ -494,7 +494,8 @@ void shard_become_mine(struct core *core, struct shard *shard)
 
 void shard_remember(const struct core *core, struct shard *shard)
 {
-	/* One that has just become this node's, or was not wholly read the last time, has no counts to go by. */
+	/* One that has just become this node's, or was not wholly read the last time, has no counts to go by.
+	 */
 	if (shard->before != NULL || shard_open_mails_left(shard))
 		return;
 	shard->before = malloc(sizeof(*shard->before));

@@ -55,7 +55,8 @@ void shard_leave(struct core *core, struct shard *shard);
 /* This node is a member from now on: what its journal has is read. */
 void shard_become_mine(struct core *core, struct shard *shard);
 
-/* Keeps the counts of a finished shard as the word on it (query_own_word()) while its journal is read again. */
+/* Keeps the counts of a finished shard as the word on it (query_own_word()) while its journal is read again.
+ */
 void shard_remember(const struct core *core, struct shard *shard);
 void shard_forget_before(struct shard *shard);
 /* A finished shard to which a late fact came: forgets its counts, so that its journal can be read anew. */
