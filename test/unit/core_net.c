@@ -6,16 +6,6 @@
 
 #include "queue/peer.h"
 
-static void *copy_bytes(const void *data, size_t len)
-{
-	void *copy = malloc(len > 0 ? len : 1);
-
-	assert_non_null(copy);
-	if (len > 0)
-		memcpy(copy, data, len);
-	return copy;
-}
-
 struct opt_id net_node(uint32_t number)
 {
 	struct opt_id id;
@@ -51,7 +41,7 @@ static void take_send(struct net *net, uint32_t from, const struct effect *effec
 		return;
 	assert_true(net->frame_count < SHELL_MAX && effect->len <= PEER_MESSAGE_MAX);
 	net->frames[net->frame_count++] = (struct net_frame){
-	    from, to, net->shells[from]->now, copy_bytes(effect->data, effect->len), effect->len};
+	    from, to, net->shells[from]->now, shell_copy(effect->data, effect->len), effect->len};
 	if (!is_heartbeat(effect->data, effect->len)) {
 		net->sent[from]++;
 		net->sent_to[to]++;
@@ -386,66 +376,11 @@ void net_refuse(struct net *net, uint32_t number)
 	}
 }
 
-struct buffer net_record(const char *name, const char *homes, const char *const *members, uint32_t mails)
+void net_forget(struct net *net, uint32_t number, uint32_t node)
 {
-	struct batch_record record = {.settings = shell_settings(name), .upload = shell_upload_id(1)};
-	struct buffer bytes;
-	struct opt_id id;
+	struct event event = {.type = EVENT_FORGET, .forget = {.reply = 1, .node = net_node(node)}};
 
-	while (members[record.shard_count] != NULL)
-		record.shard_count++;
-	record.settings.replicas = (uint32_t)strlen(homes);
-	record.created.us = UINT64_C(1700000000) * USEC_PER_SEC;
-	record.expires.us = record.created.us + record.settings.expire;
-	record.shards = calloc(record.shard_count + 1, sizeof(*record.shards));
-	assert_non_null(record.shards);
-	for (; homes[record.home_count] != '\0'; record.home_count++) {
-		id = net_node((uint32_t)(homes[record.home_count] - '0'));
-		assert_int_equal(record_node(&record, &id, &record.homes[record.home_count]), 0);
-	}
-	for (uint32_t i = 0; i < record.shard_count; i++) {
-		struct record_shard *shard = &record.shards[i];
-
-		shard->count = mails;
-		for (; members[i][shard->replica_count] != '\0'; shard->replica_count++) {
-			id = net_node((uint32_t)(members[i][shard->replica_count] - '0'));
-			assert_int_equal(
-			    record_node(&record, &id, &shard->replicas[shard->replica_count]), 0);
-		}
-	}
-	buffer_init(&bytes);
-	record_encode(&record, &bytes);
-	record_done(&record);
-	return bytes;
-}
-
-void net_put_record(struct net *net, const char *shells, const struct buffer *record)
-{
-	struct batch_record decoded;
-
-	assert_int_equal(record_decode(record->data, record->len, &decoded), 0);
-	for (; *shells != '\0'; shells++) {
-		struct shell *shell = net->shells[*shells - '0'];
-
-		shell->records[shell->record_count++] =
-		    (struct shell_blob){.id = batch_key(decoded.settings.name),
-		        .data = copy_bytes(record->data, record->len),
-		        .len = record->len};
-	}
-	record_done(&decoded);
-}
-
-void net_put_value(struct net *net, const char *shells, const struct opt_id *id, const struct opt_id *upload,
-    const char *data)
-{
-	assert_true(net->value_count < 64 && strlen(data) < sizeof(net->values[0].data));
-	net->values[net->value_count].id = *id;
-	net->values[net->value_count].upload = *upload;
-	net->values[net->value_count].len = strlen(data);
-	strcpy(net->values[net->value_count].data, data);
-	for (; *shells != '\0'; shells++)
-		net->values[net->value_count].shells |= 1U << (*shells - '0');
-	net->value_count++;
+	shell_step(net->shells[number], &event);
 }
 
 void net_query(struct net *net, uint32_t number, const char *batch)

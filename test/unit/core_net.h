@@ -10,6 +10,8 @@
 
 #include "core_shell.h"
 
+struct shard;
+
 enum { NET_MAX = 8 };
 
 struct net_frame {
@@ -74,9 +76,17 @@ struct opt_id net_node(uint32_t number);
 struct buffer net_record(const char *name, const char *homes, const char *const *members, uint32_t mails);
 /* Puts the record into the stores of these shells ("013"), before net_start(). */
 void net_put_record(struct net *net, const char *shells, const struct buffer *record);
+/* Both of them. */
+void net_put_batch(struct net *net, const char *shells, const char *name, const char *homes,
+    const char *const *members, uint32_t mails);
 /* A value of a shard in these shells' stores. */
 void net_put_value(struct net *net, const char *shells, const struct opt_id *id, const struct opt_id *upload,
     const char *data);
+/* Values of the first `shards` shards of net_record()'s batch, and of its template. */
+void net_put_values(struct net *net, const char *shells, const char *name, uint32_t shards);
+void net_put_template(struct net *net, const char *shells);
+/* What the core of that node has of the batch's shard (queue/state.h); NULL: nothing. */
+struct shard *net_shard(const struct net *net, uint32_t number, const char *batch, uint32_t index);
 
 /* Delivers and answers until nothing is left to do. */
 void net_run(struct net *net);
@@ -93,6 +103,20 @@ void net_resume(struct net *net, uint32_t number);
 void net_refuse(struct net *net, uint32_t number);
 /* It starts (again), as a new incarnation with what is durable, and meets all that are there. */
 void net_restart(struct net *net, uint32_t number);
+
+/*
+ * A submission to that node: four mails, on as many replicas as is usual. `content` stands for the
+ * recipients, as in shell_add().
+ */
+void net_submit(struct net *net, uint32_t number, uint32_t upload, const char *name, uint32_t content);
+/* Whether that was its answer to the commit. */
+bool net_said(const struct net *net, uint32_t number, uint32_t upload, enum upload_answer what);
+/* Whether that node shows the batch as accepted. */
+bool net_has_batch(const struct net *net, uint32_t number, const char *name);
+/* Mails that the Postfix of all nodes was given. */
+size_t net_fed(const struct net *net);
+/* The operator says on `number` that `node` will not come back. */
+void net_forget(struct net *net, uint32_t number, uint32_t node);
 
 /* EVENT_QUERY to that node. The answer may come later. */
 void net_query(struct net *net, uint32_t number, const char *batch);

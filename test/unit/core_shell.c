@@ -9,7 +9,7 @@
 
 #include "queue/register.h"
 
-static void *copy_bytes(const void *data, size_t len)
+void *shell_copy(const void *data, size_t len)
 {
 	void *copy = malloc(len > 0 ? len : 1);
 
@@ -39,7 +39,7 @@ static void take_write(struct shell *shell, const struct effect *effect)
 	    .upload = effect->upload,
 	    .batch = effect->batch,
 	    .node = effect->node,
-	    .data = copy_bytes(effect->data, effect->len),
+	    .data = shell_copy(effect->data, effect->len),
 	    .len = effect->len,
 	    .sequence = effect->sequence,
 	};
@@ -128,6 +128,16 @@ static void take_effect(struct shell *shell, const struct effect *effect)
 	}
 }
 
+void shell_put_entry(struct shell *shell, const struct opt_id *journal, const struct journal_entry *entry)
+{
+	struct buffer bytes;
+
+	buffer_init(&bytes);
+	journal_encode(entry, &bytes);
+	shell->entries[shell->entry_count++] =
+	    (struct shell_blob){.id = *journal, .data = bytes.data, .len = bytes.len};
+}
+
 void shell_step(struct shell *shell, struct event *event)
 {
 	struct effects effects;
@@ -177,7 +187,7 @@ static void forget_register(struct shell *shell, const struct opt_id *batch)
 static struct shell_blob keep(const struct shell_write *write)
 {
 	return (struct shell_blob){
-	    .id = write->id, .data = copy_bytes(write->data, write->len), .len = write->len};
+	    .id = write->id, .data = shell_copy(write->data, write->len), .len = write->len};
 }
 
 static void forget_record(struct shell *shell, const struct opt_id *batch)

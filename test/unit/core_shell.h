@@ -130,6 +130,9 @@ void shell_free(struct shell *shell);
 /* The daemon dies and starts again: only what is durable remains. */
 void shell_crash(struct shell *shell);
 
+/* Puts an entry into the store, as if it had been written in an earlier life. */
+void shell_put_entry(struct shell *shell, const struct opt_id *journal, const struct journal_entry *entry);
+
 void shell_step(struct shell *shell, struct event *event);
 /* Does all that is not held back, until nothing is left to do. */
 void shell_run(struct shell *shell);
@@ -161,6 +164,9 @@ void shell_submit_name(struct shell *shell, const char *name, uint32_t mails);
  */
 enum upload_answer shell_last_answer(const struct shell *shell);
 
+/* The answer to the commit of that upload; false: there is none yet. */
+bool shell_committed(const struct shell *shell, uint32_t upload, enum upload_answer *ret_answer);
+
 /* Postfix and pickup speak. None of them runs the shell. */
 void shell_tell_fed(struct shell *shell, const struct attempt_key *key, enum fed_status status);
 void shell_tell_outcome(
@@ -178,6 +184,8 @@ void shell_tell_drain(struct shell *shell, bool on);
 enum control_answer shell_control(struct shell *shell, const char *batch, enum control_what what);
 enum control_answer shell_drain(struct shell *shell, bool on);
 
+/* A copy on the heap; also of nothing. */
+void *shell_copy(const void *data, size_t len);
 bool shell_answered(const struct shell *shell, uint64_t reply);
 /* Whether a write of that type waits for its answer. */
 bool shell_waits(const struct shell *shell, enum effect_type type);

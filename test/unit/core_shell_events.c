@@ -112,6 +112,17 @@ enum upload_answer shell_last_answer(const struct shell *shell)
 	return shell->upload_answers[shell->upload_answer_count - 1].answer;
 }
 
+bool shell_committed(const struct shell *shell, uint32_t upload, enum upload_answer *ret_answer)
+{
+	for (size_t i = 0; i < shell->upload_answer_count; i++) {
+		if (shell->upload_answers[i].reply != 2000 + upload)
+			continue;
+		*ret_answer = shell->upload_answers[i].answer;
+		return true;
+	}
+	return false;
+}
+
 void shell_tell_fed(struct shell *shell, const struct attempt_key *key, enum fed_status status)
 {
 	struct event event = {

@@ -2,7 +2,6 @@
 /* Rule 7: who goes on without a majority, with which proof, and how two that did so find together again. */
 #include "core_net.h"
 
-#include "queue/shard.h"
 #include "queue/state.h"
 
 enum { SHARDS = 2, MAILS = 200 /* more than a window, so that some are left */ };
@@ -14,18 +13,11 @@ static struct net *start_net(uint32_t count, const char *const *members)
 {
 	const char *all = count == 2 ? "01" : "012";
 	struct net *net = net_new(count, count);
-	struct buffer record = net_record("alone", all, members, MAILS);
-	const struct opt_id key = batch_key("alone"), upload = shell_upload_id(1);
 
 	for (uint32_t i = 0; i < count; i++)
 		net->shells[i]->config.alone_after = 600 * USEC_PER_SEC;
-	net_put_record(net, all, &record);
-	buffer_done(&record);
-	for (uint32_t i = 0; i < SHARDS; i++) {
-		struct opt_id id = shard_id(&key, i);
-
-		net_put_value(net, all, &id, &upload, "recipients");
-	}
+	net_put_batch(net, all, "alone", all, members, MAILS);
+	net_put_values(net, all, "alone", SHARDS);
 	net_start(net);
 	/* Who has just started takes its own shards over. */
 	net_advance(net, USEC_PER_SEC);
@@ -34,9 +26,7 @@ static struct net *start_net(uint32_t count, const char *const *members)
 
 static const struct shard *shard_of(const struct net *net, uint32_t number, uint32_t index)
 {
-	const struct opt_id key = batch_key("alone"), id = shard_id(&key, index);
-
-	return shard_find(net->shells[number]->core, &id);
+	return net_shard(net, number, "alone", index);
 }
 
 static bool owns(const struct net *net, uint32_t number, uint32_t index)
@@ -135,14 +125,12 @@ static void silence_proves_death_only_after_alone_after(void **state)
 static void silence_proves_nothing_where_alone_after_is_never(void **state)
 {
 	struct net *net = net_new(2, 2);
-	struct buffer record = net_record("alone", "01", pair, MAILS);
 
 	(void)state;
 	for (uint32_t i = 0; i < 2; i++)
 		net->shells[i]->config.alone_after = 0;
 	net_set_broken(net, CORE_BUG_NONE); /* makes the cores anew, with this configuration */
-	net_put_record(net, "01", &record);
-	buffer_done(&record);
+	net_put_batch(net, "01", "alone", "01", pair, MAILS);
 	net_start(net);
 	net_advance(net, USEC_PER_SEC);
 	net_cut(net, 0, 1);
@@ -154,8 +142,6 @@ static void silence_proves_nothing_where_alone_after_is_never(void **state)
 static void the_last_of_three_waits_until_the_others_are_forgotten(void **state)
 {
 	struct net *net = start_net(3, trio);
-	const struct opt_id first = net_node(0), second = net_node(1);
-	struct event forget = {.type = EVENT_FORGET};
 	size_t from = 0;
 
 	(void)state;
@@ -163,10 +149,8 @@ static void the_last_of_three_waits_until_the_others_are_forgotten(void **state)
 	net_kill(net, 1);
 	net_advance(net, 40 * USEC_PER_SEC);
 	assert_false(owns(net, 2, 0));
-	forget.forget.node = first;
-	shell_step(net->shells[2], &forget);
-	forget.forget.node = second;
-	shell_step(net->shells[2], &forget);
+	net_forget(net, 2, 0);
+	net_forget(net, 2, 1);
 	net_advance(net, 20 * USEC_PER_SEC);
 	assert_true(owns(net, 2, 0) && owns(net, 2, 1));
 	assert_true(shard_of(net, 2, 0)->alone);
@@ -209,20 +193,13 @@ static void two_that_went_on_alone_find_together(void **state)
 /* The entry that makes 1 and 2 the shard's members, in the stores of these two. */
 static void change_members(struct net *net, uint32_t index)
 {
-	const struct opt_id key = batch_key("alone");
+	const struct opt_id key = batch_key("alone"), id = shard_id(&key, index);
 	const struct opt_id members[] = {net_node(1), net_node(2)};
 	const struct journal_entry entry = {
 	    .type = JOURNAL_CONFIG, .epoch = 1, .config = 64, .members = members, .count = 2};
 
-	for (uint32_t i = 1; i < 3; i++) {
-		struct shell *shell = net->shells[i];
-		struct buffer bytes;
-
-		buffer_init(&bytes);
-		journal_encode(&entry, &bytes);
-		shell->entries[shell->entry_count++] =
-		    (struct shell_blob){.id = shard_id(&key, index), .data = bytes.data, .len = bytes.len};
-	}
+	for (uint32_t i = 1; i < 3; i++)
+		shell_put_entry(net->shells[i], &id, &entry);
 }
 
 static void answer(struct net *net, uint32_t number, enum outcome_kind kind)
@@ -242,14 +219,11 @@ static void who_was_no_member_any_more_tells_all_of_them_what_it_did(void **stat
 {
 	static const char *const one[] = {"01", NULL};
 	struct net *net = net_new(3, 2);
-	struct buffer record = net_record("alone", "012", one, 1);
-	const struct opt_id key = batch_key("alone"), upload = shell_upload_id(1), id = shard_id(&key, 0);
 	struct event event = {.type = EVENT_PRESENCE, .presence.presence = &net->shells[1]->config.presence};
 
 	(void)state;
-	net_put_record(net, "012", &record);
-	buffer_done(&record);
-	net_put_value(net, "012", &id, &upload, "recipients");
+	net_put_batch(net, "012", "alone", "012", one, 1);
+	net_put_values(net, "012", "alone", 1);
 	change_members(net, 0);
 	net->down[1] = true;
 	net->cut[0][2] = net->cut[2][0] = true;

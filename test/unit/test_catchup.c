@@ -4,7 +4,6 @@
 
 #include "queue/describe.h"
 #include "queue/replica.h"
-#include "queue/shard.h"
 #include "queue/state.h"
 
 static const usec beat = USEC_PER_SEC / 10;
@@ -16,10 +15,8 @@ static const char *const one[] = {"012", NULL};
 static struct net *start_net(const char *have, bool last_is_down)
 {
 	struct net *net = net_new(3, 3);
-	struct buffer record = net_record("news", "012", one, MAILS);
 
-	net_put_record(net, have, &record);
-	buffer_done(&record);
+	net_put_batch(net, have, "news", "012", one, MAILS);
 	net->down[2] = last_is_down;
 	net_start(net);
 	net_advance(net, USEC_PER_SEC);
@@ -46,9 +43,7 @@ static struct net *net_with_times(usec start, usec end)
 
 static struct shard *shard_at(const struct net *net, uint32_t number)
 {
-	const struct opt_id key = batch_key("news"), id = shard_id(&key, 0);
-
-	return shard_find(net->shells[number]->core, &id);
+	return net_shard(net, number, "news", 0);
 }
 
 /* Postfix answers for the mails from `from` on, `count` of them. */

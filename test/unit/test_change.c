@@ -3,7 +3,6 @@
  * comes. */
 #include "core_net.h"
 
-#include "queue/shard.h"
 #include "queue/state.h"
 
 static const usec beat = USEC_PER_SEC / 10;
@@ -17,29 +16,20 @@ static struct net *start_net(
     uint32_t count, const char *homes, const char *const *members, const char *have, uint32_t broken_rule)
 {
 	struct net *net = net_new(count, (uint32_t)strlen(homes));
-	struct buffer record = net_record("moving", homes, members, MAILS);
-	const struct opt_id key = batch_key("moving"), upload = shell_upload_id(1), template = {{0}};
 
 	for (uint32_t i = 0; i < count; i++)
 		net->shells[i]->config.replace_after = 20 * USEC_PER_SEC;
 	net_set_broken(net, broken_rule);
-	net_put_record(net, have, &record);
-	buffer_done(&record);
-	net_put_value(net, have, &template, &upload, "template");
-	for (uint32_t i = 0; i < SHARDS; i++) {
-		struct opt_id id = shard_id(&key, i);
-
-		net_put_value(net, have, &id, &upload, "recipients");
-	}
+	net_put_batch(net, have, "moving", homes, members, MAILS);
+	net_put_template(net, have);
+	net_put_values(net, have, "moving", SHARDS);
 	net_start(net);
 	return net;
 }
 
 static const struct shard *shard_of(const struct net *net, uint32_t number, uint32_t index)
 {
-	const struct opt_id key = batch_key("moving"), id = shard_id(&key, index);
-
-	return shard_find(net->shells[number]->core, &id);
+	return net_shard(net, number, "moving", index);
 }
 
 static bool is_member(const struct net *net, uint32_t number, uint32_t index, uint32_t who)
@@ -235,19 +225,12 @@ static void a_node_that_drains_alone_finds_somebody_else(void **state)
 static void who_came_after_others_had_left_hears_of_a_command(void **state)
 {
 	struct net *net = net_new(3, 1);
-	struct buffer record = net_record("moving", "0", alone, MAILS);
-	const struct opt_id key = batch_key("moving"), upload = shell_upload_id(1), template = {{0}};
 	size_t from[NET_MAX] = {0};
 
 	(void)state;
-	net_put_record(net, "0", &record);
-	buffer_done(&record);
-	net_put_value(net, "0", &template, &upload, "template");
-	for (uint32_t i = 0; i < SHARDS; i++) {
-		struct opt_id id = shard_id(&key, i);
-
-		net_put_value(net, "0", &id, &upload, "recipients");
-	}
+	net_put_batch(net, "0", "moving", "0", alone, MAILS);
+	net_put_template(net, "0");
+	net_put_values(net, "0", "moving", SHARDS);
 	net->down[2] = true;
 	net_start(net);
 	defer_all(net, from);
@@ -279,22 +262,14 @@ static void a_node_that_joins_gets_its_share_of_what_is_there(void **state)
 {
 	const char *members[41] = {NULL};
 	struct net *net = net_new(4, 3);
-	const struct opt_id key = batch_key("moving"), upload = shell_upload_id(1), template = {{0}};
-	struct buffer record;
 	size_t settled[4] = {0}, all = 0;
 
 	(void)state;
 	for (uint32_t i = 0; i < 40; i++)
 		members[i] = "012";
-	record = net_record("moving", "012", members, 100);
-	net_put_record(net, "012", &record);
-	buffer_done(&record);
-	net_put_value(net, "012", &template, &upload, "template");
-	for (uint32_t i = 0; i < 40; i++) {
-		struct opt_id id = shard_id(&key, i);
-
-		net_put_value(net, "012", &id, &upload, "recipients");
-	}
+	net_put_batch(net, "012", "moving", "012", members, 100);
+	net_put_template(net, "012");
+	net_put_values(net, "012", "moving", 40);
 	net_start(net);
 	for (int round = 0; round < 600 && all < 4000; round++) {
 		all = 0;

@@ -9,27 +9,16 @@ static const usec hour = 3600 * USEC_PER_SEC;
 
 enum { NODES = 3, MAILS = 20 };
 
-static size_t fed(const struct net *net)
-{
-	size_t count = 0;
-
-	for (uint32_t i = 0; i < net->count; i++)
-		count += net->shells[i]->fed_count;
-	return count;
-}
-
 /* Accepted by a node, to start in half an hour. */
 static void submit(struct net *net, uint32_t number)
 {
 	struct batch_settings settings = shell_settings("later");
-	const struct opt_id key = batch_key("later"), upload = shell_upload_id(1), template = {{0}};
-	const struct opt_id id = shard_id(&key, 0);
 
 	settings.replicas = NODES;
 	settings.start.us = net->shells[number]->utc.us + hour / 2;
 	settings.expire = hour;
-	net_put_value(net, "", &template, &upload, "template");
-	net_put_value(net, "", &id, &upload, "recipients");
+	net_put_template(net, "");
+	net_put_values(net, "", "later", 1);
 	shell_open(net->shells[number], 1, &settings, "template");
 	net_run(net);
 	shell_add(net->shells[number], 1, MAILS, 1);
@@ -38,6 +27,16 @@ static void submit(struct net *net, uint32_t number)
 	net_run(net);
 	net_advance(net, USEC_PER_SEC);
 	assert_int_equal(shell_last_answer(net->shells[number]), UPLOAD_ACCEPTED);
+}
+
+/* All clocks were compared. */
+static struct net *started(void)
+{
+	struct net *net = net_new(NODES, NODES);
+
+	net_start(net);
+	net_advance(net, 20 * USEC_PER_SEC);
+	return net;
 }
 
 /* Whoever of them owns it. */
@@ -52,13 +51,32 @@ static void a_clock_that_is_ahead_starts_nothing_early(void **state)
 		net_advance(net, 20 * USEC_PER_SEC);
 		submit(net, (wrong + 1) % NODES);
 		net_advance(net, hour / 2 - 30 * USEC_PER_SEC);
-		assert_int_equal(fed(net), 0);
+		assert_int_equal(net_fed(net), 0);
 		/* Its place is taken by one whose clock is right, or the operator sets it. */
 		net->shells[wrong]->utc.us -= hour;
 		net_advance(net, 60 * USEC_PER_SEC);
-		assert_int_equal(fed(net), MAILS);
+		assert_int_equal(net_fed(net), MAILS);
 		net_free(net);
 	}
+}
+
+/* The batch was accepted, and then the node died. */
+static struct net *started_without(uint32_t number)
+{
+	struct net *net = started();
+
+	submit(net, 0);
+	net_kill(net, number);
+	net_advance(net, 10 * USEC_PER_SEC);
+	return net;
+}
+
+/* It starts again, and its clock is so far ahead. */
+static void start_again(struct net *net, uint32_t number, usec ahead)
+{
+	net->shells[number]->utc.us += ahead;
+	net_restart(net, number);
+	net_advance(net, 60 * USEC_PER_SEC);
 }
 
 /* It has the batch from before, and has heard nobody yet. */
@@ -66,17 +84,10 @@ static void nor_does_it_when_it_has_just_started(void **state)
 {
 	(void)state;
 	for (uint32_t wrong = 0; wrong < NODES; wrong++) {
-		struct net *net = net_new(NODES, NODES);
+		struct net *net = started_without(wrong);
 
-		net_start(net);
-		net_advance(net, 20 * USEC_PER_SEC);
-		submit(net, 0);
-		net_kill(net, wrong);
-		net_advance(net, 10 * USEC_PER_SEC);
-		net->shells[wrong]->utc.us += hour;
-		net_restart(net, wrong);
-		net_advance(net, 60 * USEC_PER_SEC);
-		assert_int_equal(fed(net), 0);
+		start_again(net, wrong, hour);
+		assert_int_equal(net_fed(net), 0);
 		net_free(net);
 	}
 }
@@ -116,7 +127,7 @@ static void nor_does_it_end_anything_when_it_is_cut_off(void **state)
 		assert_true(cluster_clock_wrong(net->shells[wrong]->core));
 		cut_off(net, wrong, false);
 		net_advance(net, 20 * USEC_PER_SEC);
-		assert_int_equal(fed(net), 0);
+		assert_int_equal(net_fed(net), 0);
 		assert_int_equal(expired(net), 0);
 		/* What is heard last counts as it would be by now: the operator may set the clock. */
 		cut_off(net, wrong, true);
@@ -133,21 +144,14 @@ static void nor_when_it_starts_cut_off(void **state)
 {
 	(void)state;
 	for (uint32_t wrong = 0; wrong < NODES; wrong++) {
-		struct net *net = net_new(NODES, NODES);
+		struct net *net = started_without(wrong);
 
-		net_start(net);
-		net_advance(net, 20 * USEC_PER_SEC);
-		submit(net, 0);
-		net_kill(net, wrong);
-		net_advance(net, 10 * USEC_PER_SEC);
 		cut_off(net, wrong, true);
-		net->shells[wrong]->utc.us += 24 * hour;
-		net_restart(net, wrong);
-		net_advance(net, 60 * USEC_PER_SEC);
+		start_again(net, wrong, 24 * hour);
 		assert_false(cluster_clock_compared(net->shells[wrong]->core));
 		cut_off(net, wrong, false);
 		net_advance(net, 20 * USEC_PER_SEC);
-		assert_int_equal(fed(net), 0);
+		assert_int_equal(net_fed(net), 0);
 		assert_int_equal(expired(net), 0);
 		net_free(net);
 	}

@@ -2,18 +2,14 @@
 /* Pause, resume, cancel and drain, given on any node of several. */
 #include "core_net.h"
 
-#include "queue/message/buffer.h"
-
 static const char *const spread[] = {"012", "120", "201", NULL};
 
 /* Node 3 has nothing of the batch. */
 static struct net *four_nodes(const char *homes, const char *const *members)
 {
 	struct net *net = net_new(4, 3);
-	struct buffer record = net_record("news", homes, members, 10);
 
-	net_put_record(net, strchr(homes, '3') == NULL ? "012" : "0123", &record);
-	buffer_done(&record);
+	net_put_batch(net, strchr(homes, '3') == NULL ? "012" : "0123", "news", homes, members, 10);
 	return net;
 }
 
@@ -126,11 +122,9 @@ static void a_node_that_was_away_learns_of_the_command(void **state)
 
 static void forget(struct net *net, uint32_t node)
 {
-	struct event event = {.type = EVENT_FORGET, .forget = {.reply = 1, .node = net_node(node)}};
-
 	net_kill(net, node);
 	net_advance(net, 10 * USEC_PER_SEC);
-	shell_step(net->shells[3], &event);
+	net_forget(net, 3, node);
 	net_advance(net, 5 * USEC_PER_SEC);
 }
 

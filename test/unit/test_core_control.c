@@ -3,24 +3,8 @@
  * A command that was answered holds: nothing is fed of what is paused, cancelled or on a draining node, also
  * after a restart. A cancelled batch ends by itself, and every mail of it in a reported state.
  */
-#include "core_shell.h"
+#include "core_fixture.h"
 #include "queue/control.h"
-
-static struct shell *shell;
-
-static int set_up(void **state)
-{
-	(void)state;
-	shell = shell_new(NULL);
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	(void)state;
-	shell_free(shell);
-	return 0;
-}
 
 static enum batch_state state_of(const char *name)
 {
@@ -378,31 +362,29 @@ static void cancel_wins_and_else_the_higher_version(void **state)
 	assert_int_equal(control.what, CONTROL_CANCELLED);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    TEST(a_paused_batch_is_not_fed_and_what_postfix_has_goes_on),
-	    TEST(a_paused_batch_lets_the_next_one_go_first),
-	    TEST(a_retry_that_is_due_waits_for_the_end_of_the_pause),
-	    TEST(a_paused_batch_expires),
-	    TEST(a_claim_that_becomes_durable_after_the_pause_is_taken_back),
-	    TEST(a_command_takes_effect_and_is_answered_when_it_is_durable),
-	    TEST(the_last_of_two_commands_on_their_way_stands),
-	    TEST(commands_survive_a_restart),
-	    TEST(cancel_ends_ready_and_deferred_mails_and_waits_for_the_others),
-	    TEST(in_doubt_mail_of_a_cancelled_batch_ends_unknown_and_is_not_resent),
-	    TEST(mail_that_waits_to_be_resent_after_doubt_ends_unknown_by_a_cancel),
-	    TEST(a_scheduled_batch_can_be_paused_and_cancelled),
-	    TEST(a_batch_of_many_shards_is_cancelled_a_few_at_a_time),
-	    TEST(what_can_not_be_done_is_refused),
-	    TEST(a_command_that_is_repeated_succeeds_and_writes_nothing),
-	    TEST(a_command_during_the_start_is_put_off),
-	    TEST(a_draining_node_feeds_nothing_also_after_a_restart),
-	    TEST(a_draining_node_still_cancels),
-	    TEST(commands_merge_to_the_same_in_any_order),
-	    TEST(cancel_wins_and_else_the_higher_version),
+	    CORE_TEST(a_paused_batch_is_not_fed_and_what_postfix_has_goes_on),
+	    CORE_TEST(a_paused_batch_lets_the_next_one_go_first),
+	    CORE_TEST(a_retry_that_is_due_waits_for_the_end_of_the_pause),
+	    CORE_TEST(a_paused_batch_expires),
+	    CORE_TEST(a_claim_that_becomes_durable_after_the_pause_is_taken_back),
+	    CORE_TEST(a_command_takes_effect_and_is_answered_when_it_is_durable),
+	    CORE_TEST(the_last_of_two_commands_on_their_way_stands),
+	    CORE_TEST(commands_survive_a_restart),
+	    CORE_TEST(cancel_ends_ready_and_deferred_mails_and_waits_for_the_others),
+	    CORE_TEST(in_doubt_mail_of_a_cancelled_batch_ends_unknown_and_is_not_resent),
+	    CORE_TEST(mail_that_waits_to_be_resent_after_doubt_ends_unknown_by_a_cancel),
+	    CORE_TEST(a_scheduled_batch_can_be_paused_and_cancelled),
+	    CORE_TEST(a_batch_of_many_shards_is_cancelled_a_few_at_a_time),
+	    CORE_TEST(what_can_not_be_done_is_refused),
+	    CORE_TEST(a_command_that_is_repeated_succeeds_and_writes_nothing),
+	    CORE_TEST(a_command_during_the_start_is_put_off),
+	    CORE_TEST(a_draining_node_feeds_nothing_also_after_a_restart),
+	    CORE_TEST(a_draining_node_still_cancels),
+	    CORE_TEST(commands_merge_to_the_same_in_any_order),
+	    CORE_TEST(cancel_wins_and_else_the_higher_version),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

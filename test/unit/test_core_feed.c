@@ -3,23 +3,7 @@
  * No mail reaches Postfix before its claim is durable, never more than the window at once, and what pickup
  * says is understood.
  */
-#include "core_shell.h"
-
-static struct shell *shell;
-
-static int set_up(void **state)
-{
-	(void)state;
-	shell = shell_new(NULL);
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	(void)state;
-	shell_free(shell);
-	return 0;
-}
+#include "core_fixture.h"
 
 /* The batch is accepted and open; its first claims wait for the store. */
 static void submit_until_claims(uint32_t mails)
@@ -363,27 +347,25 @@ static void a_refused_claim_of_a_mail_that_is_settled_meanwhile_leaves_the_count
 	assert_int_equal(shell->fed_count, 1);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    TEST(no_mail_is_fed_before_its_claim_is_durable),
-	    TEST(nothing_is_fed_while_postfix_is_down),
-	    TEST(a_claim_whose_postfix_died_meanwhile_is_not_fed),
-	    TEST(the_window_is_never_exceeded),
-	    TEST(a_claim_group_is_not_larger_than_configured),
-	    TEST(a_claim_older_than_5_seconds_is_made_again),
-	    TEST(a_claim_that_the_store_refused_is_made_again_after_a_rest),
-	    TEST(a_mail_that_pickup_could_not_take_now_is_fed_again_after_a_rest),
-	    TEST(a_mail_that_pickup_refuses_bounces),
-	    TEST(an_uncertain_mail_is_fed_again_only_when_two_looks_did_not_find_it),
-	    TEST(an_uncertain_mail_that_is_in_the_spool_waits_for_its_outcome),
-	    TEST(a_late_word_of_pickup_about_a_settled_attempt_changes_nothing),
-	    TEST(a_shard_that_cannot_be_read_is_asked_for_again_and_holds_up_nobody_else),
-	    TEST(a_mail_that_is_put_off_on_its_way_into_postfix_waits_by_itself),
-	    TEST(a_shard_whose_time_runs_out_while_it_is_read_is_finished_even_if_that_fails),
-	    TEST(a_refused_claim_of_a_mail_that_is_settled_meanwhile_leaves_the_counts_right),
+	    CORE_TEST(no_mail_is_fed_before_its_claim_is_durable),
+	    CORE_TEST(nothing_is_fed_while_postfix_is_down),
+	    CORE_TEST(a_claim_whose_postfix_died_meanwhile_is_not_fed),
+	    CORE_TEST(the_window_is_never_exceeded),
+	    CORE_TEST(a_claim_group_is_not_larger_than_configured),
+	    CORE_TEST(a_claim_older_than_5_seconds_is_made_again),
+	    CORE_TEST(a_claim_that_the_store_refused_is_made_again_after_a_rest),
+	    CORE_TEST(a_mail_that_pickup_could_not_take_now_is_fed_again_after_a_rest),
+	    CORE_TEST(a_mail_that_pickup_refuses_bounces),
+	    CORE_TEST(an_uncertain_mail_is_fed_again_only_when_two_looks_did_not_find_it),
+	    CORE_TEST(an_uncertain_mail_that_is_in_the_spool_waits_for_its_outcome),
+	    CORE_TEST(a_late_word_of_pickup_about_a_settled_attempt_changes_nothing),
+	    CORE_TEST(a_shard_that_cannot_be_read_is_asked_for_again_and_holds_up_nobody_else),
+	    CORE_TEST(a_mail_that_is_put_off_on_its_way_into_postfix_waits_by_itself),
+	    CORE_TEST(a_shard_whose_time_runs_out_while_it_is_read_is_finished_even_if_that_fails),
+	    CORE_TEST(a_refused_claim_of_a_mail_that_is_settled_meanwhile_leaves_the_counts_right),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -2,23 +2,7 @@
 /*
  * What Postfix reports is answered only when it is durable, counts once, and decides what happens next.
  */
-#include "core_shell.h"
-
-static struct shell *shell;
-
-static int set_up(void **state)
-{
-	(void)state;
-	shell = shell_new(NULL);
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	(void)state;
-	shell_free(shell);
-	return 0;
-}
+#include "core_fixture.h"
 
 static void an_outcome_is_answered_only_when_it_is_durable(void **state)
 {
@@ -367,28 +351,26 @@ static void leaving_the_spool_after_an_outcome_says_nothing_new(void **state)
 	assert_int_equal(shell_count(shell, "news", MAIL_RETRY), 1);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    TEST(an_outcome_is_answered_only_when_it_is_durable),
-	    TEST(an_outcome_that_the_store_refuses_is_written_until_it_is_durable),
-	    TEST(a_repeated_fact_is_answered_and_counts_once),
-	    TEST(a_second_sent_is_a_duplicate_counted_once_for_each_further_attempt),
-	    TEST(a_late_final_outcome_of_an_older_attempt_decides),
-	    TEST(a_late_deferral_of_an_older_attempt_changes_nothing),
-	    TEST(a_late_outcome_of_a_finished_batch_is_counted),
-	    TEST(reading_a_finished_journal_again_does_not_count_its_mails_as_sent_now),
-	    TEST(an_outcome_of_no_known_mail_is_answered_at_once),
-	    TEST(retries_follow_minimal_and_maximal_backoff_time),
-	    TEST(a_retry_survives_a_restart_at_the_same_time),
-	    TEST(a_returned_mail_is_ready_again_and_its_domain_rests),
-	    TEST(a_mail_that_is_not_delivered_in_time_expires),
-	    TEST(a_batch_of_many_shards_expires_whole),
-	    TEST(a_mail_in_doubt_is_sent_again_and_counted),
-	    TEST(a_mail_in_doubt_ends_unknown_where_that_is_wanted),
-	    TEST(leaving_the_spool_after_an_outcome_says_nothing_new),
+	    CORE_TEST(an_outcome_is_answered_only_when_it_is_durable),
+	    CORE_TEST(an_outcome_that_the_store_refuses_is_written_until_it_is_durable),
+	    CORE_TEST(a_repeated_fact_is_answered_and_counts_once),
+	    CORE_TEST(a_second_sent_is_a_duplicate_counted_once_for_each_further_attempt),
+	    CORE_TEST(a_late_final_outcome_of_an_older_attempt_decides),
+	    CORE_TEST(a_late_deferral_of_an_older_attempt_changes_nothing),
+	    CORE_TEST(a_late_outcome_of_a_finished_batch_is_counted),
+	    CORE_TEST(reading_a_finished_journal_again_does_not_count_its_mails_as_sent_now),
+	    CORE_TEST(an_outcome_of_no_known_mail_is_answered_at_once),
+	    CORE_TEST(retries_follow_minimal_and_maximal_backoff_time),
+	    CORE_TEST(a_retry_survives_a_restart_at_the_same_time),
+	    CORE_TEST(a_returned_mail_is_ready_again_and_its_domain_rests),
+	    CORE_TEST(a_mail_that_is_not_delivered_in_time_expires),
+	    CORE_TEST(a_batch_of_many_shards_expires_whole),
+	    CORE_TEST(a_mail_in_doubt_is_sent_again_and_counted),
+	    CORE_TEST(a_mail_in_doubt_ends_unknown_where_that_is_wanted),
+	    CORE_TEST(leaving_the_spool_after_an_outcome_says_nothing_new),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -3,23 +3,7 @@
  * After a crash a node knows again all that was durable, feeds nothing before it does, and goes on where it
  * was.
  */
-#include "core_shell.h"
-
-static struct shell *shell;
-
-static int set_up(void **state)
-{
-	(void)state;
-	shell = shell_new(NULL);
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	(void)state;
-	shell_free(shell);
-	return 0;
-}
+#include "core_fixture.h"
 
 /* A batch with mails in every state that a node of its own can bring about. */
 static void run_script(void)
@@ -370,26 +354,24 @@ static void a_record_that_is_told_twice_is_one_batch(void **state)
 	assert_int_equal(core_numbers(shell->core).owned, 1);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    TEST(the_state_after_a_crash_is_the_state_before),
-	    TEST(entries_that_were_written_twice_change_nothing),
-	    TEST(states_and_counts_do_not_depend_on_the_order_of_entries),
-	    TEST(what_was_not_durable_did_not_happen),
-	    TEST(nothing_is_fed_before_every_journal_is_read),
-	    TEST(a_finished_batch_is_known_by_its_summary_alone),
-	    TEST(a_batch_whose_end_was_not_durable_ends_again),
-	    TEST(a_late_word_that_comes_during_the_start_opens_a_finished_batch_again),
-	    TEST(a_mail_that_left_postfix_during_the_start_is_in_doubt),
-	    TEST(a_scheduled_batch_waits_for_its_time_over_a_restart),
-	    TEST(a_batch_whose_start_came_while_the_node_was_down_starts_at_once),
-	    TEST(a_batch_whose_time_ran_out_while_the_node_was_down_expires),
-	    TEST(damaged_entries_are_passed_over),
-	    TEST(facts_about_mails_that_are_not_there_are_passed_over),
-	    TEST(a_record_that_is_told_twice_is_one_batch),
+	    CORE_TEST(the_state_after_a_crash_is_the_state_before),
+	    CORE_TEST(entries_that_were_written_twice_change_nothing),
+	    CORE_TEST(states_and_counts_do_not_depend_on_the_order_of_entries),
+	    CORE_TEST(what_was_not_durable_did_not_happen),
+	    CORE_TEST(nothing_is_fed_before_every_journal_is_read),
+	    CORE_TEST(a_finished_batch_is_known_by_its_summary_alone),
+	    CORE_TEST(a_batch_whose_end_was_not_durable_ends_again),
+	    CORE_TEST(a_late_word_that_comes_during_the_start_opens_a_finished_batch_again),
+	    CORE_TEST(a_mail_that_left_postfix_during_the_start_is_in_doubt),
+	    CORE_TEST(a_scheduled_batch_waits_for_its_time_over_a_restart),
+	    CORE_TEST(a_batch_whose_start_came_while_the_node_was_down_starts_at_once),
+	    CORE_TEST(a_batch_whose_time_ran_out_while_the_node_was_down_expires),
+	    CORE_TEST(damaged_entries_are_passed_over),
+	    CORE_TEST(facts_about_mails_that_are_not_there_are_passed_over),
+	    CORE_TEST(a_record_that_is_told_twice_is_one_batch),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -3,24 +3,14 @@
  * What becomes of a claimed mail without an outcome, row by row of the table at the head of queue/settle.c,
  * and that Postfix starts only over a spool whose story is durable.
  */
-#include "core_shell.h"
-
-static struct shell *shell;
+#include "core_fixture.h"
 
 /* One mail, fed. */
 static int set_up(void **state)
 {
-	(void)state;
-	shell = shell_new(NULL);
+	core_set_up(state);
 	shell_submit_name(shell, "news", 1);
 	assert_int_equal(shell->fed_count, 1);
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	(void)state;
-	shell_free(shell);
 	return 0;
 }
 
@@ -252,7 +242,7 @@ static void a_postfix_that_dies_while_it_is_settled_is_settled_again(void **stat
 	check_ready_again();
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, core_tear_down)
 
 int main(void)
 {

@@ -3,23 +3,7 @@
  * The core says when it wants to be woken, is woken in vain without harm, and asks for nothing that it would
  * not use.
  */
-#include "core_shell.h"
-
-static struct shell *shell;
-
-static int set_up(void **state)
-{
-	(void)state;
-	shell = shell_new(NULL);
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	(void)state;
-	shell_free(shell);
-	return 0;
-}
+#include "core_fixture.h"
 
 static void idle(usec passed)
 {
@@ -156,19 +140,17 @@ static void a_start_that_takes_long_does_not_tick_in_circles(void **state)
 	assert_int_equal(shell_count(shell, "first", MAIL_SENT), 1);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    TEST(a_tick_that_comes_a_millisecond_early_is_asked_for_again),
-	    TEST(a_tick_a_little_early_is_asked_for_again_by_utc_too),
-	    TEST(a_tick_that_comes_late_does_all_that_is_due),
-	    TEST(an_idle_core_asks_for_no_tick),
-	    TEST(a_tick_in_vain_changes_nothing),
-	    TEST(utc_deadlines_follow_a_clock_that_is_set),
-	    TEST(a_clock_set_back_makes_nothing_due),
-	    TEST(a_start_that_takes_long_does_not_tick_in_circles),
+	    CORE_TEST(a_tick_that_comes_a_millisecond_early_is_asked_for_again),
+	    CORE_TEST(a_tick_a_little_early_is_asked_for_again_by_utc_too),
+	    CORE_TEST(a_tick_that_comes_late_does_all_that_is_due),
+	    CORE_TEST(an_idle_core_asks_for_no_tick),
+	    CORE_TEST(a_tick_in_vain_changes_nothing),
+	    CORE_TEST(utc_deadlines_follow_a_clock_that_is_set),
+	    CORE_TEST(a_clock_set_back_makes_nothing_due),
+	    CORE_TEST(a_start_that_takes_long_does_not_tick_in_circles),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

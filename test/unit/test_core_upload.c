@@ -2,23 +2,7 @@
 /*
  * A submission becomes exactly one batch, once it is durable, or leaves no trace.
  */
-#include "core_shell.h"
-
-static struct shell *shell;
-
-static int set_up(void **state)
-{
-	(void)state;
-	shell = shell_new(NULL);
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	(void)state;
-	shell_free(shell);
-	return 0;
-}
+#include "core_fixture.h"
 
 static void upload(uint32_t number, const char *name, uint32_t content)
 {
@@ -297,27 +281,19 @@ static void an_upload_that_a_crash_left_open_is_dropped_at_the_start(void **stat
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test_setup_teardown(
-	        nothing_is_accepted_before_every_part_is_durable, set_up, tear_down),
-	    cmocka_unit_test_setup_teardown(a_record_says_all_that_was_submitted, set_up, tear_down),
-	    cmocka_unit_test_setup_teardown(
-	        the_same_id_with_the_same_content_is_the_same_batch, set_up, tear_down),
-	    cmocka_unit_test_setup_teardown(the_same_id_with_other_content_is_refused, set_up, tear_down),
-	    cmocka_unit_test_setup_teardown(
-	        of_two_uploads_side_by_side_the_first_to_commit_makes_the_batch, set_up, tear_down),
-	    cmocka_unit_test_setup_teardown(
-	        when_the_first_record_fails_the_next_upload_gets_its_turn, set_up, tear_down),
-	    cmocka_unit_test_setup_teardown(an_aborted_upload_leaves_nothing, set_up, tear_down),
-	    cmocka_unit_test_setup_teardown(
-	        an_abort_comes_too_late_once_commit_was_asked_for, set_up, tear_down),
-	    cmocka_unit_test_setup_teardown(
-	        an_upload_that_the_store_refuses_fails_as_a_whole, set_up, tear_down),
-	    cmocka_unit_test_setup_teardown(an_empty_batch_is_accepted_and_done, set_up, tear_down),
-	    cmocka_unit_test_setup_teardown(an_upload_id_is_used_once_and_committed_once, set_up, tear_down),
-	    cmocka_unit_test_setup_teardown(
-	        shards_that_come_after_the_commit_are_not_taken, set_up, tear_down),
-	    cmocka_unit_test_setup_teardown(
-	        an_upload_that_a_crash_left_open_is_dropped_at_the_start, set_up, tear_down),
+	    CORE_TEST(nothing_is_accepted_before_every_part_is_durable),
+	    CORE_TEST(a_record_says_all_that_was_submitted),
+	    CORE_TEST(the_same_id_with_the_same_content_is_the_same_batch),
+	    CORE_TEST(the_same_id_with_other_content_is_refused),
+	    CORE_TEST(of_two_uploads_side_by_side_the_first_to_commit_makes_the_batch),
+	    CORE_TEST(when_the_first_record_fails_the_next_upload_gets_its_turn),
+	    CORE_TEST(an_aborted_upload_leaves_nothing),
+	    CORE_TEST(an_abort_comes_too_late_once_commit_was_asked_for),
+	    CORE_TEST(an_upload_that_the_store_refuses_fails_as_a_whole),
+	    CORE_TEST(an_empty_batch_is_accepted_and_done),
+	    CORE_TEST(an_upload_id_is_used_once_and_committed_once),
+	    CORE_TEST(shards_that_come_after_the_commit_are_not_taken),
+	    CORE_TEST(an_upload_that_a_crash_left_open_is_dropped_at_the_start),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

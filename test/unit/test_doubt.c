@@ -3,7 +3,6 @@
  */
 #include "core_net.h"
 
-#include "queue/shard.h"
 #include "queue/state.h"
 
 enum { MAILS = 20 };
@@ -22,17 +21,14 @@ static struct opt_id the_shard(void)
 
 static struct shard *shard_at(const struct net *net, uint32_t number)
 {
-	const struct opt_id id = the_shard();
-
-	return shard_find(net->shells[number]->core, &id);
+	return net_shard(net, number, "news", 0);
 }
 
 /* Node 3 had owned the shard, and had claimed all of it, before it left it to the three members. */
 static struct net *make_net(void)
 {
 	struct net *net = net_new(4, 3);
-	struct buffer record = net_record("news", "012", trio, MAILS);
-	const struct opt_id id = the_shard(), upload = shell_upload_id(1);
+	const struct opt_id id = the_shard();
 	struct claim claims[MAILS];
 	const struct journal_entry entry = {.type = JOURNAL_CLAIMS,
 	    .epoch = 2,
@@ -43,28 +39,11 @@ static struct net *make_net(void)
 
 	for (uint32_t i = 0; i < MAILS; i++)
 		claims[i] = (struct claim){.index = i, .attempt = 1};
-	net_put_record(net, "0123", &record);
-	buffer_done(&record);
-	net_put_value(net, "012", &id, &upload, "recipients");
-	for (uint32_t i = 0; i < 3; i++) {
-		struct shell *shell = net->shells[i];
-		struct buffer bytes;
-
-		buffer_init(&bytes);
-		journal_encode(&entry, &bytes);
-		shell->entries[shell->entry_count++] =
-		    (struct shell_blob){.id = id, .data = bytes.data, .len = bytes.len};
-	}
-	return net;
-}
-
-static size_t fed(const struct net *net)
-{
-	size_t count = 0;
-
+	net_put_batch(net, "0123", "news", "012", trio, MAILS);
+	net_put_values(net, "012", "news", 1);
 	for (uint32_t i = 0; i < 3; i++)
-		count += net->shells[i]->fed_count;
-	return count;
+		shell_put_entry(net->shells[i], &id, &entry);
+	return net;
 }
 
 /* An owner waits for node 3, and has it as alive. */
@@ -77,13 +56,23 @@ static void check_waits(const struct net *net)
 		assert_int_equal(shard_at(net, i)->states[MAIL_CLAIMED], MAILS);
 	}
 	assert_int_equal(owners, 1);
-	assert_int_equal(fed(net), 0);
+	assert_int_equal(net_fed(net), 0);
 }
 
 static void check_resent(const struct net *net)
 {
-	assert_int_equal(fed(net), MAILS);
+	assert_int_equal(net_fed(net), MAILS);
 	assert_int_equal(shell_view(net->shells[0], "news").in_doubt_resent, MAILS);
+}
+
+/* Node 3 is there, and its claims are given up after `hold`. */
+static void check_waits_once(struct net *net)
+{
+	net_start(net);
+	net_advance(net, hold - 10 * USEC_PER_SEC);
+	check_waits(net);
+	net_advance(net, 30 * USEC_PER_SEC);
+	check_resent(net);
 }
 
 /* It says itself that it has none of it. */
@@ -92,11 +81,7 @@ static void a_node_that_has_lost_its_journal_is_asked(void **state)
 	struct net *net = make_net();
 
 	(void)state;
-	net_start(net);
-	net_advance(net, hold - 10 * USEC_PER_SEC);
-	check_waits(net);
-	net_advance(net, 30 * USEC_PER_SEC);
-	check_resent(net);
+	check_waits_once(net);
 	net_free(net);
 }
 
@@ -125,11 +110,7 @@ static void a_node_that_can_not_read_its_spool_is_not_waited_for(void **state)
 
 	(void)state;
 	net->shells[3]->hold_engine = true;
-	net_start(net);
-	net_advance(net, hold - 10 * USEC_PER_SEC);
-	check_waits(net);
-	net_advance(net, 30 * USEC_PER_SEC);
-	check_resent(net);
+	check_waits_once(net);
 	net_free(net);
 }
 
@@ -180,7 +161,7 @@ static void what_a_node_has_written_down_comes_before_its_not_knowing(void **sta
 	net_advance(net, 10 * USEC_PER_SEC);
 	for (uint32_t i = 0; i < 3; i++)
 		assert_int_equal(shell_count(net->shells[i], "news", MAIL_SENT), MAILS);
-	assert_int_equal(fed(net), 0);
+	assert_int_equal(net_fed(net), 0);
 	assert_int_equal(shell_view(net->shells[0], "news").in_doubt_resent, 0);
 	assert_int_equal(net->shells[3]->core->asked_count, 0);
 	net_free(net);
@@ -223,7 +204,7 @@ static void a_mail_in_a_living_postfix_is_waited_for(void **state)
 	shell->spool_count = 0;
 	net_advance(net, 5 * USEC_PER_SEC);
 	assert_int_equal(shell_count(net->shells[0], "news", MAIL_SENT), MAILS);
-	assert_int_equal(fed(net), 0);
+	assert_int_equal(net_fed(net), 0);
 	net_free(net);
 }
 
@@ -231,13 +212,10 @@ static void a_mail_in_a_living_postfix_is_waited_for(void **state)
 static void a_second_takeover_does_not_begin_to_wait_anew(void **state)
 {
 	struct net *net = net_new(5, 5);
-	struct buffer record = net_record("news", "01234", five, MAILS);
-	const struct opt_id id = the_shard(), upload = shell_upload_id(1);
 
 	(void)state;
-	net_put_record(net, "01234", &record);
-	buffer_done(&record);
-	net_put_value(net, "01234", &id, &upload, "recipients");
+	net_put_batch(net, "01234", "news", "01234", five, MAILS);
+	net_put_values(net, "01234", "news", 1);
 	net_start(net);
 	net_advance(net, USEC_PER_SEC);
 	assert_int_equal(net->shells[0]->fed_count, MAILS);

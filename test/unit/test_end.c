@@ -4,24 +4,29 @@
 #include "core_net.h"
 
 #include "queue/change.h"
-#include "queue/shard.h"
 #include "queue/state.h"
 
 enum { MAILS = 5 };
 
 static const char *const members[] = {"012", NULL};
 
-/* All is sent by node 0, and known to be over everywhere. */
-static struct net *all_sent(void)
+/* All is in the Postfix of node 0. */
+static struct net *all_fed(void)
 {
 	struct net *net = net_new(3, 3);
-	struct buffer record = net_record("over", "012", members, MAILS);
 
-	net_put_record(net, "012", &record);
-	buffer_done(&record);
+	net_put_batch(net, "012", "over", "012", members, MAILS);
 	net_start(net);
 	net_advance(net, 10 * USEC_PER_SEC);
 	assert_int_equal(net->shells[0]->fed_count, MAILS);
+	return net;
+}
+
+/* All is sent by node 0, and known to be over everywhere. */
+static struct net *all_sent(void)
+{
+	struct net *net = all_fed();
+
 	for (size_t i = 0; i < MAILS; i++) {
 		shell_tell_outcome(net->shells[0], &net->shells[0]->fed[i], OUTCOME_SENT, 1);
 		net_advance(net, USEC_PER_SEC);
@@ -124,21 +129,17 @@ static void who_left_a_shard_does_not_count_it(void **state)
 	struct net *net = all_sent();
 	const struct opt_id key = batch_key("over"), id = shard_id(&key, 0);
 	const struct opt_id others[] = {net_node(1), net_node(2)};
-	struct shard *shard = shard_find(net->shells[0]->core, &id);
+	const struct shard *shard = net_shard(net, 0, "over", 0);
 	const struct journal_entry entry = {.type = JOURNAL_CONFIG,
 	    .config = shard->promised * CONFIGS_AN_EPOCH,
 	    .epoch = shard->promised,
 	    .members = others,
 	    .count = 2};
-	struct buffer bytes;
 
 	(void)state;
 	/* The entry that removed it came when all was over here. */
-	buffer_init(&bytes);
-	journal_encode(&entry, &bytes);
 	net_kill(net, 0);
-	net->shells[0]->entries[net->shells[0]->entry_count++] =
-	    (struct shell_blob){.id = id, .data = bytes.data, .len = bytes.len};
+	shell_put_entry(net->shells[0], &id, &entry);
 	for (int round = 0; round < 2; round++) {
 		/* Whether the summary is believed, or all journals are read. */
 		net_restart(net, 0);
@@ -156,18 +157,13 @@ static void who_left_a_shard_does_not_count_it(void **state)
 /* Node 0 dies with a fact that it has told nobody, is removed meanwhile, and comes back. */
 static void who_was_removed_while_it_was_away_brings_its_facts(void **state)
 {
-	struct net *net = net_new(3, 3);
-	struct buffer record = net_record("over", "012", members, MAILS), bytes;
+	struct net *net = all_fed();
 	const struct opt_id key = batch_key("over"), id = shard_id(&key, 0);
 	const struct opt_id others[] = {net_node(1), net_node(2)};
 	const struct journal_entry entry = {
 	    .type = JOURNAL_CONFIG, .config = CONFIGS_AN_EPOCH, .epoch = 1, .members = others, .count = 2};
 
 	(void)state;
-	net_put_record(net, "012", &record);
-	buffer_done(&record);
-	net_start(net);
-	net_advance(net, 10 * USEC_PER_SEC);
 	net_cut(net, 0, 1);
 	net_cut(net, 0, 2);
 	shell_tell_outcome(net->shells[0], &net->shells[0]->fed[0], OUTCOME_BOUNCED, 1);
@@ -175,10 +171,7 @@ static void who_was_removed_while_it_was_away_brings_its_facts(void **state)
 	net_kill(net, 0);
 	for (uint32_t i = 1; i < 3; i++) {
 		net_kill(net, i);
-		buffer_init(&bytes);
-		journal_encode(&entry, &bytes);
-		net->shells[i]->entries[net->shells[i]->entry_count++] =
-		    (struct shell_blob){.id = id, .data = bytes.data, .len = bytes.len};
+		shell_put_entry(net->shells[i], &id, &entry);
 	}
 	net_restart(net, 1);
 	net_restart(net, 2);
@@ -187,7 +180,7 @@ static void who_was_removed_while_it_was_away_brings_its_facts(void **state)
 	memset(net->cut, 0, sizeof(net->cut));
 	net_restart(net, 0);
 	net_advance(net, 20 * USEC_PER_SEC);
-	assert_false(shard_find(net->shells[0]->core, &id)->mine);
+	assert_false(net_shard(net, 0, "over", 0)->mine);
 	for (uint32_t i = 1; i < 3; i++)
 		assert_int_equal(shell_count(net->shells[i], "over", MAIL_BOUNCED), 1);
 	net_free(net);

@@ -3,7 +3,6 @@
 #include "core_net.h"
 
 #include "queue/cluster.h"
-#include "queue/message/buffer.h"
 #include "queue/state.h"
 
 enum { MANY = 9001 /* shards: three messages */ };
@@ -100,10 +99,8 @@ static const char *const spread[] = {"012", "120", "201", "1", NULL};
 static struct net *four_nodes(const char *const *members, uint32_t mails)
 {
 	struct net *net = net_new(4, 3);
-	struct buffer record = net_record("news", "012", members, mails);
 
-	net_put_record(net, "012", &record);
-	buffer_done(&record);
+	net_put_batch(net, "012", "news", "012", members, mails);
 	net_start(net);
 	return net;
 }
@@ -174,9 +171,7 @@ static void mails_that_no_live_node_has_are_unavailable(void **state)
 
 static void forget(struct net *net, uint32_t at, uint32_t number)
 {
-	struct event event = {.type = EVENT_FORGET, .forget.node = net_node(number)};
-
-	shell_step(net->shells[at], &event);
+	net_forget(net, at, number);
 	net_advance(net, 2 * USEC_PER_SEC);
 }
 
@@ -340,11 +335,9 @@ static void homes_of_another_day_are_found(void **state)
 {
 	static const char *const one[] = {"0", NULL};
 	struct net *net = net_new(8, 1);
-	struct buffer record = net_record("news", "0", one, 10);
 
 	(void)state;
-	net_put_record(net, "0", &record);
-	buffer_done(&record);
+	net_put_batch(net, "0", "news", "0", one, 10);
 	net_start(net);
 	net->directory[0] = net_node(0);
 	net->directory_count = 1;
@@ -362,7 +355,7 @@ static void put_finished(struct net *net, uint32_t number, const char *const *me
 	struct shell *shell = net->shells[number];
 	struct shard_counts *shards = calloc(MANY, sizeof(*shards));
 	struct journal_entry entry = {.type = JOURNAL_FINISHED, .at = {shell->utc.us + 1}, .shards = shards};
-	struct buffer bytes;
+	const struct opt_id key = batch_key("news");
 
 	assert_non_null(shards);
 	for (uint32_t i = 0; members[i] != NULL; i++) {
@@ -372,10 +365,7 @@ static void put_finished(struct net *net, uint32_t number, const char *const *me
 		shards[entry.count].last = entry.at;
 		shards[entry.count++].states[MAIL_SENT] = 2;
 	}
-	buffer_init(&bytes);
-	journal_encode(&entry, &bytes);
-	shell->entries[shell->entry_count++] =
-	    (struct shell_blob){.id = batch_key("news"), .data = bytes.data, .len = bytes.len};
+	shell_put_entry(shell, &key, &entry);
 	free(shards);
 }
 
@@ -383,14 +373,11 @@ static void a_batch_of_any_size_fits(void **state)
 {
 	static const char *many[MANY + 1];
 	struct net *net = net_new(4, 3);
-	struct buffer record;
 
 	(void)state;
 	for (size_t i = 0; i < MANY; i++)
 		many[i] = i % 3 == 0 ? "0" : i % 3 == 1 ? "12" : "2";
-	record = net_record("news", "012", many, 2);
-	net_put_record(net, "012", &record);
-	buffer_done(&record);
+	net_put_batch(net, "012", "news", "012", many, 2);
 	for (uint32_t i = 0; i < 3; i++)
 		put_finished(net, i, many);
 	net_start(net);
@@ -409,11 +396,9 @@ static void who_knows_most_is_believed(void **state)
 {
 	static const char *const all[] = {"012", "120", "201", NULL};
 	struct net *net = net_new(4, 3);
-	struct buffer record = net_record("news", "012", all, 2);
 
 	(void)state;
-	net_put_record(net, "012", &record);
-	buffer_done(&record);
+	net_put_batch(net, "012", "news", "012", all, 2);
 	put_finished(net, 1, all);
 	for (uint32_t i = 0; i < 4; i++)
 		net->shells[i]->hold_engine = true;
@@ -449,13 +434,10 @@ static void a_shard_is_read_from_the_node_that_knows_most(void **state)
 static void a_shard_that_one_node_can_not_read_comes_from_another(void **state)
 {
 	struct net *net = four_nodes(spread, 10);
-	const struct opt_id key = batch_key("news");
-	const struct opt_id upload = shell_upload_id(1);
-	const struct opt_id shard = shard_id(&key, 0);
 
 	(void)state;
 	net_advance(net, 20 * USEC_PER_SEC);
-	net_put_value(net, "2", &shard, &upload, "recipients");
+	net_put_values(net, "2", "news", 1);
 	for (uint32_t i = 0; i < 4; i++) {
 		net_fetch(net, i, "news", 0);
 		net_advance(net, 10 * USEC_PER_SEC);
@@ -484,11 +466,9 @@ static void a_shard_without_a_live_member_can_be_asked_for_again(void **state)
 static void a_node_that_starts_says_try_again(void **state)
 {
 	struct net *net = net_new(3, 3);
-	struct buffer record = net_record("news", "012", spread, 10);
 
 	(void)state;
-	net_put_record(net, "012", &record);
-	buffer_done(&record);
+	net_put_batch(net, "012", "news", "012", spread, 10);
 	net->shells[0]->hold_loads = true;
 	net_start(net);
 	net_query(net, 0, "news");

@@ -2,7 +2,6 @@
 /* What a node has promised of a shard stands, also when its batch is over and the node has restarted. */
 #include "core_net.h"
 
-#include "queue/shard.h"
 #include "queue/state.h"
 
 enum { MAILS = 5 };
@@ -11,9 +10,7 @@ static const char *const members[] = {"012", NULL};
 
 static struct shard *shard_of(const struct net *net, uint32_t number)
 {
-	const struct opt_id key = batch_key("late"), id = shard_id(&key, 0);
-
-	return shard_find(net->shells[number]->core, &id);
+	return net_shard(net, number, "late", 0);
 }
 
 /* The first owner knows nothing of the batch and is not there; another one has sent it in the second epoch.
@@ -21,14 +18,10 @@ static struct shard *shard_of(const struct net *net, uint32_t number)
 static struct net *sent_without_the_first_owner(void)
 {
 	struct net *net = net_new(3, 3);
-	struct buffer record = net_record("late", "012", members, MAILS);
-	const struct opt_id key = batch_key("late"), id = shard_id(&key, 0), upload = shell_upload_id(1);
-	const struct opt_id template = {{0}};
 
-	net_put_record(net, "12", &record);
-	buffer_done(&record);
-	net_put_value(net, "012", &template, &upload, "template");
-	net_put_value(net, "012", &id, &upload, "recipients");
+	net_put_batch(net, "12", "late", "012", members, MAILS);
+	net_put_template(net, "012");
+	net_put_values(net, "012", "late", 1);
 	net->down[0] = true;
 	net_start(net);
 	net_advance(net, 30 * USEC_PER_SEC);

@@ -8,11 +8,16 @@
 
 #include "queue/peer.h"
 
+enum { MANY = 20, FEW = 12 };
+
 static struct net *net;
+static char names[MANY][16]; /* of batches */
 
 static int set_up(void **state)
 {
 	(void)state;
+	for (uint32_t i = 0; i < MANY; i++)
+		snprintf(names[i], sizeof(names[i]), "news-%u", i);
 	net = net_new(4, 3);
 	net->down[3] = true;
 	net_start(net);
@@ -26,51 +31,44 @@ static int tear_down(void **state)
 	return 0;
 }
 
-static void submit(uint32_t node, uint32_t number, const char *name, uint32_t content)
+/* Node 0 accepts so many batches, one after the other. */
+static void submit_each(uint32_t count)
 {
-	struct batch_settings settings = shell_settings(name);
-
-	settings.replicas = 0;
-	shell_open(net->shells[node], number, &settings, "template");
-	shell_add(net->shells[node], number, 4, content);
-	shell_commit(net->shells[node], number);
-}
-
-static bool said(uint32_t node, uint32_t number, enum upload_answer what)
-{
-	const struct shell *shell = net->shells[node];
-
-	for (size_t i = 0; i < shell->upload_answer_count; i++) {
-		if (shell->upload_answers[i].reply == 2000 + number)
-			return shell->upload_answers[i].answer == what;
+	for (uint32_t i = 0; i < count; i++) {
+		net_submit(net, 0, 100 + i, names[i], 1);
+		net_advance(net, USEC_PER_SEC);
+		assert_true(net_said(net, 0, 100 + i, UPLOAD_ACCEPTED));
 	}
-	return false;
 }
 
-static bool has_batch(uint32_t node, const char *name)
+/*
+ * Others of the same names are submitted to the node. Those whose names node 0 has accepted get the answer
+ * that is wanted; returns their number.
+ */
+static uint32_t submit_others(uint32_t node, uint32_t number, enum upload_answer wanted)
 {
-	struct batch_view view;
+	uint32_t decided = 0;
 
-	return core_batch(net->shells[node]->core, name, &view) == 0 && view.state != BATCH_UPLOADING;
+	for (uint32_t i = 0; i < FEW; i++)
+		net_submit(net, node, number + i, names[i], 9);
+	net_advance(net, 30 * USEC_PER_SEC);
+	for (uint32_t i = 0; i < FEW; i++) {
+		decided += net_said(net, 0, 100 + i, UPLOAD_ACCEPTED);
+		assert_true(
+		    !net_said(net, 0, 100 + i, UPLOAD_ACCEPTED) || net_said(net, node, number + i, wanted));
+	}
+	return decided;
 }
 
 /* A name whose batch has node 3 as a home, once it is there. */
 static const char *name_of_a_moved_home(void)
 {
-	static char names[20][16];
-
 	/* One in four is not, so of all of these not every one can fail. */
-	for (uint32_t i = 0; i < 20; i++)
-		snprintf(names[i], sizeof(names[i]), "news-%u", i);
-	for (uint32_t i = 0; i < 20; i++) {
-		submit(0, 100 + i, names[i], 1);
-		net_advance(net, USEC_PER_SEC);
-		assert_true(said(0, 100 + i, UPLOAD_ACCEPTED));
-	}
+	submit_each(MANY);
 	net_restart(net, 3);
 	net_advance(net, 5 * USEC_PER_SEC);
-	for (uint32_t i = 0; i < 20; i++) {
-		if (has_batch(3, names[i]))
+	for (uint32_t i = 0; i < MANY; i++) {
+		if (net_has_batch(net, 3, names[i]))
 			return names[i];
 	}
 	fail_msg("nothing was pushed to the new home");
@@ -87,59 +85,40 @@ static void a_node_that_joins_learns_what_was_decided(void **state)
 	net_kill(net, 0);
 	net_kill(net, 1);
 	net_advance(net, 8 * USEC_PER_SEC);
-	submit(3, 1, name, 1);
-	submit(3, 2, name, 9);
+	net_submit(net, 3, 1, name, 1);
+	net_submit(net, 3, 2, name, 9);
 	net_advance(net, 15 * USEC_PER_SEC);
-	assert_true(said(3, 1, UPLOAD_SAME));
-	assert_true(said(3, 2, UPLOAD_CONFLICT));
+	assert_true(net_said(net, 3, 1, UPLOAD_SAME));
+	assert_true(net_said(net, 3, 2, UPLOAD_CONFLICT));
 }
 
 /* What was decided by nodes that can't be heard is not decided again by those that came since. */
 static void homes_that_can_not_know_do_not_vote(void **state)
 {
-	char name[16];
-
 	(void)state;
 	net_cut(net, 0, 2);
 	net_cut(net, 1, 2);
 	net_advance(net, 8 * USEC_PER_SEC);
-	for (uint32_t i = 0; i < 12; i++) {
-		snprintf(name, sizeof(name), "news-%u", i);
-		submit(0, 100 + i, name, 1);
-		net_advance(net, USEC_PER_SEC);
-		assert_true(said(0, 100 + i, UPLOAD_ACCEPTED));
-	}
+	submit_each(FEW);
 	/* Of four members the two are left that know nothing; of some batches they are two of three homes. */
 	net_kill(net, 0);
 	net_kill(net, 1);
 	net_restart(net, 3);
 	net_advance(net, 10 * USEC_PER_SEC);
-	for (uint32_t i = 0; i < 12; i++) {
-		snprintf(name, sizeof(name), "news-%u", i);
-		submit(3, 200 + i, name, 9);
-	}
-	net_advance(net, 20 * USEC_PER_SEC);
-	for (uint32_t i = 0; i < 12; i++)
-		assert_true(said(3, 200 + i, UPLOAD_AGAIN));
+	assert_int_equal(submit_others(3, 200, UPLOAD_AGAIN), FEW);
 	/* The others are back: everybody is told what was decided. */
 	net_restart(net, 0);
 	net_restart(net, 1);
 	net_link(net, 0, 2);
 	net_link(net, 1, 2);
 	net_advance(net, 20 * USEC_PER_SEC);
-	for (uint32_t i = 0; i < 12; i++) {
-		snprintf(name, sizeof(name), "news-%u", i);
-		submit(3, 300 + i, name, 9);
-	}
-	net_advance(net, 20 * USEC_PER_SEC);
-	for (uint32_t i = 0; i < 12; i++)
-		assert_true(said(3, 300 + i, UPLOAD_CONFLICT));
+	assert_int_equal(submit_others(3, 300, UPLOAD_CONFLICT), FEW);
 }
 
 static void a_promise_outlives_a_restart(void **state)
 {
 	(void)state;
-	submit(0, 1, "news", 1);
+	net_submit(net, 0, 1, "news", 1);
 	for (uint32_t i = 1; i < 3; i++)
 		net->shells[i]->hold_writes = true;
 	net_run(net);
@@ -154,7 +133,7 @@ static void a_promise_outlives_a_restart(void **state)
 	assert_int_equal(net->shells[1]->register_count, 1);
 	net->shells[1]->hold_writes = net->shells[2]->hold_writes = false;
 	net_run(net);
-	assert_true(said(0, 1, UPLOAD_ACCEPTED));
+	assert_true(net_said(net, 0, 1, UPLOAD_ACCEPTED));
 }
 
 static void a_home_that_sees_other_members_does_not_vote(void **state)
@@ -168,17 +147,17 @@ static void a_home_that_sees_other_members_does_not_vote(void **state)
 	net_cut(net, 0, 2);
 	net_cut(net, 1, 2);
 	shell_step(net->shells[1], &event);
-	submit(0, 1, "news", 1);
+	net_submit(net, 0, 1, "news", 1);
 	for (int i = 0; i < 3; i++)
 		shell_run(net->shells[0]);
-	assert_false(has_batch(0, "news"));
+	assert_false(net_has_batch(net, 0, "news"));
 	net_run(net);
-	assert_false(said(0, 1, UPLOAD_ACCEPTED));
+	assert_false(net_said(net, 0, 1, UPLOAD_ACCEPTED));
 	/* They agree after a few heartbeats. */
 	net_link(net, 0, 2);
 	net_link(net, 1, 2);
 	net_advance(net, 9 * USEC_PER_SEC);
-	assert_true(said(0, 1, UPLOAD_ACCEPTED));
+	assert_true(net_said(net, 0, 1, UPLOAD_ACCEPTED));
 }
 
 static void joined(uint32_t node)
@@ -201,20 +180,20 @@ static void who_lacks_the_node_it_was_to_join_begins_no_cluster(void **state)
 		net_restart(net, i);
 	}
 	net_advance(net, 5 * USEC_PER_SEC);
-	submit(2, 1, "news", 1);
+	net_submit(net, 2, 1, "news", 1);
 	net_advance(net, 20 * USEC_PER_SEC);
-	assert_true(said(2, 1, UPLOAD_AGAIN));
+	assert_true(net_said(net, 2, 1, UPLOAD_AGAIN));
 	/* One that has found its way does not make up for the other. */
 	joined(2);
-	submit(2, 2, "news", 1);
+	net_submit(net, 2, 2, "news", 1);
 	net_advance(net, 20 * USEC_PER_SEC);
-	assert_true(said(2, 2, UPLOAD_AGAIN));
+	assert_true(net_said(net, 2, 2, UPLOAD_AGAIN));
 	net_restart(net, 0);
 	net_restart(net, 1);
 	joined(3);
-	submit(2, 3, "news", 1);
+	net_submit(net, 2, 3, "news", 1);
 	net_advance(net, 20 * USEC_PER_SEC);
-	assert_true(said(2, 3, UPLOAD_ACCEPTED));
+	assert_true(net_said(net, 2, 3, UPLOAD_ACCEPTED));
 }
 
 /* Those that were a cluster are one after a restart, whoever of those whom they joined is there. */
@@ -229,12 +208,10 @@ static void a_cluster_that_has_begun_outlives_those_it_began_with(void **state)
 	net_restart(net, 1);
 	net_restart(net, 2);
 	net_advance(net, 10 * USEC_PER_SEC);
-	submit(2, 1, "news", 1);
+	net_submit(net, 2, 1, "news", 1);
 	net_advance(net, 10 * USEC_PER_SEC);
-	assert_true(said(2, 1, UPLOAD_ACCEPTED));
+	assert_true(net_said(net, 2, 1, UPLOAD_ACCEPTED));
 }
-
-static char names[12][16];
 
 /* Four nodes know one another; then 0 and 1 decide, of what they are homes of, what 2 and 3 do not hear. */
 static void decide_apart(void)
@@ -244,25 +221,9 @@ static void decide_apart(void)
 	for (uint32_t i = 0; i < 4; i++)
 		net_cut(net, i / 2, 2 + i % 2);
 	net_advance(net, 8 * USEC_PER_SEC);
-	for (uint32_t i = 0; i < 12; i++) {
-		snprintf(names[i], sizeof(names[i]), "news-%u", i);
-		submit(0, 100 + i, names[i], 1);
-	}
+	for (uint32_t i = 0; i < FEW; i++)
+		net_submit(net, 0, 100 + i, names[i], 1);
 	net_advance(net, 30 * USEC_PER_SEC);
-}
-
-static uint32_t submit_others(uint32_t node, uint32_t number, enum upload_answer wanted)
-{
-	uint32_t decided = 0;
-
-	for (uint32_t i = 0; i < 12; i++)
-		submit(node, number + i, names[i], 9);
-	net_advance(net, 30 * USEC_PER_SEC);
-	for (uint32_t i = 0; i < 12; i++) {
-		decided += said(0, 100 + i, UPLOAD_ACCEPTED);
-		assert_true(!said(0, 100 + i, UPLOAD_ACCEPTED) || said(node, number + i, wanted));
-	}
-	return decided;
 }
 
 static void who_restarts_remembers_whom_to_hear(void **state)
@@ -286,13 +247,11 @@ static void who_restarts_remembers_whom_to_hear(void **state)
 /* A forgotten home that decided something with one that is away: that one has to be heard first. */
 static void what_a_forgotten_home_decided_is_asked_of_the_others(void **state)
 {
-	struct event event = {.type = EVENT_FORGET, .forget = {.reply = 1, .node = net_node(0)}};
-
 	(void)state;
 	decide_apart();
 	net_kill(net, 0);
 	net_advance(net, 10 * USEC_PER_SEC);
-	shell_step(net->shells[2], &event);
+	net_forget(net, 2, 0);
 	net_advance(net, 5 * USEC_PER_SEC);
 	assert_true(submit_others(3, 200, UPLOAD_AGAIN) > 0);
 	net_link(net, 1, 2);

@@ -3,9 +3,7 @@
  * One slow or dead destination holds nobody else up: domains take turns, each within its share of the window,
  * and the batch with the higher priority goes first.
  */
-#include "core_shell.h"
-
-static struct shell *shell;
+#include "core_fixture.h"
 
 static void start(uint32_t window, uint32_t share, const char *(*domain)(uint32_t))
 {
@@ -15,13 +13,6 @@ static void start(uint32_t window, uint32_t share, const char *(*domain)(uint32_
 	config.domain_share = share;
 	shell = shell_new(&config);
 	shell->domain = domain;
-}
-
-static int tear_down(void **state)
-{
-	(void)state;
-	shell_free(shell);
-	return 0;
 }
 
 static const char *three_blocks(uint32_t index)
@@ -270,7 +261,7 @@ static void no_mail_is_lost_or_fed_twice_however_its_domains_are_mixed(void **st
 		assert_int_equal(seen[i], 1);
 }
 
-#define TEST(name) cmocka_unit_test_teardown(name, tear_down)
+#define TEST(name) cmocka_unit_test_teardown(name, core_tear_down)
 
 int main(void)
 {

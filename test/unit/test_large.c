@@ -118,24 +118,8 @@ static uint32_t first_core(bool of_lost)
 
 static void submit(uint32_t node, uint32_t number, uint32_t content)
 {
-	struct batch_settings settings = shell_settings(name);
-
-	settings.replicas = 0;
-	shell_open(net->shells[node], number, &settings, "template");
-	shell_add(net->shells[node], number, 4, content);
-	shell_commit(net->shells[node], number);
+	net_submit(net, node, number, name, content);
 	net_advance(net, 20 * USEC_PER_SEC);
-}
-
-static bool said(uint32_t node, uint32_t number, enum upload_answer what)
-{
-	const struct shell *shell = net->shells[node];
-
-	for (size_t i = 0; i < shell->upload_answer_count; i++) {
-		if (shell->upload_answers[i].reply == 2000 + number)
-			return shell->upload_answers[i].answer == what;
-	}
-	return false;
 }
 
 static void a_batch_is_decided_once_though_most_members_are_silent(void **state)
@@ -143,11 +127,11 @@ static void a_batch_is_decided_once_though_most_members_are_silent(void **state)
 	(void)state;
 	choose_batch();
 	submit(0, 1, 1);
-	assert_true(said(0, 1, UPLOAD_ACCEPTED));
+	assert_true(net_said(net, 0, 1, UPLOAD_ACCEPTED));
 	submit(7, 2, 9); /* it has nothing of the batch, and learns of it by this */
-	assert_false(said(7, 2, UPLOAD_ACCEPTED));
+	assert_false(net_said(net, 7, 2, UPLOAD_ACCEPTED));
 	submit(7, 3, 9);
-	assert_true(said(7, 3, UPLOAD_CONFLICT));
+	assert_true(net_said(net, 7, 3, UPLOAD_CONFLICT));
 }
 
 static void start_again(bool those_lost)
@@ -176,18 +160,18 @@ static void a_part_that_is_back_does_not_decide_again(void **state)
 	}
 	net_advance(net, 20 * USEC_PER_SEC);
 	submit(one, 1, 1);
-	assert_true(said(one, 1, UPLOAD_ACCEPTED));
+	assert_true(net_said(net, one, 1, UPLOAD_ACCEPTED));
 	for (uint32_t i = 0; i < CORES; i++)
 		net_kill(net, i);
 	start_again(false);
 	submit(other, 2, 9);
-	assert_true(said(other, 2, UPLOAD_AGAIN));
+	assert_true(net_said(net, other, 2, UPLOAD_AGAIN));
 	for (uint32_t i = 0; i < CORES * CORES; i++)
 		net->cut[i / CORES][i % CORES] = false;
 	start_again(true);
 	submit(other, 3, 9);
 	submit(other, 4, 9);
-	assert_true(said(other, 4, UPLOAD_CONFLICT));
+	assert_true(net_said(net, other, 4, UPLOAD_CONFLICT));
 }
 
 int main(void)

@@ -3,7 +3,6 @@
 #include "core_net.h"
 
 #include "queue/registers.h"
-#include "queue/shard.h"
 #include "queue/state.h"
 
 enum { MAILS = 20 };
@@ -15,13 +14,10 @@ static const usec beat = USEC_PER_SEC;
 static struct net *start_net(uint32_t bug)
 {
 	struct net *net = net_new(4, 3);
-	struct buffer record = net_record("lost", "012", trio, MAILS);
-	const struct opt_id key = batch_key("lost"), id = shard_id(&key, 0), upload = shell_upload_id(1);
 
 	net_set_broken(net, bug);
-	net_put_record(net, "012", &record);
-	buffer_done(&record);
-	net_put_value(net, "012", &id, &upload, "recipients");
+	net_put_batch(net, "012", "lost", "012", trio, MAILS);
+	net_put_values(net, "012", "lost", 1);
 	net_start(net);
 	net_advance(net, 2 * beat);
 	return net;
@@ -29,9 +25,7 @@ static struct net *start_net(uint32_t bug)
 
 static const struct shard *shard_of(const struct net *net, uint32_t number)
 {
-	const struct opt_id key = batch_key("lost"), id = shard_id(&key, 0);
-
-	return shard_find(net->shells[number]->core, &id);
+	return net_shard(net, number, "lost", 0);
 }
 
 static bool owns(const struct net *net, uint32_t number)
@@ -226,12 +220,11 @@ static void where_too_few_are_left_claims_are_marked(void **state)
 {
 	size_t from[NET_MAX] = {0};
 	struct net *net = lose_promise(0, from);
-	struct event event = {.type = EVENT_FORGET, .forget = {.reply = 7, .node = net_node(1)}};
 
 	(void)state;
 	net->down[1] = true;
 	net_advance(net, 20 * beat);
-	shell_step(net->shells[0], &event);
+	net_forget(net, 0, 1);
 	net_advance(net, 40 * beat);
 	assert_int_equal(shard_of(net, 2)->lost, LOST_DOUBTFUL);
 	assert_true(owns(net, 0) != owns(net, 2));

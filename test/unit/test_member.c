@@ -10,12 +10,10 @@ static struct net *net;
 static int set_up(void **state)
 {
 	const char *const members[] = {"12", "01", NULL};
-	struct buffer record = net_record("news", "012", members, 5);
 
 	(void)state;
 	net = net_new(4, 3);
-	net_put_record(net, "012", &record);
-	buffer_done(&record);
+	net_put_batch(net, "012", "news", "012", members, 5);
 	net_start(net);
 	net_advance(net, 5 * USEC_PER_SEC);
 	return 0;
@@ -65,9 +63,7 @@ static void kill_members(void)
 
 static void forget(uint32_t number)
 {
-	struct event event = {.type = EVENT_FORGET, .forget = {.reply = 1, .node = net_node(number)}};
-
-	shell_step(net->shells[0], &event);
+	net_forget(net, 0, number);
 	net_advance(net, 2 * USEC_PER_SEC);
 }
 

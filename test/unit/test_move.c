@@ -56,13 +56,10 @@ static struct net *three_nodes(uint32_t shards, uint32_t mails)
 {
 	const char *members[65] = {NULL};
 	struct net *net = net_new(3, 3);
-	struct buffer record;
 
 	for (uint32_t i = 0; i < shards; i++)
 		members[i] = "012";
-	record = net_record("load", "012", members, mails);
-	net_put_record(net, "012", &record);
-	buffer_done(&record);
+	net_put_batch(net, "012", "load", "012", members, mails);
 	return net;
 }
 

@@ -15,13 +15,10 @@ static const char *const single[] = {"0", NULL};
 static struct net *start_net(uint32_t count, const char *nodes, const char *const *members)
 {
 	struct net *net = net_new(count, count);
-	struct buffer record = net_record("rejoin", nodes, members, MAILS);
-	const struct opt_id key = batch_key("rejoin"), upload = shell_upload_id(1), id = shard_id(&key, 0);
 	struct shell *shell = net->shells[0];
 
-	net_put_record(net, nodes, &record);
-	buffer_done(&record);
-	net_put_value(net, nodes, &id, &upload, "recipients");
+	net_put_batch(net, nodes, "rejoin", nodes, members, MAILS);
+	net_put_values(net, nodes, "rejoin", 1);
 	net_start(net);
 	net_advance(net, USEC_PER_SEC);
 	assert_int_equal(shell->fed_count, MAILS);

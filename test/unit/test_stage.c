@@ -47,32 +47,17 @@ static void submit(uint32_t node, uint32_t number, const char *name, uint32_t co
 
 static enum upload_answer answer_to(uint32_t node, uint32_t number)
 {
-	const struct shell *shell = net->shells[node];
+	enum upload_answer answer;
 
-	for (size_t i = 0; i < shell->upload_answer_count; i++) {
-		if (shell->upload_answers[i].reply == 2000 + number)
-			return shell->upload_answers[i].answer;
-	}
-	fail_msg("upload %u was not answered", number);
-	return UPLOAD_GONE;
+	assert_true(shell_committed(net->shells[node], number, &answer));
+	return answer;
 }
 
 static bool answered(uint32_t node, uint32_t number)
 {
-	const struct shell *shell = net->shells[node];
+	enum upload_answer answer;
 
-	for (size_t i = 0; i < shell->upload_answer_count; i++) {
-		if (shell->upload_answers[i].reply == 2000 + number)
-			return true;
-	}
-	return false;
-}
-
-static bool has_batch(uint32_t node, const char *name)
-{
-	struct batch_view view;
-
-	return core_batch(net->shells[node]->core, name, &view) == 0 && view.state != BATCH_UPLOADING;
+	return shell_committed(net->shells[node], number, &answer);
 }
 
 /* Shards that the store of the node has of the upload. */
@@ -93,15 +78,6 @@ static void hold(uint32_t first, uint32_t last, bool on)
 		net->shells[i]->hold_writes = on;
 }
 
-static size_t fed(void)
-{
-	size_t count = 0;
-
-	for (uint32_t i = 0; i < net->count; i++)
-		count += net->shells[i]->fed_count;
-	return count;
-}
-
 static void every_replica_has_an_accepted_batch(void **state)
 {
 	(void)state;
@@ -109,12 +85,12 @@ static void every_replica_has_an_accepted_batch(void **state)
 	net_run(net);
 	assert_int_equal(answer_to(0, 1), UPLOAD_ACCEPTED);
 	for (uint32_t i = 0; i < 3; i++) {
-		assert_true(has_batch(i, "news"));
+		assert_true(net_has_batch(net, i, "news"));
 		assert_int_equal(shards_of(i, 1), 2);
 		assert_int_equal(net->shells[i]->upload_count, 0);
 		assert_int_equal(net->shells[i]->register_count, 0);
 	}
-	assert_int_equal(fed(), 7);
+	assert_int_equal(net_fed(net), 7);
 }
 
 static void nothing_is_accepted_before_a_majority_has_every_shard(void **state)
@@ -128,8 +104,8 @@ static void nothing_is_accepted_before_a_majority_has_every_shard(void **state)
 	assert_false(answered(0, 1));
 	assert_int_equal(core_upload_pending(net->shells[0]->core, &upload), 2);
 	for (uint32_t i = 0; i < 3; i++)
-		assert_false(has_batch(i, "news"));
-	assert_int_equal(fed(), 0);
+		assert_false(net_has_batch(net, i, "news"));
+	assert_int_equal(net_fed(net), 0);
 	/* The template and both shards on one more node. */
 	shell_answer_write(net->shells[1], 0);
 	shell_answer_write(net->shells[1], 0);
@@ -139,10 +115,10 @@ static void nothing_is_accepted_before_a_majority_has_every_shard(void **state)
 	hold(1, 1, false);
 	net_run(net);
 	assert_int_equal(answer_to(0, 1), UPLOAD_ACCEPTED);
-	assert_true(has_batch(0, "news") && has_batch(1, "news"));
+	assert_true(net_has_batch(net, 0, "news") && net_has_batch(net, 1, "news"));
 	hold(2, 2, false);
 	net_run(net);
-	assert_true(has_batch(2, "news"));
+	assert_true(net_has_batch(net, 2, "news"));
 	assert_int_equal(shards_of(2, 1), 2);
 }
 
@@ -160,7 +136,7 @@ static void a_record_that_too_few_replicas_have_is_not_accepted(void **state)
 		shell_answer_writes(net->shells[2], 0);
 		net_run(net);
 	}
-	assert_true(has_batch(0, "news"));
+	assert_true(net_has_batch(net, 0, "news"));
 	assert_true(shell_waits(net->shells[1], EFFECT_STORE_COMMIT));
 	assert_false(answered(0, 1));
 	hold(1, 1, false);
@@ -179,11 +155,11 @@ static void a_dead_replica_does_not_hold_up_an_upload(void **state)
 	shell_commit(net->shells[0], 1);
 	net_advance(net, 8 * USEC_PER_SEC);
 	assert_int_equal(answer_to(0, 1), UPLOAD_ACCEPTED);
-	assert_true(has_batch(1, "news"));
+	assert_true(net_has_batch(net, 1, "news"));
 	/* It comes back and learns of it. */
 	net_restart(net, 2);
 	net_advance(net, 30 * USEC_PER_SEC);
-	assert_true(has_batch(2, "news"));
+	assert_true(net_has_batch(net, 2, "news"));
 }
 
 static void without_a_majority_the_client_has_to_try_again(void **state)
@@ -201,7 +177,7 @@ static void without_a_majority_the_client_has_to_try_again(void **state)
 	assert_int_equal(answer_to(0, 1), UPLOAD_AGAIN);
 	shell_open(net->shells[0], 2, &settings, "template");
 	assert_int_equal(shell_last_answer(net->shells[0]), UPLOAD_AGAIN);
-	assert_false(has_batch(0, "news"));
+	assert_false(net_has_batch(net, 0, "news"));
 	/* They are back: the id is free. */
 	net_restart(net, 1);
 	net_restart(net, 2);
@@ -240,7 +216,7 @@ static void two_nodes_with_one_id_make_one_batch(void **state)
 		assert_memory_equal(net->shells[i]->records[0].data, net->shells[0]->records[0].data,
 		    net->shells[0]->records[0].len);
 	}
-	assert_int_equal(fed(), 7);
+	assert_int_equal(net_fed(net), 7);
 }
 
 static void a_repeat_on_any_node_is_the_same_batch(void **state)
@@ -255,44 +231,42 @@ static void a_repeat_on_any_node_is_the_same_batch(void **state)
 	assert_int_equal(answer_to(1, 3), UPLOAD_CONFLICT);
 }
 
-/* Whoever is told that the batch is there already may ask the same node for it at once. */
-static void the_same_is_said_by_a_node_that_has_the_record(void **state)
+/* Node 2 hears of the decision only when it proposes its own upload; its store has not answered then. */
+static void commit_what_another_node_had_accepted(void)
 {
-	(void)state;
 	begin(2, 2, "news", 1);
 	net_run(net);
-	/* Node 2 hears of the decision only when it proposes its own upload. */
 	net->cut[0][2] = net->cut[2][0] = true;
 	submit(0, 1, "news", 1);
 	net_run(net);
 	assert_int_equal(answer_to(0, 1), UPLOAD_ACCEPTED);
-	assert_false(has_batch(2, "news"));
+	assert_false(net_has_batch(net, 2, "news"));
 	hold(2, 2, true);
 	shell_commit(net->shells[2], 2);
 	net_run(net);
+}
+
+/* Whoever is told that the batch is there already may ask the same node for it at once. */
+static void the_same_is_said_by_a_node_that_has_the_record(void **state)
+{
+	(void)state;
+	commit_what_another_node_had_accepted();
 	assert_true(shell_waits(net->shells[2], EFFECT_STORE_COMMIT));
 	assert_false(answered(2, 2));
 	shell_answer_writes(net->shells[2], 0);
 	net_run(net);
 	assert_int_equal(answer_to(2, 2), UPLOAD_SAME);
-	assert_true(has_batch(2, "news"));
+	assert_true(net_has_batch(net, 2, "news"));
 }
 
 static void without_room_for_the_record_nothing_is_called_the_same(void **state)
 {
 	(void)state;
-	begin(2, 2, "news", 1);
-	net_run(net);
-	net->cut[0][2] = net->cut[2][0] = true;
-	submit(0, 1, "news", 1);
-	net_run(net);
-	hold(2, 2, true);
-	shell_commit(net->shells[2], 2);
-	net_run(net);
+	commit_what_another_node_had_accepted();
 	shell_answer_writes(net->shells[2], OPT_E_FULL);
 	net_run(net);
 	assert_int_equal(answer_to(2, 2), UPLOAD_AGAIN);
-	assert_false(has_batch(2, "news"));
+	assert_false(net_has_batch(net, 2, "news"));
 }
 
 static void what_a_dead_coordinator_staged_goes_and_its_id_is_free(void **state)
@@ -315,7 +289,7 @@ static void what_a_dead_coordinator_staged_goes_and_its_id_is_free(void **state)
 	net_advance(net, 40 * USEC_PER_SEC);
 	assert_int_equal(shards_of(0, 1), 0);
 	assert_int_equal(net->shells[0]->upload_count, 0);
-	assert_true(has_batch(0, "news"));
+	assert_true(net_has_batch(net, 0, "news"));
 }
 
 static void an_upload_that_is_given_up_goes_everywhere(void **state)
@@ -353,7 +327,7 @@ static void a_commit_that_was_decided_survives_its_coordinator(void **state)
 {
 	(void)state;
 	decide_and_kill();
-	assert_false(has_batch(1, "news"));
+	assert_false(net_has_batch(net, 1, "news"));
 	/* A home forgets nothing by a restart. */
 	for (uint32_t i = 1; i < 3; i++) {
 		net_kill(net, i);
@@ -362,7 +336,7 @@ static void a_commit_that_was_decided_survives_its_coordinator(void **state)
 	}
 	net_advance(net, 60 * USEC_PER_SEC);
 	for (uint32_t i = 1; i < 3; i++) {
-		assert_true(has_batch(i, "news"));
+		assert_true(net_has_batch(net, i, "news"));
 		assert_int_equal(shards_of(i, 1), 2);
 	}
 	/* Whoever repeats it is told so. */
@@ -371,7 +345,7 @@ static void a_commit_that_was_decided_survives_its_coordinator(void **state)
 	assert_int_equal(answer_to(1, 2), UPLOAD_SAME);
 	net_restart(net, 0);
 	net_advance(net, 60 * USEC_PER_SEC);
-	assert_true(has_batch(0, "news"));
+	assert_true(net_has_batch(net, 0, "news"));
 	assert_int_equal(shards_of(0, 1), 2);
 }
 
@@ -426,7 +400,7 @@ static void a_holder_whose_store_refuses_does_not_count(void **state)
 	shell_commit(net->shells[0], 1);
 	net_run(net);
 	assert_int_equal(answer_to(0, 1), UPLOAD_AGAIN);
-	assert_false(has_batch(0, "news"));
+	assert_false(net_has_batch(net, 0, "news"));
 }
 
 int main(void)

@@ -2,7 +2,6 @@
 /* A takeover may take long, as long as it gets further; what was taken over goes first. */
 #include "core_net.h"
 
-#include "queue/shard.h"
 #include "queue/state.h"
 
 static const usec beat = USEC_PER_SEC / 10;
@@ -17,16 +16,13 @@ static const char *const one[] = {"012", NULL};
 
 static struct shard *shard_at(const struct net *net, uint32_t number)
 {
-	const struct opt_id key = batch_key("news"), id = shard_id(&key, 0);
-
-	return shard_find(net->shells[number]->core, &id);
+	return net_shard(net, number, "news", 0);
 }
 
 /* Claims of node 0 that only that node's journal has. */
 static void put_claims(struct net *net, uint32_t number)
 {
-	struct shell *shell = net->shells[number];
-	const struct opt_id key = batch_key("news");
+	const struct opt_id key = batch_key("news"), id = shard_id(&key, 0);
 	struct claim claims[JOURNAL_ENTRIES_MAX];
 	struct journal_entry entry = {.type = JOURNAL_CLAIMS,
 	    .epoch = 1,
@@ -35,15 +31,10 @@ static void put_claims(struct net *net, uint32_t number)
 	    .count = JOURNAL_ENTRIES_MAX};
 
 	for (uint32_t i = 0; i < LARGE; i++) {
-		struct buffer bytes;
-
 		for (uint32_t k = 0; k < JOURNAL_ENTRIES_MAX; k++)
 			claims[k] =
 			    (struct claim){.index = k % MAILS, .attempt = i * JOURNAL_ENTRIES_MAX + k + 1};
-		buffer_init(&bytes);
-		journal_encode(&entry, &bytes);
-		shell->entries[shell->entry_count++] =
-		    (struct shell_blob){.id = shard_id(&key, 0), .data = bytes.data, .len = bytes.len};
+		shell_put_entry(net->shells[number], &id, &entry);
 	}
 }
 
@@ -52,21 +43,26 @@ static bool parts_are_slow(const struct net *net, const struct net_frame *frame)
 	return frame->len > PEER_PART_MAX / 2 && net->shells[frame->to]->now.us - frame->at.us < slowness;
 }
 
-/* Each part takes less than LIMIT, and all of them more than PROMISE_MAX. */
-static void a_takeover_that_gets_further_is_given_time(void **state)
+/* Node 0 owned the shard, and is not there any more. */
+static struct net *owner_is_dead(void)
 {
 	struct net *net = net_new(3, 3);
-	struct buffer record = net_record("news", "012", one, MAILS);
-	uint64_t killed;
 
-	(void)state;
-	net_put_record(net, "012", &record);
-	buffer_done(&record);
+	net_put_batch(net, "012", "news", "012", one, MAILS);
 	net_start(net);
 	net_advance(net, 10 * USEC_PER_SEC);
 	net_kill(net, 0);
+	return net;
+}
+
+/* Each part takes less than LIMIT, and all of them more than PROMISE_MAX. */
+static void a_takeover_that_gets_further_is_given_time(void **state)
+{
+	struct net *net = owner_is_dead();
+	const uint64_t killed = net->shells[1]->now.us;
+
+	(void)state;
 	put_claims(net, 2);
-	killed = net->shells[1]->now.us;
 	net->hold = parts_are_slow;
 	for (int i = 0; i < 1200 && !shard_at(net, 1)->owning; i++)
 		net_advance(net, beat);
@@ -79,16 +75,10 @@ static void a_takeover_that_gets_further_is_given_time(void **state)
 /* A member that has promised and then says nothing ends it, and the next one begins. */
 static void a_takeover_that_stands_still_is_begun_again(void **state)
 {
-	struct net *net = net_new(3, 3);
-	struct buffer record = net_record("news", "012", one, MAILS);
+	struct net *net = owner_is_dead();
 	uint32_t epoch;
 
 	(void)state;
-	net_put_record(net, "012", &record);
-	buffer_done(&record);
-	net_start(net);
-	net_advance(net, 10 * USEC_PER_SEC);
-	net_kill(net, 0);
 	net->shells[2]->hold_loads = true;
 	for (int i = 0; i < 100 && shard_at(net, 1)->takeover == NULL; i++)
 		net_advance(net, beat);
@@ -112,12 +102,10 @@ static void what_was_taken_over_is_fed_before_the_rest(void **state)
 	static const char *const members[] = {"012", "120", "120", "120", "201", "201", "201", NULL};
 	struct net *net = net_new(3, 3);
 	struct shell *heir = net->shells[1];
-	struct buffer record = net_record("news", "012", members, 200);
 	size_t fed;
 
 	(void)state;
-	net_put_record(net, "012", &record);
-	buffer_done(&record);
+	net_put_batch(net, "012", "news", "012", members, 200);
 	net_start(net);
 	net_advance(net, USEC_PER_SEC);
 	fed = heir->fed_count;
@@ -150,12 +138,10 @@ static void what_was_taken_over_for_a_slow_domain_holds_up_nothing_else(void **s
 	static const char *const members[] = {"012", "012", "012", "012", NULL};
 	struct net *net = net_new(3, 3);
 	struct shell *heir = net->shells[1];
-	struct buffer record = net_record("news", "012", members, 200);
 	size_t told = 0, quick = 0;
 
 	(void)state;
-	net_put_record(net, "012", &record);
-	buffer_done(&record);
+	net_put_batch(net, "012", "news", "012", members, 200);
 	for (int i = 0; i < 3; i++) {
 		net->shells[i]->core->config.domain_share = 20;
 		net->shells[i]->domain = mostly_slow;

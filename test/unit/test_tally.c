@@ -1,22 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Duplicates and what was resent in doubt are counted from the facts alone, whichever way these came. */
-#include "core_shell.h"
-
-static struct shell *shell;
-
-static int set_up(void **state)
-{
-	(void)state;
-	shell = shell_new(NULL);
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	(void)state;
-	shell_free(shell);
-	return 0;
-}
+#include "core_fixture.h"
 
 /* The mail leaves Postfix without a word, and is fed again. */
 static void resend(size_t fed, uint64_t reply)
@@ -111,14 +95,12 @@ static void a_resend_that_was_never_tried_is_none(void **state)
 	check_counts(1, 0);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    TEST(a_late_word_adds_to_the_counts_of_a_summary),
-	    TEST(an_outcome_tells_of_the_doubt_before_its_claim),
-	    TEST(a_resend_that_was_never_tried_is_none),
+	    CORE_TEST(a_late_word_adds_to_the_counts_of_a_summary),
+	    CORE_TEST(an_outcome_tells_of_the_doubt_before_its_claim),
+	    CORE_TEST(a_resend_that_was_never_tried_is_none),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
