@@ -25,6 +25,7 @@
 #include "queue/append.h"
 #include "queue/call.h"
 #include "queue/catchup.h"
+#include "queue/command.h"
 #include "queue/control.h"
 #include "queue/ends.h"
 #include "queue/error.h"
@@ -457,6 +458,9 @@ static void dispatch(struct core *core, struct peer *peer, const struct peer_mes
 		return;
 	case PEER_CONTROL:
 		tell_request(core, peer, message);
+		return;
+	case PEER_VERSION:
+		command_version(core, peer, message);
 		return;
 	case PEER_DRAIN:
 		control_drain_request(core, peer, message);

@@ -2,10 +2,15 @@
 /*
  * Commands about a batch.
  *
- * Any two majorities of the homes have one in common, so the version that is chosen stands above every one
- * that was acknowledged. Two commands at once may get the same version; control_merge() ranks them alike
- * everywhere. A command that comes again when it stands is given to the homes again under its old version:
- * who was told that it holds can rely on their majority.
+ * Any two majorities of the homes have one in common. So a command comes in two steps: a majority of the
+ * homes writes down that its version is given to somebody, and only then anybody gets the command itself.
+ * Whoever asks a majority later hears of that version, though maybe not of the command, and takes a higher
+ * one: what was not acknowledged is below every later command. So a command that comes again takes a new
+ * version, too, even if it stands by what the homes say: another one may be on its way to them under that
+ * version. Two commands at once may get the same version; control_merge() ranks them alike everywhere.
+ *
+ * A cancel stands above all others whatever its version is, so it is given at once; when it comes again,
+ * under its old version.
  *
  * "Try again" leaves open whether the command takes effect: some homes may have it.
  */
@@ -17,6 +22,7 @@
 #include "queue/cluster.h"
 #include "queue/error.h"
 #include "queue/home.h"
+#include "queue/write.h"
 
 static void answer(struct core *core, uint64_t reply, enum control_answer what)
 {
@@ -60,15 +66,6 @@ static bool homes_heard(struct core *core, struct query *query)
 	return heard > count / 2;
 }
 
-/* One more home has it. */
-static bool stored(struct core *core, struct query *query)
-{
-	if (++query->stored <= query->homes / 2)
-		return false;
-	end(core, query, CONTROL_OK);
-	return true;
-}
-
 /* Nobody is left who could make it a majority. */
 static void check_lost(struct core *core, struct query *query)
 {
@@ -76,29 +73,68 @@ static void check_lost(struct core *core, struct query *query)
 		end(core, query, CONTROL_AGAIN);
 }
 
-static void give_to_homes(struct core *core, struct query *query)
+/* The next step of a command. Returns whether this node is a home and has the batch. */
+static bool ask_homes(
+    struct core *core, struct query *query, enum query_phase phase, struct peer_message *request)
 {
-	struct batch *batch = batch_find(core, &query->batch);
 	struct peer *homes[REPLICAS_MAX];
 	bool own = false;
 
-	query->phase = QUERY_COMMIT;
+	query_end_calls(core, query);
+	query->phase = phase;
+	query->token = 0;
+	query->stored = 0;
 	query->homes = home_list(core, &query->batch, query_record(core, query), homes);
 	query_wait(core, query);
 	for (uint32_t i = 0; i < query->homes; i++) {
-		struct peer_message request = {.type = PEER_CONTROL,
-		    .version = query->control.version,
-		    .what = query->control.what,
-		    .at = query->control.at};
-
 		own = own || homes[i] == core->self;
-		query_ask(core, query, query_asked(query, homes[i]), CALL_COMMAND, &request);
+		query_ask(core, query, query_asked(query, homes[i]), CALL_COMMAND, request);
 	}
-	if (own && batch != NULL && control_above(&query->control, &batch->control.now))
+	return own && batch_find(core, &query->batch) != NULL;
+}
+
+static void stored(struct core *core, struct query *query);
+
+static void give_command(struct core *core, struct query *query)
+{
+	struct peer_message request = {.type = PEER_CONTROL,
+	    .version = query->control.version,
+	    .what = query->control.what,
+	    .at = query->control.at};
+	const bool own = ask_homes(core, query, QUERY_COMMIT, &request);
+	struct batch *batch = batch_find(core, &query->batch);
+
+	if (own && control_above(&query->control, &batch->control.now))
 		query->token = control_write(core, &batch->control, &batch->key, &query->control)->token;
-	else if (own && batch != NULL && stored(core, query))
-		return;
-	check_lost(core, query);
+	if (own && query->token == 0)
+		stored(core, query);
+	else
+		check_lost(core, query);
+}
+
+static void take_version(struct core *core, struct query *query)
+{
+	struct peer_message request = {.type = PEER_VERSION, .version = query->control.version};
+	const bool own = ask_homes(core, query, QUERY_VERSION, &request);
+	struct batch *batch = batch_find(core, &query->batch);
+
+	if (own && batch->control.taken < query->control.version)
+		query->token = control_write_version(core, batch, query->control.version)->token;
+	if (own && query->token == 0)
+		stored(core, query);
+	else
+		check_lost(core, query);
+}
+
+/* One more home has it, the version or the command. */
+static void stored(struct core *core, struct query *query)
+{
+	if (++query->stored <= query->homes / 2)
+		check_lost(core, query);
+	else if (query->phase == QUERY_VERSION)
+		give_command(core, query);
+	else
+		end(core, query, CONTROL_OK);
 }
 
 void command_known(struct core *core, struct query *query, bool finished)
@@ -114,14 +150,32 @@ void command_known(struct core *core, struct query *query, bool finished)
 		end(core, query, CONTROL_ALREADY);
 		return;
 	}
-	if (stands && query->control.version == 0) {
+	if (stands && query->given == 0) {
 		end(core, query, CONTROL_OK);
 		return;
 	}
-	if (!stands)
-		query->control = (struct control){
-		    .version = query->control.version + 1, .what = query->what, .at = core->utc};
-	give_to_homes(core, query);
+	if (!stands || query->what != CONTROL_CANCELLED)
+		query->control =
+		    (struct control){.version = query->given + 1, .what = query->what, .at = core->utc};
+	if (query->what == CONTROL_CANCELLED)
+		give_command(core, query);
+	else
+		take_version(core, query);
+}
+
+void command_version(struct core *core, struct peer *peer, const struct peer_message *request)
+{
+	struct batch *batch = batch_find(core, &request->batch);
+	struct peer_message answer = {.count = 0};
+	struct write *write;
+
+	if (batch == NULL || batch->control.taken >= request->version) {
+		call_reply(core, peer, request, batch == NULL ? PEER_UNKNOWN : PEER_OK, &answer);
+		return;
+	}
+	write = control_write_version(core, batch, request->version);
+	write->peer = peer;
+	write->peer_token = request->token;
 }
 
 static void drain_answered(struct core *core, struct query *query, const struct peer_message *message)
@@ -139,7 +193,9 @@ void command_answered(struct core *core, struct call *call, const struct peer_me
 	query_answered(query, call);
 	if (query->kind == QUERY_DRAIN)
 		drain_answered(core, query, message);
-	else if (message->status != PEER_OK || !stored(core, query))
+	else if (message->status == PEER_OK)
+		stored(core, query);
+	else
 		check_lost(core, query);
 }
 
@@ -153,13 +209,29 @@ void command_written(struct core *core, const struct write *write, int status)
 	struct query *query;
 
 	TAILQ_FOREACH (query, &core->queries, link) {
-		if (query->phase == QUERY_COMMIT && query->token == write->token) {
-			query->token = 0;
-			if (status != 0 || !stored(core, query))
-				check_lost(core, query);
-			return;
-		}
+		if (query->kind != QUERY_COMMAND || query->token != write->token)
+			continue;
+		query->token = 0;
+		if (status == 0)
+			stored(core, query);
+		else
+			check_lost(core, query);
+		return;
 	}
+}
+
+void command_version_written(struct core *core, struct write *write, int status)
+{
+	struct batch *batch = batch_find(core, &write->id);
+	struct peer_message answer = {.count = 0};
+
+	if (batch != NULL && status == 0)
+		control_take_version(&batch->control, write->control.version);
+	if (write->peer != NULL)
+		call_reply_to(core, write->peer, PEER_VERSION, write->peer_token,
+		    status == 0 ? PEER_OK : PEER_FAILED, &answer);
+	command_written(core, write, status);
+	write_free(core, write);
 }
 
 void command_drain(struct core *core, uint64_t reply, const struct opt_id *node, bool on)

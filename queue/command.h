@@ -2,8 +2,8 @@
 /*
  * Pause, resume and cancel of a batch by any node, and draining of another node (rule 8).
  *
- *   what is known of the batch, from all → version = the highest known + 1 → durable on a majority of the
- *   batch's homes: acknowledged → the homes tell everybody (queue/tell.h)
+ *   what is known of the batch, from all → version = the highest given + 1 → a majority of the batch's homes
+ *   has noted that it is given → and has the command: acknowledged → the homes tell everybody (queue/tell.h)
  *
  * The first step is the query of queue/gather.h: a batch of which every mail is final takes no command.
  */
@@ -25,6 +25,9 @@ void command_known(struct core *core, struct query *query, bool finished);
 /* Answers to CALL_COMMAND and CALL_DRAIN; the wait for one is over. */
 void command_answered(struct core *core, struct call *call, const struct peer_message *answer);
 void command_due(struct core *core, struct query *query);
+/* Request: PEER_VERSION; then the store's answer, which frees the write. */
+void command_version(struct core *core, struct peer *peer, const struct peer_message *request);
+void command_version_written(struct core *core, struct write *write, int status);
 /* This node's own entry. */
 void command_written(struct core *core, const struct write *write, int status);
 

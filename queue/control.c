@@ -64,8 +64,15 @@ void control_take(struct core *core, struct control_register *reg, const struct 
 	if (core->config.broken_rule == CORE_BUG_CANCEL_FORGOTTEN && control->what == CONTROL_CANCELLED)
 		return;
 	control_merge(&reg->now, control);
-	if (control->version > reg->given)
-		reg->given = control->version;
+	control_take_version(reg, control->version);
+}
+
+void control_take_version(struct control_register *reg, uint64_t version)
+{
+	if (version > reg->given)
+		reg->given = version;
+	if (version > reg->taken)
+		reg->taken = version;
 }
 
 bool control_cancelled(const struct batch *batch)
@@ -103,23 +110,37 @@ enum batch_state control_state(const struct batch *batch)
 	return batch->started ? BATCH_SENDING : BATCH_SCHEDULED;
 }
 
-struct write *control_write(struct core *core, struct control_register *reg, const struct opt_id *journal,
-    const struct control *control)
+static struct write *write_entry_of(struct core *core, enum write_kind kind, struct control_register *reg,
+    const struct opt_id *journal, const struct journal_entry *entry)
 {
-	const struct journal_entry entry = {.type = JOURNAL_CONTROL, .control = *control};
-	struct write *write = write_new(core, WRITE_CONTROL);
+	struct write *write = write_new(core, kind);
 	struct buffer bytes;
 
-	if (control->version > reg->given)
-		reg->given = control->version;
-	write->control = *control;
+	if (entry->control.version > reg->given)
+		reg->given = entry->control.version;
+	write->control = entry->control;
 	write->id = *journal;
 	buffer_init(&bytes);
-	journal_encode(&entry, &bytes);
+	journal_encode(entry, &bytes);
 	write->data = bytes.data;
 	write->len = bytes.len;
 	write_append(core, write);
 	return write;
+}
+
+struct write *control_write(struct core *core, struct control_register *reg, const struct opt_id *journal,
+    const struct control *control)
+{
+	const struct journal_entry entry = {.type = JOURNAL_CONTROL, .control = *control};
+
+	return write_entry_of(core, WRITE_CONTROL, reg, journal, &entry);
+}
+
+struct write *control_write_version(struct core *core, struct batch *batch, uint64_t version)
+{
+	const struct journal_entry entry = {.type = JOURNAL_VERSION, .control = {.version = version}};
+
+	return write_entry_of(core, WRITE_VERSION, &batch->control, &batch->key, &entry);
 }
 
 /* A command that concerns nobody but this node. */
@@ -200,6 +221,7 @@ void control_drain_request(struct core *core, struct peer *peer, const struct pe
 
 static void apply(struct core *core, struct batch *batch, const struct control *control)
 {
+	control_take_version(&batch->control, control->version);
 	if (!control_merge(&batch->control.now, control))
 		return;
 	tell_all(core, batch);

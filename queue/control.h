@@ -27,6 +27,10 @@ bool control_above(const struct control *a, const struct control *b);
 /* Writes it to the journal; it takes effect in control_written(). */
 struct write *control_write(struct core *core, struct control_register *reg, const struct opt_id *journal,
     const struct control *control);
+/* Writes down that a command may have the version: WRITE_VERSION. */
+struct write *control_write_version(struct core *core, struct batch *batch, uint64_t version);
+/* The version is taken, durably. */
+void control_take_version(struct control_register *reg, uint64_t version);
 /* A CONTROL entry that was read at start. */
 void control_take(struct core *core, struct control_register *reg, const struct control *control);
 

@@ -30,6 +30,7 @@
 #include "queue/call.h"
 #include "queue/change.h"
 #include "queue/cluster.h"
+#include "queue/command.h"
 #include "queue/control.h"
 #include "queue/doubt.h"
 #include "queue/error.h"
@@ -177,6 +178,9 @@ static void store_done(struct core *core, uint64_t token, int status)
 	case WRITE_CONTROL:
 		control_written(core, write, status);
 		return;
+	case WRITE_VERSION:
+		command_version_written(core, write, status);
+		return;
 	case WRITE_CONFIG:
 		change_stored(core, write, status);
 		return;
@@ -193,6 +197,7 @@ static void store_done(struct core *core, uint64_t token, int status)
 		sync_stored(core, write, status);
 		return;
 	case WRITE_OTHER:
+	case WRITE_DROP:
 		if (status == 0)
 			write_free(core, write);
 		else

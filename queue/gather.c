@@ -92,6 +92,12 @@ static void take_word(
 		word->counts = *counts;
 }
 
+static void take_given(struct query *query, uint64_t version)
+{
+	if (version > query->given)
+		query->given = version;
+}
+
 static void take_own_words(struct core *core, struct query *query, const struct batch *batch)
 {
 	struct shard_counts counts;
@@ -101,6 +107,7 @@ static void take_own_words(struct core *core, struct query *query, const struct 
 			take_word(query, &batch->record, &counts);
 	}
 	control_merge(&query->control, &batch->control.now);
+	take_given(query, batch->control.given);
 }
 
 /* The replicas that the submitter is to have of each shard. */
@@ -337,6 +344,7 @@ static void take_answer(struct core *core, struct query *query, struct asked *as
 	    .version = message->version, .what = (enum control_what)message->what, .at = message->at};
 
 	control_merge(&query->control, &control);
+	take_given(query, message->given);
 	for (size_t i = 0; i < message->shard_count; i++)
 		take_word(query, record, &message->shards[i]);
 	for (size_t i = 0; i < message->entry_count && i < QUERY_NODES; i++) {
@@ -385,7 +393,7 @@ void gather_due(struct core *core, struct query *query)
 {
 	if (query->phase < QUERY_WORDS)
 		query_search_due(core, query);
-	else if (query->phase == QUERY_COMMIT)
+	else if (query->phase == QUERY_VERSION || query->phase == QUERY_COMMIT)
 		command_due(core, query);
 	else if (query->kind == QUERY_FETCH)
 		fetch_due(core, query);
@@ -438,6 +446,7 @@ static void reply_counts(
 	struct peer_message message = {.version = batch->control.now.version,
 	    .what = batch->control.now.what,
 	    .at = batch->control.now.at,
+	    .given = batch->control.given,
 	    .shards = shards};
 	uint32_t end = batch->record.shard_count;
 

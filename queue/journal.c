@@ -106,6 +106,13 @@ static void pack_control(msgpack_packer *pk, const struct control *control)
 	msgpack_pack_uint64(pk, control->at.us);
 }
 
+static void pack_version(msgpack_packer *pk, uint64_t version)
+{
+	msgpack_pack_array(pk, 2);
+	msgpack_pack_uint32(pk, JOURNAL_VERSION);
+	msgpack_pack_uint64(pk, version);
+}
+
 void journal_encode(const struct journal_entry *entry, struct buffer *out)
 {
 	msgpack_packer pk;
@@ -129,6 +136,9 @@ void journal_encode(const struct journal_entry *entry, struct buffer *out)
 		return;
 	case JOURNAL_CONTROL:
 		pack_control(&pk, &entry->control);
+		return;
+	case JOURNAL_VERSION:
+		pack_version(&pk, entry->control.version);
 		return;
 	}
 	abort();
@@ -289,6 +299,8 @@ int journal_read(struct journal_reader *reader, const struct opt_id *shard, cons
 		read_finished(reader, &c, &entry);
 	else if (entry.type == JOURNAL_CONTROL && items == 4)
 		read_control(&c, &entry.control);
+	else if (entry.type == JOURNAL_VERSION && items == 2)
+		entry.control.version = cursor_uint(&c, UINT64_MAX);
 	else if (entry.type == JOURNAL_PROMISE && items == 3)
 		read_promise(&c, &entry);
 	else if (entry.type == JOURNAL_CONFIG && items == 4)

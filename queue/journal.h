@@ -6,10 +6,11 @@
  *   [2 OUTCOMES, [ [index, epoch, node, attempt, flags, kind, at, dsn, relay, reason], ... ] ]
  *                                                              the flags are those of the attempt's claim
  *   [3 FINISHED, at, [ [index, duplicates, in doubt resent, last, [ count of each mail state ]], ... ] ]
- *                                                              of a batch: what this node has; no shards: it
- * has become a member of another one since [4 CONTROL,  version, what, at ] of a batch, or of a node [5
- * PROMISE,  epoch, node ]                this node has promised the epoch to the node [6 CONFIG,   number,
- * epoch, [ member, ... ] ]
+ *                            of a batch: what this node has; no shards: it is a member of another one since
+ *   [4 CONTROL,  version, what, at ]       of a batch, or of a node
+ *   [5 PROMISE,  epoch, node ]             this node has promised the epoch to the node
+ *   [6 CONFIG,   number, epoch, [ member, ... ] ]
+ *   [7 VERSION,  version ]                 of a batch: a command may have it, the next one gets a higher one
  *
  * Reading the entries of a journal in any order, and any of them repeatedly, gives the same state.
  */
@@ -32,6 +33,7 @@ enum journal_type {
 	JOURNAL_CONTROL = 4,
 	JOURNAL_PROMISE = 5,
 	JOURNAL_CONFIG = 6,
+	JOURNAL_VERSION = 7,
 };
 
 enum {
@@ -90,7 +92,7 @@ struct journal_entry {
 	const struct opt_id *members;      /* CONFIG */
 	const struct shard_counts *shards; /* FINISHED: those that this node has */
 	size_t count;
-	struct control control; /* CONTROL */
+	struct control control; /* CONTROL; VERSION: only that */
 };
 
 void journal_encode(const struct journal_entry *entry, struct buffer *out);

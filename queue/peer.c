@@ -35,6 +35,7 @@ enum field {
 	FROM,
 	NEXT,
 	VERSION,
+	GIVEN,
 	AT,
 	BALLOT,
 	ACCEPTED,
@@ -84,9 +85,10 @@ static const struct layout layouts[PEER_TYPES] = {
     [PEER_CONTROL] = {"control", {BATCH, VERSION, WHAT, AT}, {VERSION, WHAT, AT},
         .what_max = CONTROL_CANCELLED},
     [PEER_DRAIN] = {"drain", {WHAT}, .what_max = CONTROL_PAUSED},
-    [PEER_STATUS] = {"status", {BATCH, FROM, COUNT}, {VERSION, WHAT, AT, NEXT, SHARDS, IDS},
+    [PEER_STATUS] = {"status", {BATCH, FROM, COUNT}, {VERSION, WHAT, AT, GIVEN, NEXT, SHARDS, IDS},
         .what_max = CONTROL_CANCELLED, .count_max = BATCH_SHARDS_MAX},
     [PEER_READ] = {"read", {BATCH, HASH}, {WHAT, DATA}, .what_max = READ_WORDS - 1},
+    [PEER_VERSION] = {"version", {BATCH, VERSION}},
 };
 
 struct peer_reader {
@@ -242,6 +244,9 @@ static void pack_field(msgpack_packer *pk, enum field field, const struct peer_m
 		return;
 	case VERSION:
 		msgpack_pack_uint64(pk, message->version);
+		return;
+	case GIVEN:
+		msgpack_pack_uint64(pk, message->given);
 		return;
 	case AT:
 		msgpack_pack_uint64(pk, message->at.us);
@@ -496,6 +501,9 @@ static void read_field(
 		return;
 	case VERSION:
 		message->version = cursor_uint(c, INT64_MAX);
+		return;
+	case GIVEN:
+		message->given = cursor_uint(c, INT64_MAX);
 		return;
 	case AT:
 		message->at.us = cursor_uint(c, year_10000);

@@ -56,6 +56,7 @@ enum peer_type {
 	PEER_STATUS,  /* what do you know of this batch? */
 	PEER_DRAIN,   /* take no new mail, or take some again */
 	PEER_READ,    /* what do you know of the register of this batch? queue/homeread.h */
+	PEER_VERSION, /* a command is about to have this version: the next one is to get a higher one */
 	PEER_TYPES,
 };
 
@@ -173,6 +174,7 @@ struct peer_message {
 	uint64_t from; /* JOURNAL: entries to leave out; STATUS: shards; FETCH: bytes */
 	uint64_t next; /* where to go on; 0: that was all */
 	uint64_t version;
+	uint64_t given; /* STATUS: the highest version that any command was given */
 	struct utc_time at;
 	struct ballot ballot;
 	struct ballot accepted;

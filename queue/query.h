@@ -35,6 +35,7 @@ enum query_phase {
 	QUERY_DIRECTORY, /* asks the directory who has it */
 	QUERY_NAMED,     /* asks those */
 	QUERY_WORDS,     /* asks all who take part what they know */
+	QUERY_VERSION,   /* COMMAND: takes a version for it */
 	QUERY_COMMIT,    /* COMMAND, DRAIN: gives the command */
 	QUERY_VALUE,     /* FETCH: reads value and journal, from one node after the other */
 };
@@ -83,9 +84,10 @@ struct query {
 	/* COUNTS, COMMAND */
 	struct word *words;
 	struct control control; /* the highest that is known; later the one that is given */
+	uint64_t given;         /* the highest version that is known to be given */
 	enum control_what what; /* COMMAND: what the operator wants */
-	uint32_t homes;         /* COMMAND: that were asked to keep it */
-	uint32_t stored;        /* COMMAND: homes that have it */
+	uint32_t homes;         /* COMMAND: that were asked to keep it, or its version */
+	uint32_t stored;        /* COMMAND: homes that have that */
 	bool widest;            /* all nodes were asked: the last resort; of FETCH those with a link */
 	/* FETCH */
 	uint32_t index;

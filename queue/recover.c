@@ -183,6 +183,8 @@ static void batch_journal(struct core *core, struct batch *batch, const struct e
 			batch->end_version = entry.at;
 		else if (entry.type == JOURNAL_CONTROL)
 			control_take(core, &batch->control, &entry.control);
+		else if (entry.type == JOURNAL_VERSION)
+			control_take_version(&batch->control, entry.control.version);
 	}
 	if (batch->summary) {
 		take_summary(core, batch);

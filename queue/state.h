@@ -304,7 +304,8 @@ TAILQ_HEAD(shard_list, shard);
 /* Where a batch or the node stands by the operator's commands; queue/control.c keeps it. */
 struct control_register {
 	struct control now; /* durable */
-	uint64_t given;     /* the highest version that a command of ours was given, durable or not */
+	uint64_t given;     /* the highest version that any command was given here, durable or not */
+	uint64_t taken;     /* the same, durable */
 };
 
 struct batch {
@@ -404,7 +405,8 @@ enum write_kind {
 	WRITE_COMMIT,
 	WRITE_CLAIMS,
 	WRITE_OUTCOMES,
-	WRITE_OTHER,       /* nobody waits: drop, squash, finished */
+	WRITE_OTHER,       /* nobody waits: squash, finished */
+	WRITE_DROP,        /* nobody waits: all that belongs to an upload goes */
 	WRITE_PEER_APPEND, /* a peer's PEER_APPEND */
 	WRITE_PROMISE,     /* a promise, to a peer or to ourselves */
 	WRITE_UNION,       /* what a sync found that this node lacked */
@@ -414,6 +416,7 @@ enum write_kind {
 	WRITE_REGISTER,    /* a promise or an acceptance of a home */
 	WRITE_STAGE,       /* a staged template or shard of a peer's upload */
 	WRITE_CONTROL,     /* of a batch */
+	WRITE_VERSION,     /* of a command that is to come */
 	WRITE_CONFIG,      /* the entry of a new configuration */
 	WRITE_JOIN,        /* what a newcomer to a shard has fetched */
 };
@@ -424,7 +427,7 @@ struct write {
 	TAILQ_ENTRY(write) again;
 	uint64_t token;
 	enum write_kind kind;
-	struct opt_id upload; /* UPLOAD, COMMIT, STAGE, REGISTER: by id, as it may be gone by then */
+	struct opt_id upload; /* UPLOAD, COMMIT, STAGE, REGISTER, DROP: by id, as it may be gone by then */
 	struct shard *shard;  /* CLAIMS, OUTCOMES */
 	struct boot_time since;
 	struct claim *claims; /* CLAIMS */
@@ -433,7 +436,7 @@ struct write {
 	uint64_t *replies;    /* OUTCOMES, CONTROL */
 	char **files;         /* OUTCOMES: NULL where there is none */
 	size_t count;
-	struct control control; /* CONTROL, with one reply */
+	struct control control; /* CONTROL, with one reply; VERSION: only that */
 	void *data;             /* OUTCOMES, OTHER: to be written again after a failure */
 	size_t len;
 	struct opt_id id; /* the journal */

@@ -2,6 +2,8 @@
 /* Pause, resume, cancel and drain, given on any node of several. */
 #include "core_net.h"
 
+#include "queue/peer.h"
+
 static const char *const spread[] = {"012", "120", "201", NULL};
 
 /* Node 3 has nothing of the batch. */
@@ -101,6 +103,77 @@ static void without_a_majority_of_the_homes_a_command_is_to_be_tried_again(void 
 	assert_int_equal(command(net, 0, CONTROL_PAUSED), CONTROL_AGAIN);
 	assert_int_equal(command(net, 3, CONTROL_PAUSED), CONTROL_AGAIN);
 	check_state(net, "0", BATCH_SENDING);
+	net_free(net);
+}
+
+/* What node 3 commands, and node 0 tells, is on its way to all but node 0. */
+static bool reaches_only_node_0(const struct net *net, const struct net_frame *frame)
+{
+	struct peer_reader *reader = peer_reader_new();
+	struct peer_message message;
+	bool held;
+
+	(void)net;
+	held = peer_read(reader, frame->data, frame->len, &message) == 0 && message.type == PEER_CONTROL &&
+	       !message.answer && frame->to != 0 && (frame->from == 0 || frame->from == 3);
+	peer_reader_free(reader);
+	return held;
+}
+
+static void command_in_vain(struct net *net, enum control_what what)
+{
+	net->hold = reaches_only_node_0;
+	assert_int_equal(command(net, 3, what), CONTROL_AGAIN);
+}
+
+/* Neither node 0 nor what is on its way can be seen. */
+static void command_after_it(struct net *net, enum control_what what)
+{
+	for (uint32_t i = 1; i < 4; i++)
+		net_cut(net, 0, i);
+	assert_int_equal(command(net, 1, what), CONTROL_OK);
+	net->hold = NULL;
+	for (uint32_t i = 1; i < 4; i++)
+		net_link(net, 0, i);
+	net_advance(net, 5 * USEC_PER_SEC);
+}
+
+static void a_command_that_was_not_acknowledged_never_undoes_a_later_one(void **state)
+{
+	struct net *net = four_nodes("012", spread);
+
+	(void)state;
+	net_start(net);
+	command_in_vain(net, CONTROL_PAUSED);
+	check_state(net, "0", BATCH_PAUSED);
+	command_after_it(net, CONTROL_RUNNING);
+	check_state(net, "012", BATCH_SENDING);
+	assert_int_equal(command(net, 3, CONTROL_PAUSED), CONTROL_OK);
+	net_run(net);
+	check_state(net, "012", BATCH_PAUSED);
+	command_in_vain(net, CONTROL_RUNNING);
+	check_state(net, "0", BATCH_SENDING);
+	command_after_it(net, CONTROL_PAUSED);
+	check_state(net, "012", BATCH_PAUSED);
+	net_free(net);
+}
+
+/* The homes that noted the version of the command start anew in between. */
+static void a_version_that_was_given_is_known_after_a_restart(void **state)
+{
+	struct net *net = four_nodes("012", spread);
+
+	(void)state;
+	net_start(net);
+	command_in_vain(net, CONTROL_PAUSED);
+	for (uint32_t i = 1; i < 3; i++) {
+		net_kill(net, i);
+		net_advance(net, USEC_PER_SEC);
+		net_restart(net, i);
+		net_advance(net, 5 * USEC_PER_SEC);
+	}
+	command_after_it(net, CONTROL_RUNNING);
+	check_state(net, "012", BATCH_SENDING);
 	net_free(net);
 }
 
@@ -244,6 +317,8 @@ int main(void)
 	    cmocka_unit_test(the_homes_tell_all_who_take_part),
 	    cmocka_unit_test(a_command_is_durable_on_a_majority_of_the_homes_when_it_is_answered),
 	    cmocka_unit_test(without_a_majority_of_the_homes_a_command_is_to_be_tried_again),
+	    cmocka_unit_test(a_command_that_was_not_acknowledged_never_undoes_a_later_one),
+	    cmocka_unit_test(a_version_that_was_given_is_known_after_a_restart),
 	    cmocka_unit_test(a_node_that_was_away_learns_of_the_command),
 	    cmocka_unit_test(nobody_waits_for_homes_that_were_forgotten),
 	    cmocka_unit_test(where_all_homes_were_forgotten_the_present_ones_take_commands),

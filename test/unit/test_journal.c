@@ -93,6 +93,10 @@ static struct journal_entry sample(enum journal_type type, size_t count)
 		entry.control =
 		    (struct control){.version = UINT64_MAX, .what = CONTROL_PAUSED, .at = {1700000000000002}};
 		break;
+	case JOURNAL_VERSION:
+		entry.at.us = 0;
+		entry.control.version = 5;
+		break;
 	}
 	return entry;
 }
@@ -170,6 +174,8 @@ static void every_entry_comes_back_as_it_was_written(void **state)
 	check_round_trip(&entry);
 	check_round_trip(&(struct journal_entry){.type = JOURNAL_CONTROL});
 	entry = sample(JOURNAL_CONTROL, 0);
+	check_round_trip(&entry);
+	entry = sample(JOURNAL_VERSION, 0);
 	check_round_trip(&entry);
 }
 
@@ -259,7 +265,7 @@ static void check_valid(const struct journal_entry *entry)
 	struct buffer bytes, again;
 	struct journal_entry got;
 
-	assert_in_range(entry->type, JOURNAL_CLAIMS, JOURNAL_CONFIG);
+	assert_in_range(entry->type, JOURNAL_CLAIMS, JOURNAL_VERSION);
 	assert_in_range(entry->control.what, CONTROL_RUNNING, CONTROL_CANCELLED);
 	assert_true(entry->count <= JOURNAL_ENTRIES_MAX);
 	for (size_t i = 0; entry->type == JOURNAL_OUTCOMES && i < entry->count; i++) {
@@ -284,7 +290,7 @@ static void check_valid(const struct journal_entry *entry)
 static void every_cut_and_every_changed_byte_is_refused_or_valid(void **state)
 {
 	(void)state;
-	for (enum journal_type type = JOURNAL_CLAIMS; type <= JOURNAL_CONFIG; type++) {
+	for (enum journal_type type = JOURNAL_CLAIMS; type <= JOURNAL_VERSION; type++) {
 		const struct journal_entry entry = sample(type, 7);
 		struct journal_entry got = {.count = 42};
 		struct buffer bytes;

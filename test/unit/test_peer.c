@@ -78,6 +78,7 @@ static struct peer_message sample(enum peer_type type, bool answer)
 	    .from = 9,
 	    .next = 10,
 	    .version = INT64_MAX,
+	    .given = 17,
 	    .at = {UINT64_C(1700000000000001)},
 	    .ballot = {11, {{12}}},
 	    .accepted = {INT64_MAX, {{14}}},
@@ -163,12 +164,12 @@ static uint32_t check_ids(const struct peer_message *got, const struct peer_mess
 static uint32_t check_numbers(const struct peer_message *got, const struct peer_message *all)
 {
 	const uint64_t a[] = {got->index, got->epoch, got->config, got->count, got->what, got->from,
-	    got->next, got->version, got->at.us, got->load.ready};
+	    got->next, got->version, got->given, got->at.us, got->load.ready};
 	const uint64_t b[] = {all->index, all->epoch, all->config, all->count, all->what, all->from,
-	    all->next, all->version, all->at.us, all->load.ready};
+	    all->next, all->version, all->given, all->at.us, all->load.ready};
 	uint32_t count = 0;
 
-	for (int i = 0; i < 10; i++) {
+	for (int i = 0; i < 11; i++) {
 		if (a[i] == 0)
 			continue;
 		assert_true(a[i] == b[i]);
@@ -258,8 +259,9 @@ static const uint32_t fields[PEER_TYPES][2] = {
     [PEER_JOIN] = {9, 0},
     [PEER_CONTROL] = {4, 3},
     [PEER_DRAIN] = {1, 0},
-    [PEER_STATUS] = {3, 6},
+    [PEER_STATUS] = {3, 7},
     [PEER_READ] = {2, 2},
+    [PEER_VERSION] = {2, 0},
 };
 
 static bool exists(enum peer_type type, bool answer)
@@ -333,6 +335,8 @@ static void numbers_out_of_their_bounds_are_refused(void **state)
 	REFUSED(PEER_FETCH, false, what = FETCH_WHATS);
 	REFUSED(PEER_CONTROL, false, what = CONTROL_CANCELLED + 1);
 	REFUSED(PEER_CONTROL, false, version = (uint64_t)INT64_MAX + 1);
+	REFUSED(PEER_STATUS, true, given = UINT64_MAX);
+	REFUSED(PEER_VERSION, false, version = UINT64_MAX);
 	REFUSED(PEER_CONTROL, false, at.us = UINT64_MAX);
 	REFUSED(PEER_STATUS, true, what = CONTROL_CANCELLED + 1);
 	REFUSED(PEER_JOURNAL, false, from = UINT64_MAX);
@@ -404,9 +408,9 @@ static void what_is_no_message_is_refused(void **state)
 		buffer_init(&other);
 		buffer_add(&other, tag, sizeof(tag));
 		buffer_add(&other, bytes.data + 2, bytes.len - 2);
-		/* A part of a journal is asked for with the same fields. */
+		/* Two others are asked with the same fields. */
 		assert_int_equal(peer_read(reader, other.data, other.len, &got),
-		    type == PEER_TAKE || type == PEER_JOURNAL ? 0 : OPT_E_INVALID);
+		    type == PEER_TAKE || type == PEER_JOURNAL || type == PEER_VERSION ? 0 : OPT_E_INVALID);
 		buffer_done(&other);
 	}
 	buffer_done(&bytes);
