@@ -382,7 +382,7 @@ void facts_write_again(struct core *core)
 
 	while ((write = TAILQ_FIRST(&core->again)) != NULL) {
 		TAILQ_REMOVE(&core->again, write, again);
-		write_append(core, write);
+		write_again(core, write);
 	}
 }
 

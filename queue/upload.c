@@ -94,22 +94,12 @@ static void upload_free(struct core *core, struct upload *upload)
 	free(upload);
 }
 
-static void drop(struct core *core, const struct opt_id *batch, const struct opt_id *id, uint32_t shards)
-{
-	struct effect *effect = effects_add(core->effects, EFFECT_STORE_DROP_UPLOAD);
-
-	effect->token = core->next_token++;
-	effect->id = *batch;
-	effect->upload = *id;
-	effect->shards = shards;
-}
-
 /* The end of an upload that came to nothing. */
 static void give_up(struct core *core, struct upload *upload)
 {
 	if (!upload->compares) {
 		place_end(core, upload, true);
-		drop(core, &upload->batch, &upload->id, upload->shard_count);
+		write_drop(core, &upload->batch, &upload->id, upload->shard_count);
 	}
 	upload_free(core, upload);
 }
@@ -524,7 +514,7 @@ void upload_drop_left_over(struct core *core, const struct opt_id *id)
 {
 	const struct opt_id unknown = {{0}};
 
-	drop(core, &unknown, id, UINT32_MAX);
+	write_drop(core, &unknown, id, UINT32_MAX);
 }
 
 void upload_recorded(struct core *core, const struct opt_id *batch, const struct opt_id *id, int status)

@@ -79,3 +79,27 @@ void write_entry(struct core *core, const struct opt_id *id, const struct journa
 	write->len = bytes.len;
 	write_append(core, write);
 }
+
+void write_drop(struct core *core, const struct opt_id *batch, const struct opt_id *upload, uint32_t shards)
+{
+	struct write *write = write_new(core, WRITE_DROP);
+	struct effect *effect = effects_add(core->effects, EFFECT_STORE_DROP_UPLOAD);
+
+	write->id = *batch;
+	write->upload = *upload;
+	write->count = shards;
+	effect->token = write->token;
+	effect->id = *batch;
+	effect->upload = *upload;
+	effect->shards = shards;
+}
+
+void write_again(struct core *core, struct write *write)
+{
+	if (write->kind != WRITE_DROP) {
+		write_append(core, write);
+		return;
+	}
+	write_drop(core, &write->id, &write->upload, (uint32_t)write->count);
+	write_free(core, write);
+}

@@ -18,7 +18,11 @@ void write_free(struct core *core, struct write *write);
 
 /* EFFECT_STORE_APPEND of write->data to the journal write->id. */
 void write_append(struct core *core, struct write *write);
+/* EFFECT_STORE_DROP_UPLOAD. It is repeated until the store takes it, too: a full one is where it matters. */
+void write_drop(struct core *core, const struct opt_id *batch, const struct opt_id *upload, uint32_t shards);
 /* An entry for the journal of `id` for which nobody waits; it is repeated until the store takes it. */
 void write_entry(struct core *core, const struct opt_id *id, const struct journal_entry *entry);
+/* The store has refused it, a while ago: it gets it once more. A drop becomes another write. */
+void write_again(struct core *core, struct write *write);
 
 #endif

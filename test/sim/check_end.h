@@ -24,6 +24,7 @@ void check_end(struct world *w);
 void check_ask(struct world *w);
 bool check_asked(struct world *w);
 /* After a restart that nothing disturbed: what was only staged is gone. */
+enum { RESTARTS_MAX = 9 /* nodes are restarted at the end, the first ones */ };
 void check_nothing_staged(struct world *w);
 /* Over all that the status shows of accepted batches. */
 uint64_t check_views_hash(const struct node *node);

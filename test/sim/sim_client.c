@@ -96,15 +96,32 @@ static void open_upload(struct world *w, void *context)
 	node_step(client->node, &event);
 }
 
+/* A connection that nobody is at any more. */
+struct left {
+	struct node *node;
+	struct opt_id upload;
+	uint32_t life;
+};
+
+/* A daemon that is stopped sees it when it goes on, one that was killed never does. */
+static void see_end(struct world *w, void *context)
+{
+	const struct left *left = context;
+	struct event event = {.type = EVENT_UPLOAD_ABORT, .upload_abort.upload = left->upload};
+
+	(void)w;
+	if (left->life == left->node->life && left->node->ready && !node_asleep(left->node, see_end, context))
+		node_step(left->node, &event);
+}
+
 static void go_away(struct world *w, struct sim_client *client)
 {
-	struct event event = {.type = EVENT_UPLOAD_ABORT};
-	struct node *node = client->node;
+	struct left *left = ARENA_NEW(w->arena, struct left);
 
 	TRACE_NODE(client->node, "client goes away from upload %x", N(id_number(&client->upload)));
-	event.upload_abort.upload = client->upload;
+	*left = (struct left){client->node, client->upload, client->node->life};
 	again(w, client);
-	node_step(node, &event);
+	see_end(w, left);
 }
 
 /* It has taken long: another node may be quicker. */
@@ -115,10 +132,7 @@ static void lose_patience(struct world *w, void *context)
 
 	if (client->serial != ce->serial || client->state == CLIENT_IDLE || client->state == CLIENT_DONE)
 		return;
-	if (client->node->ready && w->now >= client->node->asleep_until)
-		go_away(w, client);
-	else
-		again(w, client);
+	go_away(w, client);
 }
 
 static void commit(struct world *w, struct sim_client *client)

@@ -59,7 +59,6 @@ struct world {
 	bool healing;               /* the fault phase is over */
 	uint32_t pending;           /* reports of dead Postfixes that are still under way */
 	uint32_t asked;             /* questions that were not answered */
-	bool restarted;             /* the last restart is over or under way */
 	bool failed;
 	char failure[400];
 };

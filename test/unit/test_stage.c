@@ -269,6 +269,29 @@ static void without_room_for_the_record_nothing_is_called_the_same(void **state)
 	assert_false(net_has_batch(net, 2, "news"));
 }
 
+/* A full disk refuses that as well, at first. */
+static void a_drop_that_the_store_refused_is_repeated(void **state)
+{
+	(void)state;
+	begin(0, 1, "news", 1);
+	net_run(net);
+	hold(0, 2, true);
+	shell_abort(net->shells[0], 1);
+	net_run(net);
+	for (uint32_t i = 0; i < 3; i++) {
+		assert_true(shell_waits(net->shells[i], EFFECT_STORE_DROP_UPLOAD));
+		shell_answer_writes(net->shells[i], OPT_E_FULL);
+		assert_int_equal(shards_of(i, 1), 2);
+	}
+	hold(0, 2, false);
+	net_advance(net, 5 * USEC_PER_SEC);
+	for (uint32_t i = 0; i < 3; i++) {
+		assert_int_equal(net->shells[i]->upload_count, 0);
+		assert_int_equal(shards_of(i, 1), 0);
+		assert_int_equal(net->shells[i]->dropped_count, 1);
+	}
+}
+
 static void what_a_dead_coordinator_staged_goes_and_its_id_is_free(void **state)
 {
 	(void)state;
@@ -416,6 +439,7 @@ int main(void)
 	    TEST(a_repeat_on_any_node_is_the_same_batch),
 	    TEST(the_same_is_said_by_a_node_that_has_the_record),
 	    TEST(without_room_for_the_record_nothing_is_called_the_same),
+	    TEST(a_drop_that_the_store_refused_is_repeated),
 	    TEST(what_a_dead_coordinator_staged_goes_and_its_id_is_free),
 	    TEST(an_upload_that_is_given_up_goes_everywhere),
 	    TEST(a_commit_that_was_decided_survives_its_coordinator),
