@@ -17,6 +17,7 @@
 
 #include "daemon/store_memory.h"
 #include "daemon/store_redis.h"
+#include "test/unit/store_effects.h"
 
 void fixture_init(struct fixture *fixture)
 {
@@ -207,6 +208,26 @@ struct span fixture_value(const struct fixture *fixture, size_t i)
 	for (size_t before = 0; before < i; before++)
 		start += fixture->lens[before];
 	return (struct span){.data = fixture->values.data + start, .len = fixture->lens[i]};
+}
+
+int fixture_read_shard(struct fixture *fixture, uint8_t batch, uint32_t index, uint8_t upload)
+{
+	struct opt_id key = store_id(batch), id = shard_id(&key, index), of = store_id(upload);
+
+	fixture->read = false;
+	store_read_shard(fixture->store, &id, &of, fixture_read_fn, fixture);
+	assert_false(fixture->read);
+	fixture_until(fixture, fixture_has_read);
+	return fixture->read_status;
+}
+
+size_t fixture_read_batches(struct fixture *fixture)
+{
+	fixture->read = false;
+	store_read_batches(fixture->store, fixture_read_fn, fixture);
+	fixture_until(fixture, fixture_has_read);
+	assert_int_equal(fixture->read_status, 0);
+	return fixture->count;
 }
 
 int fixture_read_journal(struct fixture *fixture, const struct opt_id *id)

@@ -58,6 +58,9 @@ int fixture_write_now(struct fixture *fixture, struct effect effect);
 void fixture_read_fn(void *context, int status, const struct span *values, size_t count);
 /* The i-th value of the last read. */
 struct span fixture_value(const struct fixture *fixture, size_t i);
+/* Reads, and waits for the end: the status, or the number of values. Ids are store_id()s. */
+int fixture_read_shard(struct fixture *fixture, uint8_t batch, uint32_t index, uint8_t upload);
+size_t fixture_read_batches(struct fixture *fixture);
 int fixture_read_journal(struct fixture *fixture, const struct opt_id *id);
 
 #endif

@@ -42,17 +42,6 @@ static int stop(void **state)
 	return 0;
 }
 
-static int read_shard(uint8_t batch, uint32_t index, uint8_t n)
-{
-	struct opt_id key = store_id(batch), id = shard_id(&key, index), of = store_id(n);
-
-	fixture.read = false;
-	store_read_shard(fixture.store, &id, &of, fixture_read_fn, &fixture);
-	assert_false(fixture.read);
-	fixture_until(&fixture, fixture_has_read);
-	return fixture.read_status;
-}
-
 static int read_template(uint8_t n)
 {
 	struct opt_id of = store_id(n);
@@ -61,15 +50,6 @@ static int read_template(uint8_t n)
 	store_read_template(fixture.store, &of, fixture_read_fn, &fixture);
 	fixture_until(&fixture, fixture_has_read);
 	return fixture.read_status;
-}
-
-static size_t read_batches(void)
-{
-	fixture.read = false;
-	store_read_batches(fixture.store, fixture_read_fn, &fixture);
-	fixture_until(&fixture, fixture_has_read);
-	assert_int_equal(fixture.read_status, 0);
-	return fixture.count;
 }
 
 static size_t read_uploads(void)
@@ -101,16 +81,16 @@ static void an_upload_becomes_a_batch(void **state)
 	assert_int_equal(fixture_write_now(&fixture, effect_shard(1, 1, 7, "one", 3)), 0);
 	assert_int_equal(read_uploads(), 2);
 	assert_value(0, id_to_hex(&id, hex), 40);
-	assert_int_equal(read_batches(), 0);
+	assert_int_equal(fixture_read_batches(&fixture), 0);
 	assert_int_equal(fixture_write_now(&fixture, effect_commit("news-1", 7, "record")), 0);
 	assert_int_equal(read_uploads(), 0);
-	assert_int_equal(read_batches(), 1);
+	assert_int_equal(fixture_read_batches(&fixture), 1);
 	assert_value(0, "record", 6);
 	assert_int_equal(read_template(7), 0);
 	assert_value(0, "template", 8);
-	assert_int_equal(read_shard(1, 1, 7), 0);
+	assert_int_equal(fixture_read_shard(&fixture, 1, 1, 7), 0);
 	assert_value(0, "one", 3);
-	assert_int_equal(read_shard(1, 2, 7), OPT_E_NOT_FOUND);
+	assert_int_equal(fixture_read_shard(&fixture, 1, 2, 7), OPT_E_NOT_FOUND);
 	assert_int_equal(read_template(8), OPT_E_NOT_FOUND);
 }
 
@@ -123,7 +103,7 @@ static void a_batch_record_is_written_once(void **state)
 	assert_int_equal(fixture_write_now(&fixture, effect_commit("news", 2, "second")), OPT_E_CONFLICT);
 	assert_int_equal(read_uploads(), 2); /* the loser is still there to be dropped */
 	assert_int_equal(fixture_write_now(&fixture, effect_commit("news", 1, "first")), 0);
-	assert_int_equal(read_batches(), 1);
+	assert_int_equal(fixture_read_batches(&fixture), 1);
 	assert_value(0, "first", 5);
 }
 
@@ -216,9 +196,9 @@ static void a_dropped_upload_leaves_nothing(void **state)
 	drop.shards = UINT32_MAX; /* after a restart nobody knows how many */
 	assert_int_equal(fixture_write_now(&fixture, drop), 0);
 	for (uint32_t i = 0; i < 2500; i += 499) {
-		assert_int_equal(read_shard(1, i, 1), OPT_E_NOT_FOUND);
-		assert_int_equal(read_shard(1, i, 2), OPT_E_NOT_FOUND);
-		assert_int_equal(read_shard(1, i, 3), 0);
+		assert_int_equal(fixture_read_shard(&fixture, 1, i, 1), OPT_E_NOT_FOUND);
+		assert_int_equal(fixture_read_shard(&fixture, 1, i, 2), OPT_E_NOT_FOUND);
+		assert_int_equal(fixture_read_shard(&fixture, 1, i, 3), 0);
 	}
 	assert_int_equal(read_template(1), OPT_E_NOT_FOUND);
 	assert_int_equal(read_template(2), OPT_E_NOT_FOUND);
@@ -245,7 +225,7 @@ static void any_bytes_come_back_as_they_were(void **state)
 	assert_int_equal(fixture_write_now(&fixture, effect_append(4, large, 1 << 20)), 0);
 	assert_int_equal(read_template(4), 0);
 	assert_value(0, odd, sizeof(odd));
-	assert_int_equal(read_shard(4, 0, 4), 0);
+	assert_int_equal(fixture_read_shard(&fixture, 4, 0, 4), 0);
 	assert_value(0, large, 1 << 20);
 	assert_int_equal(fixture_read_journal(&fixture, &id), 0);
 	assert_int_equal(fixture.count, 3);
@@ -323,7 +303,7 @@ static void ten_thousand_batches_are_read(void **state)
 		fixture_write(&fixture, &effect);
 	}
 	fixture_until_answered(&fixture, 9000);
-	assert_int_equal(read_batches(), 9000);
+	assert_int_equal(fixture_read_batches(&fixture), 9000);
 	for (size_t i = 0; i < 9000; i++)
 		assert_int_equal(fixture.lens[i], 12);
 }

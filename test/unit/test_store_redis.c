@@ -35,26 +35,6 @@ static int stop(void **state)
 	return 0;
 }
 
-static int read_shard(uint8_t batch, uint32_t index, uint8_t n)
-{
-	struct opt_id key = store_id(batch), id = shard_id(&key, index), of = store_id(n);
-
-	fixture.read = false;
-	store_read_shard(fixture.store, &id, &of, fixture_read_fn, &fixture);
-	assert_false(fixture.read);
-	fixture_until(&fixture, fixture_has_read);
-	return fixture.read_status;
-}
-
-static size_t read_batches(void)
-{
-	fixture.read = false;
-	store_read_batches(fixture.store, fixture_read_fn, &fixture);
-	fixture_until(&fixture, fixture_has_read);
-	assert_int_equal(fixture.read_status, 0);
-	return fixture.count;
-}
-
 static size_t kill_at;
 
 static bool enough_answered(struct fixture *f)
@@ -110,7 +90,7 @@ static void a_killed_redis_loses_no_acknowledged_write(void **state)
 	}
 	for (uint32_t i = 0; i < WRITES; i++) {
 		if (i % 5 == 0)
-			assert_int_equal(read_shard(9, i, 9), 0);
+			assert_int_equal(fixture_read_shard(&fixture, 9, i, 9), 0);
 		else
 			assert_true(seen[i]);
 	}
@@ -262,7 +242,7 @@ static void a_full_disk_refuses_only_new_batches(void **state)
 	assert_int_equal(fixture_write_now(&fixture, effect_append(1, "a", 1)), 0);
 	store_redis_set_full(fixture.store, false);
 	assert_int_equal(fixture_write_now(&fixture, effect_upload(1, "t", 1)), 0);
-	assert_int_equal(read_batches(), 0);
+	assert_int_equal(fixture_read_batches(&fixture), 0);
 }
 
 int main(void)
