@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Peers by id, what the view (dht/view.h) says of them, and the two rings that follow from it.
+ * What the view (dht/view.h) says of the members, and the two rings that follow from it.
  *
  * Whatever comes from outside is noted in the view at once; what follows is done by cluster_run() at the end
  * of the step: the view judges, and who changed is told to the rest of the core. So nothing that handles an
@@ -19,20 +19,13 @@
 #include <string.h>
 
 #include "dht/ring.h"
-#include "queue/accept.h"
 #include "queue/alone.h"
 #include "queue/announce.h"
-#include "queue/append.h"
 #include "queue/call.h"
 #include "queue/catchup.h"
-#include "queue/command.h"
-#include "queue/control.h"
 #include "queue/ends.h"
 #include "queue/error.h"
-#include "queue/fetch.h"
-#include "queue/gather.h"
 #include "queue/heartbeat.h"
-#include "queue/home.h"
 #include "queue/homeread.h"
 #include "queue/homesync.h"
 #include "queue/isolation.h"
@@ -41,20 +34,10 @@
 #include "queue/mesh.h"
 #include "queue/move.h"
 #include "queue/replica.h"
+#include "queue/requests.h"
 #include "queue/restore.h"
-#include "queue/stage.h"
-#include "queue/sync.h"
-#include "queue/takeover.h"
 #include "queue/tell.h"
 #include "queue/upload.h"
-#include "queue/write.h"
-
-static int compare(const struct peer *a, const struct peer *b)
-{
-	return id_compare(&a->id, &b->id);
-}
-
-RB_GENERATE_STATIC(peer_tree, peer, node, compare)
 
 void cluster_init(struct core *core)
 {
@@ -75,110 +58,12 @@ void cluster_init(struct core *core)
 
 void cluster_free(struct core *core)
 {
-	struct peer *peer;
-
-	while ((peer = RB_MIN(peer_tree, &core->peers)) != NULL) {
-		RB_REMOVE(peer_tree, &core->peers, peer);
-		free(peer->address);
-		free(peer);
-	}
+	peers_free(core);
 	free(core->steps);
 	peer_reader_free(core->peer_reader);
 	ring_free(core->ring);
 	ring_free(core->homes_ring);
 	view_free(core->view);
-}
-
-static struct peer *peer_find(struct core *core, const struct opt_id *id)
-{
-	struct peer key = {.id = *id};
-
-	return RB_FIND(peer_tree, &core->peers, &key);
-}
-
-struct peer *peer_of(struct core *core, const struct opt_id *id)
-{
-	struct peer *peer = peer_find(core, id);
-
-	if (peer != NULL)
-		return peer;
-	peer = calloc(1, sizeof(*peer));
-	if (peer == NULL)
-		opt_abort("out of memory");
-	peer->id = *id;
-	TAILQ_INIT(&peer->calls);
-	RB_INSERT(peer_tree, &core->peers, peer);
-	return peer;
-}
-
-struct peer *peer_next(struct core *core, struct peer *peer)
-{
-	return peer == NULL ? RB_MIN(peer_tree, &core->peers) : RB_NEXT(peer_tree, &core->peers, peer);
-}
-
-bool peer_linked(const struct core *core, const struct peer *peer)
-{
-	return peer == core->self || peer->linked;
-}
-
-static bool member_alive(const struct member *member)
-{
-	return member != NULL && !member->forgotten && member->state != MEMBER_GONE;
-}
-
-bool peer_forgotten(const struct core *core, const struct peer *peer)
-{
-	const struct member *member = view_find(core->view, &peer->id);
-
-	return member != NULL && member->forgotten;
-}
-
-bool peer_alive(const struct core *core, const struct peer *peer)
-{
-	return peer == core->self || member_alive(view_find(core->view, &peer->id));
-}
-
-/* It does not run, and not only for the moment of a restart. */
-static bool engine_gone(const struct core *core)
-{
-	return core->engine != ENGINE_UP &&
-	       (core->engine_up_at.us == 0 || core->now.us - core->engine_up_at.us >= HEALTH_PATIENCE);
-}
-
-/* Something was given to the store so long ago that it should have answered. Tokens rise with time. */
-static bool store_silent(const struct core *core)
-{
-	for (struct write *write = write_first((struct core *)(uintptr_t)core);
-	     write != NULL && core->now.us - write->since.us >= HEALTH_PATIENCE; write = write_next(write)) {
-		/* These stay for as long as a peer has not answered. */
-		if ((write->kind != WRITE_CLAIMS && write->kind != WRITE_OUTCOMES) ||
-		    (!write->local && !write->done))
-			return true;
-	}
-	return false;
-}
-
-static uint32_t self_flags(const struct core *core)
-{
-	return (control_draining(core) ? PRESENCE_DRAINING : 0U) | (core->leaving ? PRESENCE_LEFT : 0U) |
-	       (engine_gone(core) || store_silent(core) ? PRESENCE_NO_ENGINE : 0U);
-}
-
-bool peer_may_own(const struct core *core, const struct peer *peer)
-{
-	const struct member *member = view_find(core->view, &peer->id);
-
-	if (peer == core->self)
-		return self_flags(core) == 0;
-	return member_alive(member) &&
-	       (member->presence.flags & (PRESENCE_DRAINING | PRESENCE_LEFT | PRESENCE_NO_ENGINE)) == 0;
-}
-
-uint64_t peer_incarnation(const struct core *core, const struct peer *peer)
-{
-	const struct member *member = view_find(core->view, &peer->id);
-
-	return member == NULL ? 0 : member->presence.incarnation;
 }
 
 uint32_t cluster_alive(const struct core *core)
@@ -187,7 +72,7 @@ uint32_t cluster_alive(const struct core *core)
 
 	for (const struct member *member = view_first(core->view); member != NULL;
 	     member = view_next(core->view, member))
-		count += member_alive(member);
+		count += peer_member_alive(member);
 	return count;
 }
 
@@ -212,7 +97,7 @@ static bool on_ring(const struct member *member, bool homes)
 {
 	if (homes)
 		return !member->forgotten;
-	return member_alive(member) && (member->presence.flags & PRESENCE_LEFT) == 0;
+	return peer_member_alive(member) && (member->presence.flags & PRESENCE_LEFT) == 0;
 }
 
 static void make_ring(const struct core *core, bool homes, struct ring **ring)
@@ -400,85 +285,18 @@ void cluster_peer_refused(struct core *core, const struct opt_id *id)
 		view_link(core->view, id, LINK_REFUSED, core->now);
 }
 
-/* Requests; every part of the core that takes some has its lines here. */
-static void dispatch(struct core *core, struct peer *peer, const struct peer_message *message)
-{
-	switch (message->type) {
-	case PEER_HEARTBEAT:
-		heartbeat_take(core, peer, message);
-		meet(core, peer);
-		return;
-	case PEER_STAGE_OPEN:
-		stage_open(core, peer, message);
-		return;
-	case PEER_STAGE_SHARD:
-		stage_shard(core, peer, message);
-		return;
-	case PEER_STAGE_DROP:
-		stage_drop(core, peer, message);
-		return;
-	case PEER_PREPARE:
-		home_prepare(core, peer, message);
-		return;
-	case PEER_ACCEPT:
-		home_accept(core, peer, message);
-		return;
-	case PEER_RECORD:
-		accept_request(core, peer, message);
-		return;
-	case PEER_DECISION:
-		stage_decision(core, peer, message);
-		return;
-	case PEER_APPEND:
-		append_request(core, peer, message);
-		return;
-	case PEER_PROMISE:
-		takeover_promise(core, peer, message);
-		return;
-	case PEER_TAKE:
-		takeover_take(core, peer, message);
-		return;
-	case PEER_JOIN:
-		join_request(core, peer, message);
-		return;
-	case PEER_GIVE:
-		move_give(core, peer, message);
-		return;
-	case PEER_JOURNAL:
-		sync_journal(core, peer, message);
-		return;
-	case PEER_CATCH_UP:
-		catchup_request(core, peer, message);
-		return;
-	case PEER_STATUS:
-		gather_status(core, peer, message);
-		return;
-	case PEER_FETCH:
-		fetch_serve(core, peer, message);
-		return;
-	case PEER_CONTROL:
-		tell_request(core, peer, message);
-		return;
-	case PEER_VERSION:
-		command_version(core, peer, message);
-		return;
-	case PEER_DRAIN:
-		control_drain_request(core, peer, message);
-		return;
-	case PEER_READ:
-		homeread_serve(core, peer, message);
-		return;
-	default:
-		return;
-	}
-}
-
 static void notice(struct core *core, const struct opt_id *id, const char *text)
 {
 	struct effect *effect = effects_add(core->effects, EFFECT_NOTICE);
 
 	effect->id = *id;
 	effect->text = effects_copy_text(core->effects, text);
+}
+
+static void take_heartbeat(struct core *core, struct peer *peer, const struct peer_message *message)
+{
+	heartbeat_take(core, peer, message);
+	meet(core, peer);
 }
 
 void cluster_frame(struct core *core, const struct opt_id *from, const void *data, size_t len)
@@ -493,8 +311,10 @@ void cluster_frame(struct core *core, const struct opt_id *from, const void *dat
 		notice(core, from, "bad_message");
 	else if (message.answer)
 		call_answered(core, peer, &message);
-	else if (core->recovered || message.type == PEER_HEARTBEAT)
-		dispatch(core, peer, &message);
+	else if (message.type == PEER_HEARTBEAT)
+		take_heartbeat(core, peer, &message);
+	else if (core->recovered)
+		requests_take(core, peer, &message);
 }
 
 /* A node that is known from records alone, as after a restart of all others, can be forgotten, too. */
@@ -506,7 +326,7 @@ static int forget(struct core *core, const struct opt_id *node)
 
 	if (peer == NULL)
 		return OPT_E_NOT_FOUND;
-	if (peer == core->self || (member == NULL ? peer->linked : member_alive(member)))
+	if (peer == core->self || (member == NULL ? peer->linked : peer_member_alive(member)))
 		return OPT_E_CONFLICT;
 	if (member == NULL)
 		view_presence(core->view, &nothing, core->now);
@@ -642,7 +462,7 @@ void cluster_run(struct core *core)
 		notice(core, &self->node, "node_forgotten");
 		view_self_rejoin(core->view, core->utc.us);
 	}
-	view_self_changed(core->view, self_flags(core), self->weight, core->config.presence.address);
+	view_self_changed(core->view, peer_self_flags(core), self->weight, core->config.presence.address);
 	if (core->recover_done)
 		publish(core);
 	if (core->beating && view_deadline(core->view).us <= core->now.us)

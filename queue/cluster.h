@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The other nodes, as this core knows them: who they are (struct peer), who is alive (dht/view.h), what they
- * have to do (their heartbeats), and the dispatch of what they say.
+ * The members of the cluster, as this core knows them: who is alive (dht/view.h), whom the two rings choose,
+ * and what comes and goes over the links.
  *
- * A peer exists from the first time that its id is seen, in a record, a journal or the view, and is never
- * freed: shards point to it. Heartbeats are queue/heartbeat.h, who gets a link is queue/mesh.h.
+ * Each of them is a struct peer (queue/peers.h). Heartbeats are queue/heartbeat.h, who gets a link is
+ * queue/mesh.h, who takes which request queue/requests.h.
  *
  * A node that never met another one has no timer here, sends nothing and says nothing but its presence record
  * when it has an address.
@@ -12,26 +12,12 @@
 #ifndef OPTIMUS_QUEUE_CLUSTER_H
 #define OPTIMUS_QUEUE_CLUSTER_H
 
+#include "queue/peers.h"
 #include "queue/state.h"
 
 /* At core_new() and core_free(). */
 void cluster_init(struct core *core);
 void cluster_free(struct core *core);
-
-/* The peer with that id, made when it is new. */
-struct peer *peer_of(struct core *core, const struct opt_id *id);
-struct peer *peer_next(struct core *core, struct peer *peer); /* in the order of ids; NULL: the first */
-
-/* There is a link, or it is this node. */
-bool peer_linked(const struct core *core, const struct peer *peer);
-/* Not gone: it may be heard by others. This node is always alive. */
-bool peer_alive(const struct core *core, const struct peer *peer);
-/* The operator has said that it will not come back, and it has not. */
-bool peer_forgotten(const struct core *core, const struct peer *peer);
-/* Alive, and takes ownership: its Postfix runs, it neither drains nor leaves. */
-bool peer_may_own(const struct core *core, const struct peer *peer);
-/* Its latest known incarnation; 0: nothing is known of it. */
-uint64_t peer_incarnation(const struct core *core, const struct peer *peer);
 
 /* Members that are alive, and members that are not forgotten, this node included. */
 uint32_t cluster_alive(const struct core *core);
@@ -72,9 +58,6 @@ int cluster_spread(struct core *core, uint32_t replicas, struct spread **ret_spr
 bool cluster_clock_wrong(const struct core *core);
 /* A peer's clock was heard since this node's start, or all peers are known to be dead (alone_dead()). */
 bool cluster_clock_compared(const struct core *core);
-
-/* A Postfix that is away for longer, or a store that does not answer for longer, makes a node own nothing. */
-#define HEALTH_PATIENCE (2 * USEC_PER_SEC)
 
 /* Events. */
 void cluster_presence(struct core *core, const struct presence *presence);
