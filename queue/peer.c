@@ -119,13 +119,6 @@ static void pack_bytes(msgpack_packer *pk, const void *data, size_t len)
 	msgpack_pack_bin_body(pk, data, len);
 }
 
-static void pack_ballot(msgpack_packer *pk, const struct ballot *ballot)
-{
-	msgpack_pack_array(pk, 2);
-	msgpack_pack_uint64(pk, ballot->round);
-	pack_id(pk, &ballot->node);
-}
-
 static void pack_members(msgpack_packer *pk, const struct peer_message *message)
 {
 	msgpack_pack_array(pk, message->member_count);
@@ -252,10 +245,10 @@ static void pack_field(msgpack_packer *pk, enum field field, const struct peer_m
 		msgpack_pack_uint64(pk, message->at.us);
 		return;
 	case BALLOT:
-		pack_ballot(pk, &message->ballot);
+		ballot_pack(pk, &message->ballot);
 		return;
 	case ACCEPTED:
-		pack_ballot(pk, &message->accepted);
+		ballot_pack(pk, &message->accepted);
 		return;
 	case MEMBERS:
 		pack_members(pk, message);
@@ -325,16 +318,6 @@ static void *room(void *array, size_t count, size_t item)
 	if (array == NULL)
 		opt_abort("out of memory");
 	return array;
-}
-
-static struct ballot read_ballot(struct cursor *c)
-{
-	struct ballot ballot;
-
-	cursor_array_of(c, 2);
-	ballot.round = cursor_uint(c, INT64_MAX);
-	ballot.node = cursor_id(c);
-	return ballot;
 }
 
 /* Different ones; at least one in a request, while an answer may know of none. */
@@ -509,10 +492,10 @@ static void read_field(
 		message->at.us = cursor_uint(c, year_10000);
 		return;
 	case BALLOT:
-		message->ballot = read_ballot(c);
+		message->ballot = ballot_read(c);
 		return;
 	case ACCEPTED:
-		message->accepted = read_ballot(c);
+		message->accepted = ballot_read(c);
 		return;
 	case MEMBERS:
 		read_members(c, message);

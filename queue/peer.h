@@ -18,6 +18,7 @@
 #include <stdint.h>
 
 #include "dht/view.h"
+#include "queue/ballot.h"
 #include "queue/clock.h"
 #include "queue/id.h"
 #include "queue/journal.h"
@@ -69,12 +70,6 @@ enum peer_status {
 	PEER_FULL,    /* no room */
 	PEER_FAILED,
 	PEER_STATUSES,
-};
-
-/* A proposal's number in the register of a batch. Round 0: none. */
-struct ballot {
-	uint64_t round;
-	struct opt_id node;
 };
 
 /* What PEER_APPEND carries, and so how far it is checked. */

@@ -43,13 +43,6 @@ const char *register_sequence_text(uint64_t sequence, char text[SEQUENCE_TEXT])
 	return text;
 }
 
-int ballot_compare(const struct ballot *a, const struct ballot *b)
-{
-	if (a->round != b->round)
-		return a->round < b->round ? -1 : 1;
-	return id_compare(&a->node, &b->node);
-}
-
 struct reg *register_find(struct reg_tree *tree, const struct opt_id *batch)
 {
 	struct reg wanted = {.batch = *batch};
@@ -148,23 +141,6 @@ void register_merge(struct reg *into, const struct reg *other)
 		register_accept(into, &other->accepted, &other->upload, other->record, other->len);
 }
 
-static void pack_ballot(msgpack_packer *pk, const struct ballot *ballot)
-{
-	msgpack_pack_array(pk, 2);
-	msgpack_pack_uint64(pk, ballot->round);
-	pack_id(pk, &ballot->node);
-}
-
-static struct ballot read_ballot(struct cursor *c)
-{
-	struct ballot ballot;
-
-	cursor_array_of(c, 2);
-	ballot.round = cursor_uint(c, INT64_MAX);
-	ballot.node = cursor_id(c);
-	return ballot;
-}
-
 void register_encode(const struct reg *reg, struct buffer *out)
 {
 	msgpack_packer pk;
@@ -172,8 +148,8 @@ void register_encode(const struct reg *reg, struct buffer *out)
 	pack_to(&pk, out);
 	msgpack_pack_array(&pk, REGISTER_ITEMS);
 	msgpack_pack_uint32(&pk, REGISTER_VERSION);
-	pack_ballot(&pk, &reg->promised);
-	pack_ballot(&pk, &reg->accepted);
+	ballot_pack(&pk, &reg->promised);
+	ballot_pack(&pk, &reg->accepted);
 	pack_id(&pk, &reg->upload);
 	msgpack_pack_bin(&pk, reg->len);
 	msgpack_pack_bin_body(&pk, reg->record, reg->len);
@@ -192,8 +168,8 @@ int register_decode(const void *data, size_t len, struct reg *ret_reg)
 	cursor_array_of(&c, REGISTER_ITEMS);
 	if (cursor_uint(&c, REGISTER_VERSION) != REGISTER_VERSION)
 		return OPT_E_INVALID;
-	reg.promised = read_ballot(&c);
-	reg.accepted = read_ballot(&c);
+	reg.promised = ballot_read(&c);
+	reg.accepted = ballot_read(&c);
 	reg.upload = cursor_id(&c);
 	record = cursor_bytes(&c, PEER_MESSAGE_MAX, &reg.len);
 	if (reg.len > 0) {

@@ -41,8 +41,6 @@ enum { SEQUENCE_TEXT = 24 };
 struct opt_id register_sequence(void);
 const char *register_sequence_text(uint64_t sequence, char text[SEQUENCE_TEXT]);
 
-int ballot_compare(const struct ballot *a, const struct ballot *b);
-
 struct reg *register_find(struct reg_tree *tree, const struct opt_id *batch);
 /* The one behind that batch; NULL: the first. */
 struct reg *register_after(struct reg_tree *tree, const struct opt_id *batch);
