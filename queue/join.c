@@ -153,7 +153,8 @@ static void fetch_value(struct core *core, struct join *join)
 static void complete(struct core *core, struct shard *shard, struct sync *sync)
 {
 	struct join *join = find(core, &shard->id);
-	const bool here = sync_complete_here(sync);
+	/* An owner that is gone, or does not know the shard any more, has told nothing. */
+	const bool here = sync_complete_here(sync) && sync_complete(sync) != 0;
 
 	sync_end(core, sync);
 	if (join == NULL || join->step != JOIN_JOURNAL)

@@ -299,7 +299,7 @@ static void resync(struct core *core, struct shard *shard)
 		return;
 	if (wanted == 0)
 		trust(core, shard, doubtful);
-	else if (count_bits(members) >= wanted && core->syncs < SYNCS_MAX)
+	else if (count_bits(members) >= wanted && sync_may_start(core, shard))
 		sync_start(core, shard, members, compared);
 }
 

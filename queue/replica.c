@@ -362,7 +362,8 @@ void replica_tick(struct core *core)
 	     shard = shard_next(core, shard)) {
 		uint32_t members = shard->behind == 0 ? 0 : replica_catchable(core, shard);
 
-		if (members != 0 && shard->sync == NULL && shard->takeover == NULL && !shard->journal_loading)
+		if (members != 0 && sync_may_start(core, shard) && shard->sync == NULL &&
+		    shard->takeover == NULL && !shard->journal_loading)
 			sync_start(core, shard, members, catchup_done);
 	}
 }

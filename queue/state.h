@@ -115,6 +115,7 @@ struct peer {
 	    refused_last;             /* its port, since it is gone (queue/alone.h); 0: it was not */
 	struct boot_time asked_at;    /* for shards, without success; 0: not lately */
 	struct boot_time compared_at; /* when it last answered in a sync (queue/sync.h); 0: not yet */
+	uint64_t compared;            /* how often it has */
 	struct utc_time utc;          /* its clock then */
 	uint64_t seen_incarnation;    /* the one that shards know of */
 	struct opt_id homes_pushed; /* the members for which it has pushed what it holds: queue/homesync.h */
@@ -292,6 +293,7 @@ struct shard {
 	struct call *hand_over;
 	struct takeover *takeover;
 	struct sync *sync;
+	struct boot_time unknown_at; /* when a member last said that it does not know it; 0: never */
 	struct timer takeover_timer; /* boot time */
 	struct timer doubt_timer;    /* boot time */
 	struct call *claims_told;    /* queue/doubt.c; NULL: answered */

@@ -46,7 +46,10 @@ struct sync {
 	struct write *own; /* what this node lacked, being written */
 	struct call *calls[REPLICAS_MAX];
 	struct entry *pushed[REPLICAS_MAX]; /* the last entry of the part that is on its way */
+	uint64_t turns[REPLICAS_MAX];       /* so many answers of the member may come before ours */
 };
+
+static const usec UNKNOWN_AGAIN = 10 * USEC_PER_SEC;
 
 static int compare(const struct entry *a, const struct entry *b)
 {
@@ -94,13 +97,28 @@ static void add_entry(struct core *core, struct sync *sync, const struct span *b
 	entry->have |= who;
 }
 
+static void call(
+    struct core *core, struct sync *sync, uint32_t member, enum call_kind kind, struct peer_message *request)
+{
+	struct peer *peer = sync->shard->members[member];
+
+	sync->calls[member] = call_start(core, peer, kind, sync->shard, request, kind == CALL_UNION);
+	sync->calls[member]->number = member;
+	/* Each of the others waits for one answer at a time. A link keeps order, but for what is short. */
+	sync->turns[member] = peer->compared + 2 * (uint64_t)core->syncs;
+}
+
 static void ask(struct core *core, struct sync *sync, uint32_t member, uint64_t from)
 {
 	struct peer_message request = {.type = PEER_JOURNAL, .shard = sync->shard->id, .from = from};
 
-	sync->calls[member] =
-	    call_start(core, sync->shard->members[member], CALL_JOURNAL, sync->shard, &request, false);
-	sync->calls[member]->number = member;
+	call(core, sync, member, CALL_JOURNAL, &request);
+}
+
+bool sync_may_start(const struct core *core, const struct shard *shard)
+{
+	return core->syncs < SYNCS_MAX &&
+	       (shard->unknown_at.us == 0 || core->now.us - shard->unknown_at.us >= UNKNOWN_AGAIN);
 }
 
 struct sync *sync_start(struct core *core, struct shard *shard, uint32_t members, sync_done_fn *done)
@@ -167,6 +185,15 @@ struct peer *sync_promised(const struct sync *sync, uint32_t *ret_epoch)
 	return sync->promised_to;
 }
 
+bool sync_waits_its_turn(const struct sync *sync)
+{
+	for (int i = 0; i < sync->shard->member_count; i++) {
+		if (sync->calls[i] != NULL && sync->shard->members[i]->compared <= sync->turns[i])
+			return true;
+	}
+	return false;
+}
+
 bool sync_gained(const struct sync *sync)
 {
 	return sync->gained;
@@ -215,13 +242,10 @@ static void push(struct core *core, struct sync *sync, uint32_t member)
 		part[append.entry_count++] = (struct span){entry->data, entry->len};
 		len += entry->len;
 	}
-	if (append.entry_count > 0) {
-		sync->calls[member] =
-		    call_start(core, shard->members[member], CALL_UNION, shard, &append, true);
-		sync->calls[member]->number = member;
-	} else {
+	if (append.entry_count > 0)
+		call(core, sync, member, CALL_UNION, &append);
+	else
 		sync->complete |= 1U << member;
-	}
 	free(part);
 }
 
@@ -315,6 +339,20 @@ void sync_journal_loaded(struct core *core, struct shard *shard, const struct ev
 	check_read(core, sync);
 }
 
+/* It takes no part any more: it is gone, or has nothing of the shard. */
+static void leave_out(struct core *core, struct sync *sync, uint32_t member)
+{
+	sync->members &= ~(1U << member);
+	if (sync->calls[member] != NULL)
+		call_end(core, sync->calls[member]);
+	sync->calls[member] = NULL;
+	sync->complete &= ~(1U << member);
+	if (sync->pushing)
+		check_done(core, sync);
+	else
+		check_read(core, sync);
+}
+
 void sync_answered(struct core *core, struct call *call, const struct peer_message *answer)
 {
 	struct shard *shard = call->owner;
@@ -323,6 +361,13 @@ void sync_answered(struct core *core, struct call *call, const struct peer_messa
 
 	sync->calls[member] = NULL;
 	call->peer->compared_at = core->now;
+	call->peer->compared++;
+	if (answer->status != PEER_OK) {
+		shard->unknown_at = core->now;
+		leave_out(core, sync, member);
+		return;
+	}
+	takeover_progress(core, shard);
 	if (call->kind == CALL_UNION) {
 		push(core, sync, member);
 		check_done(core, sync);
@@ -343,17 +388,8 @@ void sync_peer_changed(struct core *core, struct shard *shard, struct peer *peer
 	struct sync *sync = shard->sync;
 	int member = replica_number(shard, peer);
 
-	if (member < 0 || (sync->members & 1U << member) == 0 || peer_alive(core, peer))
-		return;
-	sync->members &= ~(1U << member);
-	if (sync->calls[member] != NULL)
-		call_end(core, sync->calls[member]);
-	sync->calls[member] = NULL;
-	sync->complete &= ~(1U << member);
-	if (sync->pushing)
-		check_done(core, sync);
-	else
-		check_read(core, sync);
+	if (member >= 0 && (sync->members & 1U << member) != 0 && !peer_alive(core, peer))
+		leave_out(core, sync, (uint32_t)member);
 }
 
 /* Others read our journal. */
@@ -361,11 +397,16 @@ void sync_peer_changed(struct core *core, struct shard *shard, struct peer *peer
 void sync_journal(struct core *core, struct peer *peer, const struct peer_message *request)
 {
 	struct shard *shard = shard_find(core, &request->shard);
+	struct peer_message none = {.next = 0};
 	struct effect *effect;
 	struct write *write;
 
-	if (shard == NULL)
+	if (shard == NULL) {
+		/* While records are still being read it may turn up, and is asked for again. */
+		if (core->recover_done)
+			call_reply(core, peer, request, PEER_UNKNOWN, &none);
 		return;
+	}
 	write = write_new(core, WRITE_SERVE);
 	write->shard = shard;
 	write->peer = peer;

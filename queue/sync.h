@@ -3,7 +3,7 @@
  * Comparing journals. A journal is a set of entries that only grows, so two members are brought to the same
  * state by giving each the entries that it lacks. A sync reads its own journal and those of some members, in
  * parts, takes in what was unknown here, appends to each member what it lacks, and ends when all of them have
- * all.
+ * all. Who does not know the shard is left out, and is not asked about it again at once.
  *
  * Takeover uses it for the union of a majority; an owner uses it for a member that was away; a node that
  * comes to a shard as a new member uses it for everything that went before.
@@ -19,6 +19,8 @@ enum { SYNCS_MAX = 64 /* at once */ };
 /* Ends the sync with sync_end(). */
 typedef void sync_done_fn(struct core *core, struct shard *shard, struct sync *sync);
 
+/* Not while too many are under way, nor just after a member has said that it does not know the shard. */
+bool sync_may_start(const struct core *core, const struct shard *shard);
 /* Starts with the members whose bits are set in `members` (never this node's own). One sync a shard at a
  * time. */
 struct sync *sync_start(struct core *core, struct shard *shard, uint32_t members, sync_done_fn *done);
@@ -29,6 +31,11 @@ uint32_t sync_complete(const struct sync *sync);
 uint32_t sync_up_to_date(const struct sync *sync);
 /* These members have missed a fact that may be newer than what the sync has read. */
 void sync_missed(struct sync *sync, uint32_t members);
+/*
+ * Whether a member may still come to its answer: it has given others no more of them than can have stood
+ * before it.
+ */
+bool sync_waits_its_turn(const struct sync *sync);
 /* This node lacked something. */
 bool sync_gained(const struct sync *sync);
 /* What this node lacked is in its store. */

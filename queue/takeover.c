@@ -27,6 +27,7 @@ static const usec RESTART_TIME =
     8 * USEC_PER_SEC; /* for an owner that has restarted to take its shards itself */
 static const usec START_GRACE = 6 * USEC_PER_SEC; /* after our own start: the others have to be heard first */
 static const usec LIMIT = 10 * USEC_PER_SEC;      /* for a takeover to get a step further */
+static const usec OWN_LIMIT = 60 * USEC_PER_SEC;  /* the same, where only others get further */
 static const usec PROMISE_MAX = 30 * USEC_PER_SEC; /* for a promise of which nothing more is heard */
 static const usec BUSY_WAIT = 50 * USEC_PER_MSEC;
 
@@ -196,13 +197,16 @@ void takeover_progress(struct core *core, struct shard *shard)
 
 /*
  * How long nothing has come of it. Many takeovers share the link to a member, and what it says about another
- * shard shows that the answers about this one are on their way.
+ * shard shows that the answers about this one are on their way: for a while, and then for as long as its turn
+ * may be still to come.
  */
 static usec standstill(const struct core *core, const struct shard *shard)
 {
 	const struct takeover *takeover = shard->takeover;
 	uint64_t last = takeover->progress_at.us;
 
+	if (core->now.us - last >= OWN_LIMIT && (shard->sync == NULL || !sync_waits_its_turn(shard->sync)))
+		return core->now.us - last;
 	for (uint32_t i = 0; i < shard->member_count && takeover->united; i++) {
 		if ((takeover->promised >> i & 1U) != 0 && shard->members[i]->compared_at.us > last)
 			last = shard->members[i]->compared_at.us;

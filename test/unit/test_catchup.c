@@ -3,6 +3,7 @@
 #include "core_net.h"
 
 #include "queue/describe.h"
+#include "queue/peer.h"
 #include "queue/replica.h"
 #include "queue/state.h"
 
@@ -193,6 +194,42 @@ static void nobody_waits_for_a_member_that_is_gone(void **state)
 	net_free(net);
 }
 
+static bool no_record_comes(const struct net *net, const struct net_frame *frame)
+{
+	(void)net;
+	return frame->to == 2 && frame->len > 1 && ((const uint8_t *)frame->data)[1] == PEER_RECORD;
+}
+
+/* It has an empty store. It says so, and nobody else waits for it. */
+static void a_member_that_does_not_know_the_shard_holds_up_nobody(void **state)
+{
+	struct net *net = net_new(3, 3);
+	uint32_t asked = 0;
+	struct shard *shard;
+
+	(void)state;
+	net_put_batch(net, "01", "news", "012", one, MAILS);
+	net->hold = no_record_comes;
+	net_start(net);
+	net_advance(net, USEC_PER_SEC);
+	assert_null(shard_at(net, 2));
+	shard = shard_at(net, 0);
+	assert_true(shard->owning);
+	replica_behind(net->shells[0]->core, shard, 1 << 1 | 1 << 2);
+	net_advance(net, 15 * USEC_PER_SEC);
+	assert_int_equal(shard->behind, 1 << 2);
+	assert_null(shard->sync);
+	/* It is asked again, now and then. */
+	for (int i = 0; i < 60; i++) {
+		const uint64_t before = shard->unknown_at.us;
+
+		net_advance(net, USEC_PER_SEC);
+		asked += shard->unknown_at.us != before;
+	}
+	assert_true(asked >= 5 && asked <= 6);
+	net_free(net);
+}
+
 /* A member has promised the owner's epoch to itself, and another one is gone: nothing goes without the first.
  */
 static void an_epoch_that_was_promised_to_two_is_given_up_where_both_are_needed(void **state)
@@ -228,6 +265,7 @@ int main(void)
 	    cmocka_unit_test(nobody_waits_for_a_member_that_is_gone),
 	    cmocka_unit_test(what_is_taken_over_when_its_time_was_over_expires),
 	    cmocka_unit_test(what_others_have_started_ends_again_where_the_clock_is_slow),
+	    cmocka_unit_test(a_member_that_does_not_know_the_shard_holds_up_nobody),
 	    cmocka_unit_test(an_epoch_that_was_promised_to_two_is_given_up_where_both_are_needed),
 	};
 

@@ -3,6 +3,7 @@
  * comes. */
 #include "core_net.h"
 
+#include "queue/peer.h"
 #include "queue/state.h"
 
 static const usec beat = USEC_PER_SEC / 10;
@@ -112,6 +113,68 @@ static void who_is_gone_for_good_is_replaced(void **state)
 	net_kill(net, 0);
 	net_advance(net, 10 * USEC_PER_SEC);
 	check_all_sent(net, from, 3);
+	net_free(net);
+}
+
+static bool newcomer_asks_for_journal(const struct net *net, const struct net_frame *frame)
+{
+	(void)net;
+	return frame->from == 3 && frame->len > 1 && ((const uint8_t *)frame->data)[1] == PEER_JOURNAL;
+}
+
+/* The first request that is held gets that answer. */
+static void answer_held(struct net *net, enum peer_status status)
+{
+	struct peer_reader *reader = peer_reader_new();
+	struct peer_message message;
+	struct event event = {.type = EVENT_FRAME};
+	struct buffer bytes;
+	size_t i = 0;
+
+	while (i < net->frame_count && !net->hold(net, &net->frames[i]))
+		i++;
+	assert_true(i < net->frame_count);
+	assert_int_equal(peer_read(reader, net->frames[i].data, net->frames[i].len, &message), 0);
+	message.answer = true;
+	message.status = status;
+	buffer_init(&bytes);
+	peer_encode(&message, &bytes);
+	peer_reader_free(reader);
+	event.frame.node = net->shells[net->frames[i].to]->config.node;
+	event.frame.data = bytes.data;
+	event.frame.len = bytes.len;
+	shell_step(net->shells[net->frames[i].from], &event);
+	buffer_done(&bytes);
+}
+
+static uint32_t places_of(const struct net *net, uint32_t who)
+{
+	uint32_t places = 0;
+
+	for (uint32_t i = 0; i < SHARDS; i++)
+		places += is_member(net, 0, i, who);
+	return places;
+}
+
+/* The owner has forgotten the shard: the newcomer has nothing of it yet. */
+static void a_newcomer_does_not_take_what_is_unknown_for_empty(void **state)
+{
+	struct net *net = start_net(4, "012", three, "012", CORE_BUG_NONE);
+	size_t from[NET_MAX] = {0};
+
+	(void)state;
+	defer_all(net, from);
+	net_kill(net, 2);
+	net->hold = newcomer_asks_for_journal;
+	net_advance(net, 30 * USEC_PER_SEC);
+	assert_int_equal(places_of(net, 3), 0);
+	answer_held(net, PEER_UNKNOWN);
+	net_advance(net, 30 * USEC_PER_SEC);
+	assert_int_equal(places_of(net, 3), 0);
+	net->hold = NULL;
+	net_advance(net, 30 * USEC_PER_SEC);
+	assert_int_equal(places_of(net, 3), SHARDS);
+	assert_int_equal(shell_count(net->shells[3], "moving", MAIL_RETRY), SHARDS * MAILS);
 	net_free(net);
 }
 
@@ -411,6 +474,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(who_is_gone_for_good_is_replaced),
+	    cmocka_unit_test(a_newcomer_does_not_take_what_is_unknown_for_empty),
 	    cmocka_unit_test(who_comes_back_after_it_was_replaced_leaves),
 	    cmocka_unit_test(who_was_replaced_says_what_became_of_its_mail),
 	    cmocka_unit_test(a_batch_gets_the_replicas_that_were_missing_when_it_was_accepted),

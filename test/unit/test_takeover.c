@@ -2,6 +2,7 @@
 /* A takeover may take long, as long as it gets further; what was taken over goes first. */
 #include "core_net.h"
 
+#include "queue/peer.h"
 #include "queue/state.h"
 
 static const usec beat = USEC_PER_SEC / 10;
@@ -10,19 +11,34 @@ static const usec slowness = 9 * USEC_PER_SEC;
 enum {
 	MAILS = 20,
 	LARGE = 200, /* entries of JOURNAL_ENTRIES_MAX claims: as much as four parts */
+	SHARDS = 9,
 };
 
 static const char *const one[] = {"012", NULL};
+static const char *const two[] = {"012", "012", NULL};
+static const char *const nine[] = {"012", "012", "012", "012", "012", "012", "012", "012", "012", NULL};
+
+static struct opt_id id_of(uint32_t index)
+{
+	const struct opt_id key = batch_key("news");
+
+	return shard_id(&key, index);
+}
+
+static struct shard *shard_of(const struct net *net, uint32_t number, uint32_t index)
+{
+	return net_shard(net, number, "news", index);
+}
 
 static struct shard *shard_at(const struct net *net, uint32_t number)
 {
-	return net_shard(net, number, "news", 0);
+	return shard_of(net, number, 0);
 }
 
 /* Claims of node 0 that only that node's journal has. */
-static void put_claims(struct net *net, uint32_t number)
+static void put_claims(struct net *net, uint32_t number, uint32_t index, uint32_t count)
 {
-	const struct opt_id key = batch_key("news"), id = shard_id(&key, 0);
+	const struct opt_id id = id_of(index);
 	struct claim claims[JOURNAL_ENTRIES_MAX];
 	struct journal_entry entry = {.type = JOURNAL_CLAIMS,
 	    .epoch = 1,
@@ -30,7 +46,7 @@ static void put_claims(struct net *net, uint32_t number)
 	    .claims = claims,
 	    .count = JOURNAL_ENTRIES_MAX};
 
-	for (uint32_t i = 0; i < LARGE; i++) {
+	for (uint32_t i = 0; i < count; i++) {
 		for (uint32_t k = 0; k < JOURNAL_ENTRIES_MAX; k++)
 			claims[k] =
 			    (struct claim){.index = k % MAILS, .attempt = i * JOURNAL_ENTRIES_MAX + k + 1};
@@ -43,12 +59,12 @@ static bool parts_are_slow(const struct net *net, const struct net_frame *frame)
 	return frame->len > PEER_PART_MAX / 2 && net->shells[frame->to]->now.us - frame->at.us < slowness;
 }
 
-/* Node 0 owned the shard, and is not there any more. */
-static struct net *owner_is_dead(void)
+/* Node 0 owned the shards, and is not there any more. */
+static struct net *owner_is_dead(const char *const *members, uint32_t mails)
 {
 	struct net *net = net_new(3, 3);
 
-	net_put_batch(net, "012", "news", "012", one, MAILS);
+	net_put_batch(net, "012", "news", "012", members, mails);
 	net_start(net);
 	net_advance(net, 10 * USEC_PER_SEC);
 	net_kill(net, 0);
@@ -58,11 +74,11 @@ static struct net *owner_is_dead(void)
 /* Each part takes less than LIMIT, and all of them more than PROMISE_MAX. */
 static void a_takeover_that_gets_further_is_given_time(void **state)
 {
-	struct net *net = owner_is_dead();
+	struct net *net = owner_is_dead(one, MAILS);
 	const uint64_t killed = net->shells[1]->now.us;
 
 	(void)state;
-	put_claims(net, 2);
+	put_claims(net, 2, 0, LARGE);
 	net->hold = parts_are_slow;
 	for (int i = 0; i < 1200 && !shard_at(net, 1)->owning; i++)
 		net_advance(net, beat);
@@ -72,10 +88,112 @@ static void a_takeover_that_gets_further_is_given_time(void **state)
 	net_free(net);
 }
 
+/* Node 2 is asked for its journal of that shard. */
+static bool asks_for_journal(const struct net_frame *frame, uint32_t index)
+{
+	const struct opt_id id = id_of(index);
+
+	return frame->to == 2 && frame->len > 1 && ((const uint8_t *)frame->data)[1] == PEER_JOURNAL &&
+	       memmem(frame->data, frame->len, id.bytes, OPT_ID_SIZE) != NULL;
+}
+
+static bool parts_are_slow_or_never_come(const struct net *net, const struct net_frame *frame)
+{
+	return asks_for_journal(frame, 1) || parts_are_slow(net, frame);
+}
+
+/* Node 2 also answers about many other shards. */
+static void advance_among_others(struct net *net, uint32_t seconds)
+{
+	for (uint32_t i = 0; i < seconds; i++) {
+		shard_at(net, 1)->members[2]->compared += 20;
+		net_advance(net, USEC_PER_SEC);
+	}
+}
+
+/* What a member says of other shards is no sign that it will say anything of this one. */
+static void a_union_that_stands_still_among_others_is_begun_again(void **state)
+{
+	struct net *net = owner_is_dead(two, MAILS);
+	uint32_t epoch;
+
+	(void)state;
+	put_claims(net, 2, 0, 4 * LARGE);
+	net->hold = parts_are_slow_or_never_come;
+	for (int i = 0; i < 100 && shard_of(net, 1, 1)->sync == NULL; i++)
+		net_advance(net, beat);
+	assert_non_null(shard_of(net, 1, 1)->sync);
+	epoch = shard_of(net, 1, 1)->promised;
+	advance_among_others(net, 55);
+	assert_int_equal(shard_of(net, 1, 1)->promised, epoch);
+	advance_among_others(net, 20);
+	assert_true(shard_of(net, 1, 1)->promised > epoch);
+	/* The other one has had its 60 seconds as well, but it gets further. */
+	assert_non_null(shard_of(net, 1, 0)->sync);
+	for (int i = 0; i < 200 && !shard_of(net, 1, 0)->owning; i++)
+		advance_among_others(net, 1);
+	assert_true(shard_of(net, 1, 0)->owning);
+	assert_int_equal(shard_of(net, 1, 0)->epoch, 3);
+	net->hold = NULL;
+	net_advance(net, 20 * USEC_PER_SEC);
+	assert_true(shard_of(net, 1, 1)->owning);
+	net_free(net);
+}
+
+/* How many shards are looked at before this one. */
+static uint32_t turn_of(uint32_t index)
+{
+	const struct opt_id own = id_of(index);
+	uint32_t before = 0;
+
+	for (uint32_t i = 0; i < SHARDS; i++) {
+		const struct opt_id id = id_of(i);
+
+		before += id_compare(&id, &own) < 0;
+	}
+	return before;
+}
+
+/* One after the other. */
+static bool each_has_its_turn(const struct net *net, const struct net_frame *frame)
+{
+	static uint64_t begun;
+	static const struct net *of;
+
+	for (uint32_t i = 0; i < SHARDS; i++) {
+		if (!asks_for_journal(frame, i))
+			continue;
+		if (of != net)
+			begun = frame->at.us;
+		of = net;
+		return net->shells[2]->now.us < begun + (turn_of(i) + 1) * slowness;
+	}
+	return false;
+}
+
+/* The link to a member is slow, and many takeovers share it. */
+static void a_union_that_waits_for_its_turn_is_given_time(void **state)
+{
+	struct net *net = owner_is_dead(nine, 1);
+	const uint64_t killed = net->shells[1]->now.us;
+
+	(void)state;
+	shell_drain(net->shells[2], true); /* it takes nothing */
+	net->hold = each_has_its_turn;
+	for (int i = 0; i < 1200 && net->shells[1]->core->owned_shards < SHARDS; i++)
+		net_advance(net, beat);
+	assert_true(net->shells[1]->now.us - killed > 80 * USEC_PER_SEC); /* or it shows nothing */
+	for (uint32_t i = 0; i < SHARDS; i++) {
+		assert_true(shard_of(net, 1, i)->owning);
+		assert_int_equal(shard_of(net, 1, i)->epoch, 3);
+	}
+	net_free(net);
+}
+
 /* A member that has promised and then says nothing ends it, and the next one begins. */
 static void a_takeover_that_stands_still_is_begun_again(void **state)
 {
-	struct net *net = owner_is_dead();
+	struct net *net = owner_is_dead(one, MAILS);
 	uint32_t epoch;
 
 	(void)state;
@@ -168,6 +286,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(a_takeover_that_gets_further_is_given_time),
+	    cmocka_unit_test(a_union_that_stands_still_among_others_is_begun_again),
+	    cmocka_unit_test(a_union_that_waits_for_its_turn_is_given_time),
 	    cmocka_unit_test(a_takeover_that_stands_still_is_begun_again),
 	    cmocka_unit_test(what_was_taken_over_is_fed_before_the_rest),
 	    cmocka_unit_test(what_was_taken_over_for_a_slow_domain_holds_up_nothing_else),
