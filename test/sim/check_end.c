@@ -88,11 +88,13 @@ static const char *batch_not_over(const struct node *node, const struct sim_batc
 }
 
 /*
- * Something is staged in its store. A part of a batch that came after the record may have opened its upload
- * again: a close that the store refused is made up for at the next start, and leaves nothing but that mark.
+ * Something is staged in its store. Where that refused the record of a batch, or to close its upload once
+ * more, what is staged of this batch waits for the next start.
  */
-static bool left_over(const struct world *w, const struct node *node, bool restarted)
+static bool left_over(const struct world *w, const struct node *node)
 {
+	const bool restarted = w->restarted && node->index < RESTARTS_MAX;
+
 	for (size_t i = 0; i < node->store.uploads.count; i++) {
 		const struct stored_upload *upload = node->store.uploads.items[i].value;
 		const struct sim_batch *batch =
@@ -124,7 +126,7 @@ static const char *not_over(struct world *w, const struct node *node)
 	}
 	if (why != NULL)
 		return why;
-	if (left_over(w, node, false))
+	if (left_over(w, node))
 		return "an upload is still staged";
 	if (!engine_empty(&node->engine))
 		return "the spool is not empty";
@@ -466,8 +468,9 @@ void check_end(struct world *w)
 void check_nothing_staged(struct world *w)
 {
 	for (uint32_t n = 0; n < w->node_count; n++) {
-		if (!w->nodes[n].dead && left_over(w, &w->nodes[n], n < RESTARTS_MAX))
-			world_fail(w, "an upload is left over in the store after a restart");
+		if (!w->nodes[n].dead && left_over(w, &w->nodes[n]))
+			world_fail(
+			    w, "an upload is left over in the store of %s after a restart", w->nodes[n].name);
 	}
 }
 

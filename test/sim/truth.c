@@ -188,8 +188,12 @@ bool truth_settled(const struct attempt *attempt)
 
 bool truth_ended(const struct mail *mail)
 {
+	/* Without a word of Postfix, by whoever owns it, or owned it when it was cut off. */
+	const uint32_t decided = 1U << OUTCOME_EXPIRED | 1U << OUTCOME_CANCELLED | 1U << OUTCOME_UNKNOWN;
+
 	for (const struct attempt *a = mail->attempts; a != NULL; a = a->next) {
-		if (a->told & (1U << OUTCOME_SENT | 1U << OUTCOME_BOUNCED) || a->refused)
+		if (a->told & (1U << OUTCOME_SENT | 1U << OUTCOME_BOUNCED) || a->refused ||
+		    a->facts & decided)
 			return true;
 	}
 	return false;

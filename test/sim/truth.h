@@ -190,7 +190,7 @@ struct attempt *truth_attempt_new(struct truth *truth, const struct attempt_key 
 /* Whether somebody's word settles the attempt: an outcome that the core was told, or that nothing was queued.
  */
 bool truth_settled(const struct attempt *attempt);
-/* Whether the core was told how the mail ended, by any attempt. */
+/* Whether the cores were told how the mail ended, by any attempt, or one of them has decided it. */
 bool truth_ended(const struct mail *mail);
 /* The daemon died: what it was told and did not write down is forgotten. */
 void truth_forget_told(struct truth *truth, const struct node *node);

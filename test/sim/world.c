@@ -180,6 +180,7 @@ static void restart_and_compare(struct world *w)
 	if (!run_until(w, w->now + 600 * USEC_PER_SEC, check_all_over, USEC_PER_SEC))
 		check_stuck(w);
 	TRACE(w, "the last restart", N(0));
+	w->restarted = true;
 	for (uint32_t i = 0; i < w->node_count && i < RESTARTS_MAX; i++) {
 		before_hash[i] = check_views_hash(&w->nodes[i]);
 		if (w->nodes[i].core != NULL)

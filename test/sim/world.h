@@ -56,6 +56,7 @@ struct world {
 	struct sim_net net;
 	struct sim_dht dht;
 	struct sim_client *clients; /* a chain */
+	bool restarted;             /* the last restart is over or under way */
 	bool healing;               /* the fault phase is over */
 	uint32_t pending;           /* reports of dead Postfixes that are still under way */
 	uint32_t asked;             /* questions that were not answered */
