@@ -26,6 +26,7 @@
 #include "queue/ends.h"
 #include "queue/error.h"
 #include "queue/heartbeat.h"
+#include "queue/homefinish.h"
 #include "queue/homeread.h"
 #include "queue/homesync.h"
 #include "queue/isolation.h"
@@ -359,6 +360,7 @@ void cluster_tick(struct core *core)
 	heartbeat_measure(core);
 	heartbeat_judge_clock(core);
 	homesync_tick(core);
+	homefinish_tick(core);
 	homereads_tick(core);
 	heartbeat_send_all(core);
 	uploads_tick(core);

@@ -39,6 +39,7 @@ struct proposal {
 	propose_done_fn *done;
 	struct boot_time since;
 	usec wait;
+	bool queued;  /* until the others for this batch are over */
 	bool waits;   /* for the next round */
 	bool aborted; /* a home has the abort of our upload: only that can be proposed */
 	bool failed;  /* the latest refusal was a store's */
@@ -90,11 +91,36 @@ static void end_calls(struct core *core, struct proposal *p)
 	}
 }
 
+static struct proposal *find(const struct core *core, const struct opt_id *batch, bool queued)
+{
+	struct proposal *p;
+
+	TAILQ_FOREACH (p, &core->proposals, link) {
+		if (p->queued == queued && id_equal(&p->batch, batch))
+			return p;
+	}
+	return NULL;
+}
+
+/* The next step begins its first round. */
+static void next_in_queue(struct core *core, const struct opt_id *batch)
+{
+	struct proposal *p = find(core, batch, true);
+
+	if (p == NULL || find(core, batch, false) != NULL)
+		return;
+	p->queued = false;
+	p->waits = true;
+	p->since = core->now;
+	timer_arm(&core->boot_timers, &p->timer, core->now.us);
+}
+
 static void proposal_free(struct core *core, struct proposal *p)
 {
 	end_calls(core, p);
 	timer_disarm(&core->boot_timers, &p->timer);
 	TAILQ_REMOVE(&core->proposals, p, link);
+	next_in_queue(core, &p->batch);
 	free(p->own.record);
 	free(p->best.record);
 	free(p);
@@ -309,13 +335,24 @@ void propose_start(struct core *core, const struct opt_id *batch, const struct o
 	p->since = core->now;
 	set_value(&p->own, &none, upload, record, len);
 	timer_init(&p->timer, TIMER_HOME, p);
+	p->queued = len == 0 && find(core, batch, false) != NULL;
 	TAILQ_INSERT_TAIL(&core->proposals, p, link);
-	begin_round(core, p);
+	if (p->queued)
+		timer_arm(&core->boot_timers, &p->timer, core->now.us + PROPOSE_LIMIT);
+	else
+		begin_round(core, p);
+}
+
+bool propose_runs(const struct core *core, const struct opt_id *batch)
+{
+	return find(core, batch, false) != NULL || find(core, batch, true) != NULL;
 }
 
 void propose_due(struct core *core, struct proposal *p)
 {
-	if (p->waits)
+	if (p->queued)
+		finish(core, p, PROPOSE_AGAIN, NULL, 0);
+	else if (p->waits)
 		begin_round(core, p);
 	else
 		wait_or_give_up(core, p);

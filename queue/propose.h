@@ -7,6 +7,9 @@
  *
  * Refused by a higher ballot, or without a majority, it starts again with a higher one after a while, and
  * gives up after PROPOSE_LIMIT. What it proposed may be decided later all the same.
+ *
+ * Of the aborts for one batch a node proposes one after the other: proposals outbid each other, and where a
+ * client has tried in vain for long there are a hundred uploads to abort. A record does not wait.
  */
 #ifndef OPTIMUS_QUEUE_PROPOSE_H
 #define OPTIMUS_QUEUE_PROPOSE_H
@@ -33,6 +36,8 @@ typedef void propose_done_fn(struct core *core, const struct opt_id *batch, cons
  */
 void propose_start(struct core *core, const struct opt_id *batch, const struct opt_id *upload,
     const void *record, size_t len, propose_done_fn *done);
+/* Whether this node proposes something for the batch, or is about to. */
+bool propose_runs(const struct core *core, const struct opt_id *batch);
 /* Answers to CALL_PREPARE and CALL_ACCEPT. The call is over. */
 void propose_answered(struct core *core, struct call *call, const struct peer_message *answer);
 /* The vote of this node itself on the round `number`. */

@@ -28,6 +28,8 @@ struct reg {
 	size_t len;
 	struct opt_id *aborted;
 	uint32_t aborted_count;
+	struct ballot watched; /* of queue/homefinish.c: `accepted`, and since when it is that */
+	struct boot_time watched_since;
 };
 RB_HEAD(reg_tree, reg);
 

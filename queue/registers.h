@@ -33,6 +33,7 @@ struct registers {
 	bool push_first; /* nothing was pushed yet: `next` is unset */
 	struct opt_id next;
 	uint32_t push_calls;
+	struct boot_time finish_looked; /* by homefinish.c */
 };
 
 #endif

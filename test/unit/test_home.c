@@ -260,6 +260,135 @@ static void what_a_forgotten_home_decided_is_asked_of_the_others(void **state)
 	assert_true(submit_others(3, 300, UPLOAD_CONFLICT) > 0);
 }
 
+static enum peer_type type_of(const struct net_frame *frame, struct opt_id *ret_upload)
+{
+	struct peer_reader *reader = peer_reader_new();
+	struct peer_message message;
+	enum peer_type type = PEER_TYPES;
+
+	if (peer_read(reader, frame->data, frame->len, &message) == 0 && !message.answer) {
+		type = message.type;
+		*ret_upload = message.upload;
+	}
+	peer_reader_free(reader);
+	return type;
+}
+
+static bool is_prepare(const struct net *n, const struct net_frame *frame)
+{
+	struct opt_id upload;
+
+	(void)n;
+	return type_of(frame, &upload) == PEER_PREPARE;
+}
+
+/* Uploads of which node 1 proposes something to node 2, without an answer so far. */
+static uint32_t proposed(void)
+{
+	struct opt_id uploads[FEW], upload;
+	uint32_t count = 0;
+
+	for (size_t i = 0; i < net->frame_count; i++) {
+		const struct net_frame *frame = &net->frames[i];
+		bool known = false;
+
+		if (frame->from != 1 || frame->to != 2 || type_of(frame, &upload) != PEER_PREPARE)
+			continue;
+		for (uint32_t k = 0; k < count; k++)
+			known = known || id_equal(&uploads[k], &upload);
+		if (!known)
+			uploads[count++] = upload;
+	}
+	return count;
+}
+
+/* What a client has tried in vain a dozen times: proposals for one batch outbid each other. */
+static void aborts_of_one_batch_are_proposed_one_after_the_other(void **state)
+{
+	struct batch_settings settings = shell_settings("news");
+
+	(void)state;
+	settings.replicas = 0;
+	for (uint32_t i = 0; i < FEW; i++) {
+		shell_open(net->shells[0], 100 + i, &settings, "template");
+		shell_add(net->shells[0], 100 + i, 4, i);
+	}
+	net_run(net);
+	assert_int_equal(net->shells[1]->upload_count, FEW);
+	net->hold = is_prepare;
+	net_kill(net, 0);
+	for (int i = 0; i < 300 && proposed() == 0; i++)
+		net_advance(net, 100 * USEC_PER_MSEC);
+	net_advance(net, 3 * USEC_PER_SEC);
+	assert_int_equal(proposed(), 1);
+	net->hold = NULL;
+	net_advance(net, 60 * USEC_PER_SEC);
+	assert_int_equal(net->shells[1]->upload_count, 0);
+	assert_int_equal(net->shells[2]->upload_count, 0);
+}
+
+static bool is_record(const struct net *n, const struct net_frame *frame)
+{
+	struct opt_id upload;
+
+	(void)n;
+	return type_of(frame, &upload) == PEER_RECORD;
+}
+
+static bool has_register(uint32_t node, const char *name)
+{
+	const struct opt_id batch = batch_key(name);
+	const struct shell *shell = net->shells[node];
+
+	for (size_t i = 0; i < shell->register_count; i++) {
+		if (id_equal(&shell->registers[i].id, &batch))
+			return true;
+	}
+	return false;
+}
+
+/* Node 0 knows what two others have decided; they neither know nor hold anything that they would ask about.
+ */
+static bool decided_elsewhere(const char *name)
+{
+	uint32_t homes = 0;
+
+	net_submit(net, 0, 100, name, 1);
+	net_run(net);
+	for (uint32_t i = 1; i < net->count; i++)
+		homes += has_register(i, name) && net->shells[i]->upload_count == 0;
+	return homes == 2 && net_has_batch(net, 0, name);
+}
+
+/* Nobody but the homes is left who could know of the batch, and they were not told. */
+static void homes_find_out_what_they_have_decided(void **state)
+{
+	bool home[5], found = false;
+	char name[16];
+
+	(void)state;
+	for (uint32_t i = 0; i < 200 && !found; i++) {
+		snprintf(name, sizeof(name), "news-%u", i);
+		net_free(net);
+		net = net_new(5, 1);
+		net_start(net);
+		net->hold = is_record;
+		found = decided_elsewhere(name);
+	}
+	assert_true(found);
+	for (uint32_t i = 1; i < 5; i++) {
+		home[i] = has_register(i, name);
+		assert_false(net_has_batch(net, i, name));
+		if (net->shells[i]->upload_count > 0)
+			net_kill(net, i);
+	}
+	net_kill(net, 0);
+	net->hold = NULL;
+	net_advance(net, 90 * USEC_PER_SEC);
+	for (uint32_t i = 1; i < 5; i++)
+		assert_true(net->down[i] || net_has_batch(net, i, name) == home[i]);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -272,6 +401,8 @@ int main(void)
 	    TEST(a_cluster_that_has_begun_outlives_those_it_began_with),
 	    TEST(who_restarts_remembers_whom_to_hear),
 	    TEST(what_a_forgotten_home_decided_is_asked_of_the_others),
+	    TEST(aborts_of_one_batch_are_proposed_one_after_the_other),
+	    TEST(homes_find_out_what_they_have_decided),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
