@@ -22,11 +22,11 @@ static const char *check_mails(const struct shard *shard, const struct peer *sel
 {
 	uint16_t states[MAIL_STATES] = {0};
 
-	totals->open_mails += shard->count;
 	for (uint32_t i = 0; i < shard->count; i++) {
 		const struct mail *mail = &shard->mails[i];
 
 		states[mail->state]++;
+		totals->open_mails += !mail_state_final((enum mail_state)mail->state);
 		if ((mail->flags & MAIL_UNCERTAIN) != 0)
 			totals->uncertain++;
 		if (mail->state == MAIL_CLAIMED && mail->node == NULL)

@@ -316,12 +316,3 @@ void control_run(struct core *core)
 			return;
 	}
 }
-
-void control_end_mail(struct core *core, struct shard *shard, uint32_t index)
-{
-	if ((shard->mails[index].flags & MAIL_AFTER_DOUBT) != 0)
-		fact_add_own(core, shard, index, OUTCOME_UNKNOWN, "4.0.0",
-		    "delivery was interrupted; it is not known whether the mail was sent");
-	else
-		fact_add_own(core, shard, index, OUTCOME_CANCELLED, "", "");
-}

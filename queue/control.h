@@ -48,8 +48,6 @@ enum batch_state control_state(const struct batch *batch);
 void control_started(struct core *core, struct batch *batch);
 /* Ends some more mails of cancelled batches. Called in every step. */
 void control_run(struct core *core);
-/* Ends one ready or waiting mail of a cancelled batch. */
-void control_end_mail(struct core *core, struct shard *shard, uint32_t index);
 /* The batch is about to be freed. */
 void control_forget(struct core *core, struct batch *batch);
 

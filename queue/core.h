@@ -31,9 +31,10 @@ struct core_config {
 	uint32_t claim_group;  /* claims made together */
 	usec min_backoff;      /* Postfix's minimal_backoff_time and maximal_backoff_time */
 	usec max_backoff;
-	usec domain_hold;          /* how long a domain rests after Postfix suspended delivery to it */
-	bool resend_in_doubt;      /* on_doubt = resend; otherwise a mail in doubt ends unknown */
-	uint32_t open_mails_max;   /* mails whose state is held in memory for feeding */
+	usec domain_hold;     /* how long a domain rests after Postfix suspended delivery to it */
+	bool resend_in_doubt; /* on_doubt = resend; otherwise a mail in doubt ends unknown */
+	uint32_t
+	    open_mails_max; /* mails that are not final, of shards that are open; beyond it only to go on */
 	struct presence presence;  /* of this node: address, incarnation, weight, version */
 	bool company;              /* there are, or were, other members: alone, nothing is accepted */
 	bool joins;                /* it was told of nodes to join, and has not heard them: EVENT_JOINED */

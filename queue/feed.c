@@ -29,7 +29,6 @@
 #include "queue/write.h"
 
 enum { LOADING_MAX = 8 /* shards of a batch that are being opened at once */ };
-static const usec CLAIM_MAX_AGE = 5 * USEC_PER_SEC;
 static const usec UNREADABLE_WAIT = 10 * USEC_PER_SEC;
 
 void feed_rest(struct core *core)
@@ -49,23 +48,24 @@ static void open_shard(struct core *core, struct shard *shard)
 	shard->batch->loading++;
 }
 
-/* Something that this node feeds is open: it goes on, and makes room. */
-static bool any_open(struct core *core)
+/* A shard that this node feeds has mails that are ready, or may have: it goes on, and makes room. */
+static bool any_ready(struct core *core)
 {
-	if (core->in_flight > 0)
-		return true;
 	for (struct shard *shard = shard_next(core, NULL); shard != NULL; shard = shard_next(core, shard)) {
-		if (shard->owning && (shard->phase == SHARD_OPEN || shard->phase == SHARD_LOADING))
+		if (shard->owning && (shard->phase == SHARD_LOADING ||
+		                         (shard->phase == SHARD_OPEN && shard->states[MAIL_READY] > 0)))
 			return true;
 	}
 	return false;
 }
 
-/* Shards of which others are the owners may take all the room there is for mails: then one at a time is
- * opened. */
+/*
+ * Shards of which others are the owners, and mails that wait for a retry, may take all the room there is for
+ * days: then one at a time is opened.
+ */
 static bool has_room(struct core *core, const struct shard *shard)
 {
-	return shard->mails != NULL || core->open_mails < core->config.open_mails_max || !any_open(core);
+	return shard->mails != NULL || core->open_mails < core->config.open_mails_max || !any_ready(core);
 }
 
 /*
@@ -193,8 +193,6 @@ static void write_claims(struct core *core, struct write *write)
 	core->claim_writes++;
 	write->shard->writes++;
 	timer_init(&write->timer, TIMER_CLAIMS, write);
-	if (write->shard->member_count > 1)
-		timer_arm(&core->boot_timers, &write->timer, core->now.us + CLAIM_MAX_AGE);
 	write_append(core, write);
 	replicate_send(core, write);
 	if (core->config.broken_rule == CORE_BUG_FEED_BEFORE_CLAIM)

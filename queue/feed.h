@@ -18,6 +18,8 @@ void feed_claimed(struct core *core, struct write *write, int status);
 void feed_claims_stored(struct core *core, struct write *write);
 /* A member refused it, or this node has stepped down: its mails are taken back. May free the write. */
 void feed_claims_refused(struct core *core, struct write *write);
+/* A claim that took longer to become durable is not fed but made again. */
+#define CLAIM_MAX_AGE (5 * USEC_PER_SEC)
 /* TIMER_CLAIMS: no majority in time. May free the write. */
 void feed_claims_late(struct core *core, struct write *write);
 /* EVENT_FED */

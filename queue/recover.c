@@ -57,13 +57,17 @@ static void take_summary(struct core *core, struct batch *batch)
 	struct shard *late = NULL;
 
 	for (uint32_t i = 0; i < batch->record.shard_count; i++) {
-		batch->shards[i].journal_loading = false;
-		if (!TAILQ_EMPTY(&batch->shards[i].early))
-			late = &batch->shards[i];
-		/* It left this shard: its journal says to whom, for those who look for it here. */
-		if (!batch->shards[i].mine && replica_mine(core, &batch->shards[i])) {
-			batch->shards[i].journal_loading = true;
-			batch_load_journal(core, &batch->shards[i].id);
+		struct shard *shard = &batch->shards[i];
+		const bool early = !TAILQ_EMPTY(&shard->early);
+
+		shard->journal_loading = false;
+		if (shard->mine && early)
+			late = shard;
+		/* It left this shard: its journal says to whom, for those who look for it here, and for what
+		 * it has to tell. */
+		if (!shard->mine && (early || replica_mine(core, shard))) {
+			shard->journal_loading = true;
+			batch_load_journal(core, &shard->id);
 		}
 	}
 	if (late != NULL)

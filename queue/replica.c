@@ -358,6 +358,7 @@ void replica_tick(struct core *core)
 		if (!shard->owning && !shard->takeover_timer.armed)
 			takeover_consider(core, shard);
 	}
+	replicate_tick(core);
 	for (struct shard *shard = shard_next(core, NULL); shard != NULL && core->syncs < SYNCS_MAX;
 	     shard = shard_next(core, shard)) {
 		uint32_t members = shard->behind == 0 ? 0 : replica_catchable(core, shard);

@@ -19,9 +19,13 @@ static bool enough_have_it(const struct core *core, const struct write *write)
 {
 	const struct shard *shard = write->shard;
 
-	return bits(write->stored) >= (write->kind == WRITE_CLAIMS && !write->alone
-	                                      ? replica_majority(shard)
-	                                      : alone_needed(core, shard));
+	if (write->kind == WRITE_CLAIMS && !write->alone)
+		return bits(write->stored) >= replica_majority(shard);
+	/* An outcome of a shard that this node has left, whose members are all dead: nobody is left to be
+	 * told. */
+	if (!shard->mine && alone_left(core, shard) == 0)
+		return true;
+	return bits(write->stored) >= alone_needed(core, shard);
 }
 
 /* The write is safe: members that are away get it later, by a sync. */
@@ -60,6 +64,9 @@ static void send_append(struct core *core, struct write *write)
 	    .entry_count = 1,
 	};
 
+	/* Also where the first other member comes while the claims are being written. */
+	if (write->kind == WRITE_CLAIMS && shard->member_count > 1 && !write->timer.armed)
+		timer_arm(&core->boot_timers, &write->timer, core->now.us + CLAIM_MAX_AGE);
 	for (int i = 0; i < shard->member_count; i++) {
 		if (shard->members[i] == core->self || (write->stored >> i & 1U) != 0)
 			continue;
@@ -222,6 +229,17 @@ void replicate_recheck(struct core *core, const struct shard *shard)
 	for (struct write *write = write_first(core); write != NULL; write = next) {
 		next = write_next(write);
 		if (write->shard == shard && write->kind == WRITE_OUTCOMES && write->local && !write->safe)
+			facts_stored(core, write);
+	}
+}
+
+void replicate_tick(struct core *core)
+{
+	struct write *next;
+
+	for (struct write *write = write_first(core); write != NULL; write = next) {
+		next = write_next(write);
+		if (write->kind == WRITE_OUTCOMES && write->local && !write->safe)
 			facts_stored(core, write);
 	}
 }

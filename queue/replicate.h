@@ -40,6 +40,9 @@ void replicate_to_members(
     struct core *core, struct shard *shard, struct peer *const *before, uint8_t before_count);
 /* Outcomes of the shard may be safe by now: they waited for members that are known to be dead. */
 void replicate_recheck(struct core *core, const struct shard *shard);
+/* The same for those of all shards, whoever feeds them: who is dead, and how many have to agree, changes in
+ * many ways. */
+void replicate_tick(struct core *core);
 /* Members are not alive any more: nobody waits for their answers about what is safe. */
 void replicate_members_gone(struct core *core);
 

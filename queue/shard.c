@@ -51,6 +51,16 @@ void shard_init(struct core *core, struct shard *shard, struct batch *batch, uin
 		shard->states[MAIL_READY] = (uint16_t)shard->count;
 }
 
+/* Mails that are not final. */
+static uint32_t open_mails(const struct shard *shard)
+{
+	uint32_t open = shard->count;
+
+	for (int state = MAIL_SENT; state < MAIL_STATES; state++)
+		open -= shard->states[state];
+	return open;
+}
+
 static void free_mails(struct core *core, struct shard *shard)
 {
 	if (shard->mails == NULL)
@@ -61,7 +71,7 @@ static void free_mails(struct core *core, struct shard *shard)
 	}
 	free(shard->mails);
 	shard->mails = NULL;
-	core->open_mails -= shard->count;
+	core->open_mails -= open_mails(shard);
 }
 
 void shard_done(struct core *core, struct shard *shard)
@@ -163,6 +173,8 @@ void shard_move(struct core *core, struct shard *shard, uint32_t index, enum mai
 		if (mail->domain != NULL)
 			domain_claimed(core, mail->domain);
 	}
+	if (mail_state_final(to) && !mail_state_final(from))
+		core->open_mails--;
 	mail->state = (uint8_t)to;
 	shard->states[from]--;
 	shard->states[to]++;
@@ -279,6 +291,22 @@ void shard_take_outcome(struct core *core, struct shard *shard, const struct out
 		shard_move(core, shard, key->index, merged);
 }
 
+static void end_unknown(struct core *core, struct shard *shard, uint32_t index)
+{
+	fact_add_own(core, shard, index, OUTCOME_UNKNOWN, "4.0.0",
+	    "delivery was interrupted; it is not known whether the mail was sent");
+}
+
+void shard_end_mail(struct core *core, struct shard *shard, uint32_t index, enum outcome_kind kind)
+{
+	if ((shard->mails[index].flags & MAIL_AFTER_DOUBT) != 0)
+		end_unknown(core, shard, index);
+	else if (kind == OUTCOME_EXPIRED)
+		fact_add_own(core, shard, index, kind, "4.4.7", "the mail's time was over");
+	else
+		fact_add_own(core, shard, index, kind, "", "");
+}
+
 static void settle_mail(struct core *core, struct shard *shard, uint32_t index)
 {
 	struct mail *mail = &shard->mails[index];
@@ -287,19 +315,18 @@ static void settle_mail(struct core *core, struct shard *shard, uint32_t index)
 		return; /* its owner decides */
 	if (mail->state == MAIL_IN_DOUBT) {
 		if (!core->config.resend_in_doubt) {
-			fact_add_own(core, shard, index, OUTCOME_UNKNOWN, "4.0.0",
-			    "delivery was interrupted; it is not known whether the mail was sent");
+			end_unknown(core, shard, index);
 			return;
 		}
 		mail->flags |= MAIL_AFTER_DOUBT;
 		shard_move(core, shard, index, MAIL_READY);
 	}
 	if (control_cancelled(shard->batch) && (mail->state == MAIL_READY || mail->state == MAIL_RETRY)) {
-		control_end_mail(core, shard, index);
+		shard_end_mail(core, shard, index, OUTCOME_CANCELLED);
 		return;
 	}
 	if (mail->state == MAIL_READY && batch_is_over(core, shard->batch)) {
-		fact_add_own(core, shard, index, OUTCOME_EXPIRED, "4.4.7", "the mail's time was over");
+		shard_end_mail(core, shard, index, OUTCOME_EXPIRED);
 		return;
 	}
 	if (mail->state == MAIL_READY && shard->phase == SHARD_OPEN && !shard->cut_off)
@@ -326,11 +353,7 @@ static void arm_retry(struct core *core, struct shard *shard)
 
 bool shard_open_mails_left(const struct shard *shard)
 {
-	uint32_t final = 0;
-
-	for (int state = MAIL_SENT; state < MAIL_STATES; state++)
-		final += shard->states[state];
-	return final < shard->count;
+	return open_mails(shard) > 0;
 }
 
 static void finish(struct core *core, struct shard *shard)
@@ -418,7 +441,7 @@ void shard_expire(struct core *core, struct shard *shard)
 	shard_need_mails(core, shard);
 	for (uint32_t i = 0; i < shard->count; i++) {
 		if (shard->mails[i].state == MAIL_READY || shard->mails[i].state == MAIL_RETRY)
-			fact_add_own(core, shard, i, OUTCOME_EXPIRED, "4.4.7", "the mail's time was over");
+			shard_end_mail(core, shard, i, OUTCOME_EXPIRED);
 	}
 	shard_settle(core, shard);
 }

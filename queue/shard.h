@@ -42,6 +42,9 @@ void shard_try_finish(struct core *core, struct shard *shard);
 
 /* TIMER_SHARD_RETRY: mails whose time has come become ready. */
 void shard_retry_due(struct core *core, struct shard *shard);
+/* Ends one ready or waiting mail as `kind`, expired or cancelled; unknown if its last attempt may have
+ * delivered it. */
+void shard_end_mail(struct core *core, struct shard *shard, uint32_t index, enum outcome_kind kind);
 /* Ends all its ready and waiting mails as expired. */
 void shard_expire(struct core *core, struct shard *shard);
 /* The batch was cancelled: ends all its ready and waiting mails. */

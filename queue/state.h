@@ -514,8 +514,8 @@ struct core {
 	uint32_t resolving; /* outcome writes that ENGINE_RESOLVING waits for */
 
 	uint32_t in_flight;
-	uint32_t uncertain; /* mails with MAIL_UNCERTAIN */
-	uint64_t open_mails;
+	uint32_t uncertain;  /* mails with MAIL_UNCERTAIN */
+	uint64_t open_mails; /* that are not final, of shards with `mails` */
 	uint64_t sent;
 	uint32_t unfinished_shards;
 	bool feed_held;

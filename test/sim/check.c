@@ -193,7 +193,8 @@ static const char *untrue(const struct node *node, const struct attempt *attempt
 		           ? NULL
 		           : "I3: a mail is called in doubt for no reason";
 	case OUTCOME_UNKNOWN:
-		return node->world->plan.config.resend_in_doubt && !batch->control.cancel_asked
+		return node->world->plan.config.resend_in_doubt && !batch->control.cancel_asked &&
+		               check_any_utc(w) < batch->expires.us
 		           ? "I1: a mail ends unknown although it may be resent"
 		           : NULL;
 	case OUTCOME_EXPIRED:

@@ -347,6 +347,44 @@ static void a_refused_claim_of_a_mail_that_is_settled_meanwhile_leaves_the_count
 	assert_int_equal(shell->fed_count, 1);
 }
 
+/* Mails that wait for a retry, for days it may be, must not keep the other shards closed. */
+static void deferred_mails_leave_room_for_the_others(uint32_t most)
+{
+	struct core_config config = core_config_default();
+	struct batch_settings settings = shell_settings("news");
+	size_t from = 0;
+
+	shell_free(shell);
+	config.open_mails_max = most;
+	config.domain_share = 100;
+	shell = shell_new(&config);
+	shell_open(shell, 1, &settings, "template");
+	for (uint32_t i = 0; i < 20; i++)
+		shell_add(shell, 1, 10, i);
+	shell_commit(shell, 1);
+	shell_run(shell);
+	for (size_t i = 0; i < 120; i++) {
+		for (; from < shell->fed_count; from++)
+			shell_tell_outcome(shell, &shell->fed[from],
+			    shell->fed[from].index == 0 ? OUTCOME_DEFERRED : OUTCOME_SENT, 1);
+		shell_advance(shell, USEC_PER_SEC);
+	}
+	assert_int_equal(shell_count(shell, "news", MAIL_SENT), 180);
+	assert_int_equal(shell_count(shell, "news", MAIL_RETRY), 20);
+}
+
+static void shards_with_few_open_mails_count_for_these(void **state)
+{
+	(void)state;
+	deferred_mails_leave_room_for_the_others(50);
+}
+
+static void what_waits_for_retries_may_take_more_room_than_there_is(void **state)
+{
+	(void)state;
+	deferred_mails_leave_room_for_the_others(10);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -366,6 +404,8 @@ int main(void)
 	    CORE_TEST(a_mail_that_is_put_off_on_its_way_into_postfix_waits_by_itself),
 	    CORE_TEST(a_shard_whose_time_runs_out_while_it_is_read_is_finished_even_if_that_fails),
 	    CORE_TEST(a_refused_claim_of_a_mail_that_is_settled_meanwhile_leaves_the_counts_right),
+	    CORE_TEST(shards_with_few_open_mails_count_for_these),
+	    CORE_TEST(what_waits_for_retries_may_take_more_room_than_there_is),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

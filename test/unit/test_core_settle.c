@@ -242,6 +242,23 @@ static void a_postfix_that_dies_while_it_is_settled_is_settled_again(void **stat
 	check_ready_again();
 }
 
+/* The batch is over before the mail in doubt could be sent again. */
+static void a_mail_in_doubt_whose_time_is_over_is_unknown(void **state)
+{
+	struct batch_settings settings = shell_settings("late");
+
+	(void)state;
+	settings.expire = 600 * USEC_PER_SEC;
+	shell_submit(shell, &settings, 1);
+	shell->generation += 7;
+	shell->spool_alive = false;
+	shell->now.us += 700 * USEC_PER_SEC;
+	shell->utc.us += 700 * USEC_PER_SEC;
+	shell_crash(shell);
+	shell_advance(shell, 60 * USEC_PER_SEC);
+	assert_int_equal(shell_count(shell, "late", MAIL_UNKNOWN), 1);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, core_tear_down)
 
 int main(void)
@@ -262,6 +279,7 @@ int main(void)
 	    TEST(an_outcome_that_came_before_the_look_is_what_counts),
 	    TEST(a_file_whose_mail_does_not_wait_for_it_is_stopped_before_it_is_sent),
 	    TEST(a_postfix_that_dies_while_it_is_settled_is_settled_again),
+	    CORE_TEST(a_mail_in_doubt_whose_time_is_over_is_unknown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
