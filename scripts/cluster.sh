@@ -242,9 +242,13 @@ unmount_below() {
 	done
 }
 
-# bootstraps NODE: the addresses of up to two others, those that run first.
+# bootstraps NODE: the address of the node of --via, else those of up to two others, those that run first.
 bootstraps() {
 	local other
+	if [ -n "$via" ]; then
+		[ "$via" = none ] || cat "$dir/$via/listen"
+		return
+	fi
 	for other in $(nodes); do
 		[ "$other" != "$1" ] || continue
 		if [ "$(state_of "$other")" = up ]; then printf '0 '; else printf '1 '; fi

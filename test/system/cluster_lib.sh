@@ -19,7 +19,8 @@ if [ -z "${work:-}" ]; then
 	work=$(mktemp -d /tmp/optimus.XXXXXX)
 	export work
 	chmod 755 "$work"
-	unshare --pid --mount --net --fork --kill-child=KILL --mount-proc "$0" "$@" &
+	# Whoever is killed takes the others along: this shell unshare, and unshare the first process.
+	setpriv --pdeathsig KILL unshare --pid --mount --net --fork --kill-child=KILL --mount-proc "$0" "$@" &
 	inner=$!
 	trap 'kill -KILL "$inner" 2>/dev/null || true; wait "$inner" 2>/dev/null || true; rm -rf "$work"' EXIT
 	trap 'exit 1' INT TERM HUP
@@ -75,11 +76,11 @@ meet() {
 	done
 }
 
-# at NODE COMMAND...
+# at NODE COMMAND...: for as many seconds as `patience` says, which is 60 unless set.
 at() {
 	local node=$1
 	shift
-	timeout 60 "$BUILD/daemon/optimus" --api "${api[$node]}" "$@"
+	timeout "${patience:-60}" "$BUILD/daemon/optimus" --api "${api[$node]}" "$@"
 }
 
 # sees NODE OTHER FILTER: what the one says of the other.
