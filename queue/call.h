@@ -20,6 +20,51 @@
 
 enum { CALL_SMALL = 32 * 1024 /* an answer longer than this is bulk */ };
 
+enum call_kind {
+	CALL_STAGE,         /* owner: struct upload; a part of its template or a shard */
+	CALL_ANNOUNCE,      /* struct announce */
+	CALL_PUSH,          /* the registers */
+	CALL_PREPARE,       /* struct proposal */
+	CALL_ACCEPT,        /* struct proposal */
+	CALL_READ,          /* struct homeread */
+	CALL_DECISION,      /* struct stage */
+	CALL_APPEND,        /* struct write */
+	CALL_PROMISE,       /* struct shard */
+	CALL_JOURNAL,       /* struct shard */
+	CALL_UNION,         /* struct shard: an append of a sync */
+	CALL_CLAIMS,        /* struct shard: a node's own claims (queue/doubt.c) */
+	CALL_CATCH_UP,      /* struct shard */
+	CALL_TAKE,          /* struct shard */
+	CALL_GIVE,          /* the core */
+	CALL_JOIN,          /* struct shard */
+	CALL_CONFIG,        /* struct shard */
+	CALL_JOIN_FETCH,    /* struct join */
+	CALL_CONTROL,       /* struct batch */
+	CALL_COMMAND,       /* struct query */
+	CALL_STATUS,        /* struct query */
+	CALL_ENDS,          /* struct peer */
+	CALL_RECORD,        /* struct query */
+	CALL_FETCH,         /* struct query */
+	CALL_FETCH_JOURNAL, /* struct query */
+};
+
+struct call {
+	RB_ENTRY(call) node; /* by token */
+	TAILQ_ENTRY(call) link;
+	uint64_t token;
+	struct peer *peer;
+	enum call_kind kind;
+	enum peer_type type;
+	void *owner;
+	uint64_t number; /* for the owner */
+	bool bulk;
+	bool answered; /* its answer is being taken */
+	void *data;
+	size_t len;
+	usec wait;
+	struct timer timer; /* boot time */
+};
+
 /*
  * Sends the request to `peer`, never this node itself. Sets its token. `owner` is what the kind's handler
  * gets back; it ends the call before it is freed. `bulk`: large, may wait behind others.

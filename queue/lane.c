@@ -16,6 +16,32 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* A destination domain that somebody's mail waits for or is on its way to. Freed with its last reference. */
+struct domain {
+	RB_ENTRY(domain) node;
+	char *name;
+	uint32_t refs;              /* lanes and mails of open shards */
+	uint32_t in_flight;         /* mails claimed for it */
+	bool held;                  /* Postfix suspended delivery to it a moment ago */
+	struct timer hold;          /* boot time */
+	TAILQ_HEAD(, lane) blocked; /* lanes that wait until it may take more */
+};
+/* The ready mails of one batch for one domain, first in, first out, behind those of orphans. Freed when
+ * empty. */
+struct lane {
+	RB_ENTRY(lane) node; /* in the batch, by the domain's name */
+	TAILQ_ENTRY(lane) link;
+	bool blocked; /* in the domain's list, not in the batch's */
+	struct batch *batch;
+	struct domain *domain;
+	struct lane_slot {
+		struct shard *shard;
+		uint32_t index;
+		bool orphan;
+	} * slots; /* a ring */
+	uint32_t first, count, size;
+};
+
 static int compare_domains(const struct domain *a, const struct domain *b)
 {
 	return strcmp(a->name, b->name);

@@ -5,8 +5,8 @@
  *   core ── batches (by key) ── shards (by index) ── mails (only while something happens to them)
  *     │         └── lanes: mails of this batch that are ready, one queue a destination domain
  *     ├── shards by id, uploads by id, domains by name
- *     ├── peers by id, with the calls that they have not answered
- *     ├── writes: what the store has not answered yet, by token
+ *     ├── peers by id, with the calls (queue/call.h) that they have not answered
+ *     ├── writes (queue/write.h): what the store has not answered yet, by token
  *     └── timers, in boot time and in UTC
  *
  * A shard costs about 300 bytes as long as nobody touches it. Its mails get an array of their own when the
@@ -28,6 +28,12 @@
 
 struct batch;
 struct shard;
+/* What one part of the core keeps for itself, or has a header of its own for. */
+struct call;      /* queue/call.h */
+struct write;     /* queue/write.h */
+struct upload;    /* queue/upload.h */
+struct lane;      /* queue/lane.c */
+struct domain;    /* queue/lane.c */
 struct sync;      /* queue/sync.c */
 struct takeover;  /* queue/takeover.c */
 struct stage;     /* queue/stage.c */
@@ -45,53 +51,14 @@ struct spread;    /* dht/ring.c */
 struct view;      /* dht/view.c */
 struct ring;      /* dht/ring.c */
 
-enum call_kind {
-	CALL_STAGE,         /* owner: struct upload; a part of its template or a shard */
-	CALL_ANNOUNCE,      /* struct announce */
-	CALL_PUSH,          /* the registers */
-	CALL_PREPARE,       /* struct proposal */
-	CALL_ACCEPT,        /* struct proposal */
-	CALL_READ,          /* struct homeread */
-	CALL_DECISION,      /* struct stage */
-	CALL_APPEND,        /* struct write */
-	CALL_PROMISE,       /* struct shard */
-	CALL_JOURNAL,       /* struct shard */
-	CALL_UNION,         /* struct shard: an append of a sync */
-	CALL_CLAIMS,        /* struct shard: a node's own claims (queue/doubt.c) */
-	CALL_CATCH_UP,      /* struct shard */
-	CALL_TAKE,          /* struct shard */
-	CALL_GIVE,          /* the core */
-	CALL_JOIN,          /* struct shard */
-	CALL_CONFIG,        /* struct shard */
-	CALL_JOIN_FETCH,    /* struct join */
-	CALL_CONTROL,       /* struct batch */
-	CALL_COMMAND,       /* struct query */
-	CALL_STATUS,        /* struct query */
-	CALL_ENDS,          /* struct peer */
-	CALL_RECORD,        /* struct query */
-	CALL_FETCH,         /* struct query */
-	CALL_FETCH_JOURNAL, /* struct query */
-};
-
-/* A request that has not been answered (queue/call.c). */
-struct call {
-	RB_ENTRY(call) node; /* by token */
-	TAILQ_ENTRY(call) link;
-	uint64_t token;
-	struct peer *peer;
-	enum call_kind kind;
-	enum peer_type type;
-	void *owner;
-	uint64_t number; /* for the owner */
-	bool bulk;
-	bool answered; /* its answer is being taken */
-	void *data;
-	size_t len;
-	usec wait;
-	struct timer timer; /* boot time */
-};
 RB_HEAD(call_tree, call);
 TAILQ_HEAD(call_list, call);
+RB_HEAD(write_tree, write);
+TAILQ_HEAD(write_list, write);
+RB_HEAD(upload_tree, upload);
+RB_HEAD(domain_tree, domain);
+RB_HEAD(lane_tree, lane);
+TAILQ_HEAD(lane_list, lane);
 
 /* A node, this one included. Never freed before the core. */
 struct peer {
@@ -138,36 +105,6 @@ struct peer {
 };
 RB_HEAD(peer_tree, peer);
 TAILQ_HEAD(peer_list, peer);
-
-/* A destination domain that somebody's mail waits for or is on its way to. Freed with its last reference. */
-struct domain {
-	RB_ENTRY(domain) node;
-	char *name;
-	uint32_t refs;              /* lanes and mails of open shards */
-	uint32_t in_flight;         /* mails claimed for it */
-	bool held;                  /* Postfix suspended delivery to it a moment ago */
-	struct timer hold;          /* boot time */
-	TAILQ_HEAD(, lane) blocked; /* lanes that wait until it may take more */
-};
-RB_HEAD(domain_tree, domain);
-
-/* The ready mails of one batch for one domain, first in, first out, behind those of orphans. Freed when
- * empty. */
-struct lane {
-	RB_ENTRY(lane) node; /* in the batch, by the domain's name */
-	TAILQ_ENTRY(lane) link;
-	bool blocked; /* in the domain's list, not in the batch's */
-	struct batch *batch;
-	struct domain *domain;
-	struct lane_slot {
-		struct shard *shard;
-		uint32_t index;
-		bool orphan;
-	} * slots; /* a ring */
-	uint32_t first, count, size;
-};
-RB_HEAD(lane_tree, lane);
-TAILQ_HEAD(lane_list, lane);
 
 enum mail_flag {
 	MAIL_IN_LANE = 1,
@@ -348,122 +285,6 @@ struct batch {
 };
 RB_HEAD(batch_tree, batch);
 RB_HEAD(batch_order, batch);
-
-enum upload_phase {
-	UPLOAD_TAKING,   /* the client sends, or waits for what is being stored */
-	UPLOAD_PROPOSED, /* the record is on its way to be decided */
-	UPLOAD_DECIDED,  /* it is the batch; the replicas are told */
-	UPLOAD_LOST,     /* another upload is the batch; its record is on its way into the store */
-	UPLOAD_ENDING,   /* the client was answered; replicas that are slow still get their shards */
-	UPLOAD_ABORTING, /* the client was answered; the register has to say that it will never be a batch */
-};
-
-/* How far a shard of an upload is: bits by the place in its list of replicas. */
-struct upload_place {
-	uint8_t stored;
-	uint8_t failed;
-};
-
-/* A replica of some shard of an upload, by its number in the record. */
-struct upload_node {
-	struct peer *peer;
-	uint32_t parts; /* of the template that were sent */
-};
-
-struct upload {
-	RB_ENTRY(upload) node;
-	struct opt_id id;
-	struct opt_id batch; /* key */
-	struct batch_settings settings;
-	struct opt_id template_hash;
-	void *template; /* for the replicas; NULL when there are none */
-	size_t template_len;
-	struct record_shard *shards;
-	struct upload_place *places;
-	uint32_t shard_count, shard_size;
-	uint64_t mails;
-	struct spread *spread;     /* NULL: this node was the only one when it was opened */
-	struct upload_node *nodes; /* replicas: the first place_nodes of the record's nodes */
-	uint32_t place_nodes;
-	uint32_t pending; /* writes of this node under way */
-	bool template_stored;
-	uint32_t unsafe; /* shards that no majority has yet */
-	uint32_t calls;  /* under way */
-	bool compares;   /* the batch exists: nothing is stored */
-	bool failed;
-	bool again;          /* too few replicas are left for one of the shards */
-	bool refused;        /* a replica knows that another upload is the batch */
-	uint32_t shards_max; /* that the record has room for */
-	enum upload_phase phase;
-	bool deciding;              /* a proposal is under way */
-	struct boot_time decided;   /* when */
-	uint64_t commit_reply;      /* 0: commit was not asked for yet, or was answered */
-	struct batch_record record; /* its nodes; all of it once it was proposed */
-};
-RB_HEAD(upload_tree, upload);
-
-enum write_kind {
-	WRITE_UPLOAD, /* the upload's template or one of its shards */
-	WRITE_COMMIT,
-	WRITE_CLAIMS,
-	WRITE_OUTCOMES,
-	WRITE_OTHER,       /* nobody waits: squash, finished */
-	WRITE_DROP,        /* nobody waits: all that belongs to an upload goes */
-	WRITE_PEER_APPEND, /* a peer's PEER_APPEND */
-	WRITE_PROMISE,     /* a promise, to a peer or to ourselves */
-	WRITE_UNION,       /* what a sync found that this node lacked */
-	WRITE_SERVE,       /* no write: our journal is being read for a peer */
-	WRITE_REREAD,      /* no write: it is being read again for ourselves */
-	WRITE_HEADER,      /* no write: it is being read for the shard's header */
-	WRITE_REGISTER,    /* a promise or an acceptance of a home */
-	WRITE_STAGE,       /* a staged template or shard of a peer's upload */
-	WRITE_CONTROL,     /* of a batch */
-	WRITE_VERSION,     /* of a command that is to come */
-	WRITE_CONFIG,      /* the entry of a new configuration */
-	WRITE_JOIN,        /* what a newcomer to a shard has fetched */
-};
-
-/* What is to happen when the store has answered. */
-struct write {
-	RB_ENTRY(write) node;
-	TAILQ_ENTRY(write) again;
-	uint64_t token;
-	enum write_kind kind;
-	struct opt_id upload; /* UPLOAD, COMMIT, STAGE, REGISTER, DROP: by id, as it may be gone by then */
-	struct shard *shard;  /* CLAIMS, OUTCOMES */
-	struct boot_time since;
-	struct claim *claims; /* CLAIMS */
-	uint64_t generation;  /* CLAIMS: of the spool that they name */
-	uint64_t sequence;    /* of the store, once it has the write; 0: none */
-	uint64_t *replies;    /* OUTCOMES, CONTROL */
-	char **files;         /* OUTCOMES: NULL where there is none */
-	size_t count;
-	struct control control; /* CONTROL, with one reply; VERSION: only that */
-	void *data;             /* OUTCOMES, OTHER: to be written again after a failure */
-	size_t len;
-	struct opt_id id; /* the journal */
-	/* Replication: CLAIMS, OUTCOMES. */
-	uint32_t epoch;
-	uint8_t stored;     /* bits of members that have it; without one, `local` */
-	bool local;         /* this node's store has it */
-	bool safe;          /* a majority has it, or as many as are left */
-	bool alone;         /* CLAIMS: made without a majority, and marked so (queue/alone.h) */
-	bool counted;       /* among core->unreplicated */
-	bool refused;       /* part of it */
-	bool done;          /* CLAIMS: fed or taken back. OUTCOMES: written here */
-	bool held;          /* OUTCOMES: Postfix is not answered yet, as too few facts are safe */
-	uint32_t pending;   /* entries that the store has not answered */
-	struct timer timer; /* CLAIMS: boot time; when it is too late for them */
-	struct call *calls[REPLICAS_MAX]; /* by member; NULL: none, or answered */
-	/* What came from a peer. */
-	struct peer *peer; /* who waits; NULL: this node itself */
-	uint64_t peer_token;
-	enum peer_type peer_type;
-	struct ballot ballot; /* REGISTER */
-	void *owner;          /* by kind */
-};
-RB_HEAD(write_tree, write);
-TAILQ_HEAD(write_list, write);
 
 enum engine_state {
 	ENGINE_NONE,      /* the start is not over */

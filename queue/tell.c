@@ -17,6 +17,7 @@
 #include "queue/control.h"
 #include "queue/error.h"
 #include "queue/home.h"
+#include "queue/write.h"
 
 static const usec ASK_EVERY = 20 * USEC_PER_SEC;
 

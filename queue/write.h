@@ -7,6 +7,67 @@
 
 #include "queue/state.h"
 
+enum write_kind {
+	WRITE_UPLOAD, /* the upload's template or one of its shards */
+	WRITE_COMMIT,
+	WRITE_CLAIMS,
+	WRITE_OUTCOMES,
+	WRITE_OTHER,       /* nobody waits: squash, finished */
+	WRITE_DROP,        /* nobody waits: all that belongs to an upload goes */
+	WRITE_PEER_APPEND, /* a peer's PEER_APPEND */
+	WRITE_PROMISE,     /* a promise, to a peer or to ourselves */
+	WRITE_UNION,       /* what a sync found that this node lacked */
+	WRITE_SERVE,       /* no write: our journal is being read for a peer */
+	WRITE_REREAD,      /* no write: it is being read again for ourselves */
+	WRITE_HEADER,      /* no write: it is being read for the shard's header */
+	WRITE_REGISTER,    /* a promise or an acceptance of a home */
+	WRITE_STAGE,       /* a staged template or shard of a peer's upload */
+	WRITE_CONTROL,     /* of a batch */
+	WRITE_VERSION,     /* of a command that is to come */
+	WRITE_CONFIG,      /* the entry of a new configuration */
+	WRITE_JOIN,        /* what a newcomer to a shard has fetched */
+};
+
+/* What is to happen when the store has answered. */
+struct write {
+	RB_ENTRY(write) node;
+	TAILQ_ENTRY(write) again;
+	uint64_t token;
+	enum write_kind kind;
+	struct opt_id upload; /* UPLOAD, COMMIT, STAGE, REGISTER, DROP: by id, as it may be gone by then */
+	struct shard *shard;  /* CLAIMS, OUTCOMES */
+	struct boot_time since;
+	struct claim *claims; /* CLAIMS */
+	uint64_t generation;  /* CLAIMS: of the spool that they name */
+	uint64_t sequence;    /* of the store, once it has the write; 0: none */
+	uint64_t *replies;    /* OUTCOMES, CONTROL */
+	char **files;         /* OUTCOMES: NULL where there is none */
+	size_t count;
+	struct control control; /* CONTROL, with one reply; VERSION: only that */
+	void *data;             /* OUTCOMES, OTHER: to be written again after a failure */
+	size_t len;
+	struct opt_id id; /* the journal */
+	/* Replication: CLAIMS, OUTCOMES. */
+	uint32_t epoch;
+	uint8_t stored;     /* bits of members that have it; without one, `local` */
+	bool local;         /* this node's store has it */
+	bool safe;          /* a majority has it, or as many as are left */
+	bool alone;         /* CLAIMS: made without a majority, and marked so (queue/alone.h) */
+	bool counted;       /* among core->unreplicated */
+	bool refused;       /* part of it */
+	bool done;          /* CLAIMS: fed or taken back. OUTCOMES: written here */
+	bool held;          /* OUTCOMES: Postfix is not answered yet, as too few facts are safe */
+	uint32_t pending;   /* entries that the store has not answered */
+	struct timer timer; /* CLAIMS: boot time; when it is too late for them */
+	struct call *calls[REPLICAS_MAX]; /* by member; NULL: none, or answered */
+	/* What came from a peer. */
+	struct peer *peer; /* who waits; NULL: this node itself */
+	uint64_t peer_token;
+	enum peer_type peer_type;
+	struct ballot ballot; /* REGISTER */
+	void *owner;          /* by kind */
+};
+
 /* A new write with a token, remembered until write_free(). */
 struct write *write_new(struct core *core, enum write_kind kind);
 struct write *write_find(struct core *core, uint64_t token);
