@@ -6,6 +6,7 @@
 
 #include "queue/batch.h"
 #include "queue/cluster.h"
+#include "queue/control.h"
 #include "queue/query.h"
 #include "queue/replica.h"
 
@@ -96,6 +97,19 @@ static void compare(
 	replica_behind(core, shard, (uint8_t)(1U << replica_number(shard, peer)));
 }
 
+/*
+ * Who came to the batch later is told of a command by the owners and asks the homes, but not once all that it
+ * has is finished.
+ */
+static void take_control(struct core *core, struct batch *batch, const struct peer_message *answer)
+{
+	const struct control control = {
+	    .version = answer->version, .what = (enum control_what)answer->what, .at = answer->at};
+
+	if (control_above(&control, &batch->control.now))
+		control_write(core, &batch->control, &batch->key, &control);
+}
+
 void ends_answered(struct core *core, struct call *call, const struct peer_message *answer)
 {
 	struct peer *peer = call->owner;
@@ -112,6 +126,7 @@ void ends_answered(struct core *core, struct call *call, const struct peer_messa
 		if (answer->shards[i].index < batch->record.shard_count)
 			compare(core, &batch->shards[answer->shards[i].index], peer, &answer->shards[i]);
 	}
+	take_control(core, batch, answer);
 	if (answer->next > call->number && answer->next < batch->record.shard_count)
 		ask(core, peer, &batch->key, answer->next);
 }

@@ -186,6 +186,37 @@ static void who_was_removed_while_it_was_away_brings_its_facts(void **state)
 	net_free(net);
 }
 
+/* No home is there to tell it, and where all is finished it asks none: it is said with how the shards ended.
+ */
+static void who_has_finished_hears_that_the_batch_was_cancelled(void **state)
+{
+	const struct journal_entry cancel = {
+	    .type = JOURNAL_CONTROL, .control = {.version = 1, .what = CONTROL_CANCELLED, .at = {1}}};
+	const struct opt_id batch = batch_key("over");
+	struct net *net = net_new(4, 3);
+
+	(void)state;
+	net_put_batch(net, "0123", "over", "3", members, MAILS);
+	net->down[3] = true;
+	net_start(net);
+	net_advance(net, 10 * USEC_PER_SEC);
+	for (size_t i = 0; i < MAILS; i++)
+		shell_tell_outcome(net->shells[0], &net->shells[0]->fed[i], OUTCOME_SENT, 1);
+	net_advance(net, 5 * USEC_PER_SEC);
+	for (uint32_t i = 0; i < 3; i++) {
+		assert_int_equal(shell_view(net->shells[i], "over").state, BATCH_DONE);
+		net_kill(net, i);
+	}
+	for (uint32_t i = 0; i < 2; i++)
+		shell_put_entry(net->shells[i], &batch, &cancel);
+	for (uint32_t i = 0; i < 3; i++)
+		net_restart(net, i);
+	net_advance(net, 20 * USEC_PER_SEC);
+	for (uint32_t i = 0; i < 3; i++)
+		assert_int_equal(shell_view(net->shells[i], "over").state, BATCH_CANCELLED);
+	net_free(net);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -194,6 +225,7 @@ int main(void)
 	    cmocka_unit_test(who_lacks_a_late_fact_gets_it_after_a_restart_of_the_others),
 	    cmocka_unit_test(who_left_a_shard_does_not_count_it),
 	    cmocka_unit_test(who_was_removed_while_it_was_away_brings_its_facts),
+	    cmocka_unit_test(who_has_finished_hears_that_the_batch_was_cancelled),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
