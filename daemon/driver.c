@@ -5,16 +5,19 @@
  * Each connection is served by one pickup process, which works through its mails one after the other. A feed
  * is cut into pieces, and each piece goes to the connection with the fewest mails unanswered. For every mail
  * pickup says BEGUN before it sends any content to cleanup(8), and FED when that has answered. So when a
- * connection breaks, what it wrote before is still read, and then a mail without BEGUN was certainly not fed,
- * and one with BEGUN but without FED is uncertain: the core looks for it in the spool.
+ * connection breaks or is let go, what it wrote before is still read, and then a mail without BEGUN was
+ * certainly not fed, and one with BEGUN but without FED is uncertain: the core looks for it in the spool.
  *
  * Mails that come while no connection is up wait, and are given back when none comes up within a second.
  */
 #include "daemon/driver.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "daemon/log.h"
 #include "queue/error.h"
@@ -43,6 +46,7 @@ struct connection {
 	uv_pipe_t pipe;
 	uv_connect_t request;
 	bool up;
+	bool garbled; /* what pickup writes can't be understood any more */
 	struct frame_decoder *decoder;
 	struct mail_out_list mails; /* unanswered, in the order in which pickup works */
 	size_t count;
@@ -129,21 +133,6 @@ static void connection_closed(uv_handle_t *handle)
 	free(connection);
 }
 
-static void reconnect_soon(struct driver *driver);
-
-/* Drops the connection; its unanswered mails go back to the core. */
-static void connection_lost(struct connection *connection)
-{
-	struct driver *driver = connection->driver;
-
-	TAILQ_REMOVE(&driver->connections, connection, link);
-	driver->count--;
-	uv_close((uv_handle_t *)&connection->pipe, connection_closed);
-	if (!driver->freed)
-		give_up_mails(driver, &connection->mails);
-	reconnect_soon(driver);
-}
-
 static struct mail_out *find_mail(struct connection *connection, const struct attempt_key *key)
 {
 	struct mail_out *mail;
@@ -182,6 +171,67 @@ static int take_frame(struct connection *connection, const struct frame *frame)
 	return 0;
 }
 
+/* Takes the frames that have come whole. */
+static int take_frames(struct connection *connection)
+{
+	struct frame frame;
+	int status = 1;
+
+	while (!uv_is_closing((uv_handle_t *)&connection->pipe) &&
+	       (status = frame_decoder_next(connection->decoder, &frame)) == 1) {
+		status = take_frame(connection, &frame);
+		if (status != 0)
+			break;
+	}
+	connection->garbled = status < 0;
+	return status;
+}
+
+/*
+ * Reads what pickup has written. From the shutdown on its writes fail, and it feeds nothing that it could not
+ * announce, so at the end there is nothing left to learn. False when the end was not reached.
+ */
+static bool read_to_the_end(struct connection *connection)
+{
+	uv_os_fd_t fd;
+	ssize_t got;
+
+	if (connection->garbled || uv_fileno((uv_handle_t *)&connection->pipe, &fd) != 0 ||
+	    shutdown(fd, SHUT_RD) != 0)
+		return false;
+	for (;;) {
+		if (take_frames(connection) < 0)
+			return false;
+		got = read(fd, connection->input, READ_SIZE);
+		if (got > 0)
+			frame_decoder_feed(connection->decoder, connection->input, (size_t)got);
+		else if (got == 0)
+			return true;
+		else if (errno != EINTR && errno != ECONNRESET) /* said once, of what pickup left unread */
+			return false;
+	}
+}
+
+static void reconnect_soon(struct driver *driver);
+
+/* Drops the connection; its unanswered mails go back to the core. */
+static void connection_lost(struct connection *connection)
+{
+	struct driver *driver = connection->driver;
+	struct mail_out *mail;
+
+	TAILQ_REMOVE(&driver->connections, connection, link);
+	driver->count--;
+	if (!driver->freed && !read_to_the_end(connection)) {
+		TAILQ_FOREACH (mail, &connection->mails, link)
+			mail->begun = true; /* for all that is known */
+	}
+	uv_close((uv_handle_t *)&connection->pipe, connection_closed);
+	if (!driver->freed)
+		give_up_mails(driver, &connection->mails);
+	reconnect_soon(driver);
+}
+
 static void give_memory(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
 {
 	struct connection *connection = handle->data;
@@ -193,20 +243,14 @@ static void give_memory(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
 static void received(uv_stream_t *stream, ssize_t got, const uv_buf_t *buf)
 {
 	struct connection *connection = stream->data;
-	struct frame frame;
-	int status = 1;
+	int status;
 
 	if (got < 0) {
 		connection_lost(connection);
 		return;
 	}
 	frame_decoder_feed(connection->decoder, buf->base, (size_t)got);
-	while (!uv_is_closing((uv_handle_t *)stream) &&
-	       (status = frame_decoder_next(connection->decoder, &frame)) == 1) {
-		status = take_frame(connection, &frame);
-		if (status != 0)
-			break;
-	}
+	status = take_frames(connection);
 	if (status < 0 && !uv_is_closing((uv_handle_t *)stream)) {
 		log_error("pickup_protocol", "error", opt_strerror(status), NULL);
 		connection_lost(connection);
@@ -250,7 +294,7 @@ static struct connection *least_busy(struct driver *driver)
 	struct connection *connection, *best = NULL;
 
 	TAILQ_FOREACH (connection, &driver->connections, link) {
-		if (connection->up && (best == NULL || connection->count < best->count))
+		if (driver->started && connection->up && (best == NULL || connection->count < best->count))
 			best = connection;
 	}
 	return best;

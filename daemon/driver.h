@@ -12,7 +12,8 @@
 struct driver *driver_new(uv_loop_t *loop, struct node *node);
 /* Postfix is up: connect. */
 void driver_start(struct driver *driver);
-/* Postfix is gone: lets go of all connections and tells the core of every mail that had no answer. */
+/* Postfix is gone or to stop: reads what pickup has written, lets go of all connections, and tells the core
+ * of every mail that had no answer. */
 void driver_stop(struct driver *driver);
 /* EFFECT_FEED. Each mail ends in one EVENT_FED. */
 void driver_feed(struct driver *driver, const struct effect *effect);
