@@ -62,6 +62,20 @@ void api_nodes_list(struct api_request *request)
 	api_answer(request, MHD_HTTP_OK, json_pack("{s:o}", "nodes", list));
 }
 
+void api_links_show(struct api_request *request)
+{
+	const struct links_numbers numbers = node_links(request->node);
+	json_t *ended = json_object();
+
+	for (unsigned int why = 0; why < LINK_ENDS; why++)
+		json_object_set_new(
+		    ended, link_end_name((enum link_end)why), json_integer((json_int_t)numbers.ended[why]));
+	api_answer(request, MHD_HTTP_OK,
+	    json_pack("{s:I, s:I, s:I, s:I, s:o}", "up", (json_int_t)numbers.up, "half_open",
+	        (json_int_t)numbers.half_open, "accepted", (json_int_t)numbers.accepted, "dialled",
+	        (json_int_t)numbers.dialled, "ended", ended));
+}
+
 static bool is_named(const struct member_view *member, const char *name)
 {
 	size_t len = strlen(name);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The page that shows the nodes.
+ * The pages that show the nodes, and this node's links to the others.
  */
 #ifndef OPTIMUS_DAEMON_API_NODES_H
 #define OPTIMUS_DAEMON_API_NODES_H
@@ -8,6 +8,8 @@
 #include "daemon/api_request.h"
 
 void api_nodes_list(struct api_request *request);
+/* Connections to the other nodes, and why those that are no more ended. */
+void api_links_show(struct api_request *request);
 
 /* NODE of docs/api.md, a new reference. */
 json_t *api_node_json(const struct node *node, const struct member_view *member);

@@ -30,6 +30,7 @@ static const struct api_page pages[] = {
     {"POST", "/v1/batches/*/resume", .end = api_batch_resume},
     {"POST", "/v1/batches/*/cancel", .end = api_batch_cancel},
     {"GET", "/v1/nodes", .end = api_nodes_list},
+    {"GET", "/v1/links", .end = api_links_show},
     {"POST", "/v1/nodes/@/drain", .end = api_node_drain},
     {"POST", "/v1/nodes/@/undrain", .end = api_node_undrain},
     {"POST", "/v1/nodes/@/forget", .end = api_node_forget},

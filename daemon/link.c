@@ -498,6 +498,14 @@ int links_send(struct links *links, const struct opt_id *id, const void *data, s
 	return connection_send(peer->current, data, len, bulk ? LANE_BULK : LANE_CONTROL);
 }
 
+void links_end(struct links *links, const struct opt_id *id, enum link_end why)
+{
+	const struct peer *peer = find_peer(links, id);
+
+	if (peer != NULL && peer->current != NULL)
+		connection_break(peer->current, why);
+}
+
 size_t links_queued(const struct links *links, const struct opt_id *id)
 {
 	const struct peer *peer = find_peer(links, id);

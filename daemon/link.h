@@ -88,6 +88,12 @@ bool links_awaits(const struct links *links, const char *address);
  */
 int links_send(struct links *links, const struct opt_id *peer, const void *data, size_t len, bool bulk);
 
+/*
+ * Ends the link to a node at once, for what its messages say: `why` is counted, and told by `down`. Messages
+ * that came in one piece with the last one are still handed over. Nothing happens without a link.
+ */
+void links_end(struct links *links, const struct opt_id *peer, enum link_end why);
+
 /* Bytes of bulk that wait for this node; 0 without a link. */
 size_t links_queued(const struct links *links, const struct opt_id *peer);
 

@@ -184,7 +184,18 @@ static void fill(struct link_connection *connection)
 
 static void broken(uv_timer_t *timer)
 {
-	connection_end(timer->data, LINK_RESET);
+	struct link_connection *connection = timer->data;
+
+	connection_end(connection, connection->break_why);
+}
+
+void connection_break(struct link_connection *connection, enum link_end why)
+{
+	if (connection->state == CONNECTION_GONE)
+		return;
+	uv_read_stop((uv_stream_t *)&connection->tcp);
+	connection->break_why = why;
+	uv_timer_start(&connection->timer, broken, 0, 0);
 }
 
 /* Hands the next batch to the kernel unless one is still being taken. */
@@ -206,9 +217,8 @@ static void pump(struct link_connection *connection)
 	connection->write.data = connection;
 	connection->writing = true;
 	if (uv_write(&connection->write, (uv_stream_t *)&connection->tcp, &bytes, 1, written) < 0) {
-		/* Not from here: whoever sends does not expect the link's end before his call returns. */
 		connection->writing = false;
-		uv_timer_start(&connection->timer, broken, 0, 0);
+		connection_break(connection, LINK_RESET);
 	}
 }
 

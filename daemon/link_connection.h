@@ -80,6 +80,7 @@ struct link_connection {
 	void *owner; /* the dialler, NULL when it was accepted */
 	enum connection_state state;
 	enum link_end why;
+	enum link_end break_why;
 	bool dialled;
 	bool accepted_half_open; /* is in ground->half_open */
 	bool counted;            /* its end is in the account */
@@ -112,6 +113,8 @@ void connection_accept(struct link_ground *ground, uv_stream_t *listener);
 int connection_send(struct link_connection *connection, const void *data, size_t len, enum link_lane lane);
 /* Ends an open connection in order. */
 void connection_drain(struct link_connection *connection, enum link_end why);
+/* Ends it as soon as the loop runs again: whoever calls this does not expect the end before it returns. */
+void connection_break(struct link_connection *connection, enum link_end why);
 /* Ends it now. */
 void connection_end(struct link_connection *connection, enum link_end why);
 

@@ -187,6 +187,7 @@ static void carry_out(struct node *node, const struct effect *effect)
 	case EFFECT_SEND:
 	case EFFECT_PEER_WANT:
 	case EFFECT_PEER_UNWANT:
+	case EFFECT_PEER_END:
 	case EFFECT_PUBLISH:
 	case EFFECT_DIRECTORY_PUT:
 	case EFFECT_DIRECTORY_GET:
@@ -405,6 +406,11 @@ const struct opt_id *node_id(const struct node *node)
 const char *node_postfix_state(const struct node *node)
 {
 	return engine_state_name(node->engine);
+}
+
+struct links_numbers node_links(const struct node *node)
+{
+	return node_cluster_links(node->cluster);
 }
 
 int node_room(const struct node *node)

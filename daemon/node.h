@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "daemon/config.h"
+#include "daemon/link.h"
 #include "daemon/store.h"
 #include "queue/core.h"
 
@@ -38,6 +39,8 @@ const struct opt_id *node_id(const struct node *node);
 const char *node_postfix_state(const struct node *node);
 /* Mails sent per second, over the last ten seconds. */
 double node_rate(const struct node *node);
+/* Of its connections to the other nodes, since its start. */
+struct links_numbers node_links(const struct node *node);
 /* 0 when there is room for new batches, OPT_E_FULL when the disk is nearly full. */
 int node_room(const struct node *node);
 

@@ -216,6 +216,12 @@ void node_cluster_begin(struct node_cluster *cluster)
 	}
 }
 
+struct links_numbers node_cluster_links(const struct node_cluster *cluster)
+{
+	return cluster == NULL || cluster->closing ? (struct links_numbers){0}
+	                                           : links_numbers(cluster->links);
+}
+
 static void homes_found(void *context, int status, const struct opt_id *homes, size_t count)
 {
 	struct lookup *lookup = context;
@@ -255,6 +261,9 @@ void node_cluster_effect(struct node_cluster *cluster, const struct effect *effe
 		return;
 	case EFFECT_PEER_UNWANT:
 		links_unwant(cluster->links, &effect->id);
+		return;
+	case EFFECT_PEER_END:
+		links_end(cluster->links, &effect->id, LINK_MALFORMED);
 		return;
 	case EFFECT_PUBLISH:
 		cluster->presence = *effect->presence;

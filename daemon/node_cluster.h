@@ -33,6 +33,7 @@ bool node_cluster_joins(const struct node_cluster *cluster);
 /* The core has its records: dial config->bootstrap and the members of before. */
 void node_cluster_begin(struct node_cluster *cluster);
 /* Carries out an effect about other nodes. */
+struct links_numbers node_cluster_links(const struct node_cluster *cluster);
 void node_cluster_effect(struct node_cluster *cluster, const struct effect *effect);
 /* Says goodbye to the others and closes all; fn(context) at the end, within 4 s. Frees the cluster. */
 void node_cluster_close(struct node_cluster *cluster, void (*fn)(void *context), void *context);

@@ -307,10 +307,12 @@ void cluster_frame(struct core *core, const struct opt_id *from, const void *dat
 
 	if (peer == core->self)
 		return;
+	if (peer_read(core->peer_reader, data, len, &message) != 0) {
+		effects_add(core->effects, EFFECT_PEER_END)->id = *from;
+		return;
+	}
 	view_heard(core->view, from, core->now);
-	if (peer_read(core->peer_reader, data, len, &message) != 0)
-		notice(core, from, "bad_message");
-	else if (message.answer)
+	if (message.answer)
 		call_answered(core, peer, &message);
 	else if (message.type == PEER_HEARTBEAT)
 		take_heartbeat(core, peer, &message);

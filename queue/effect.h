@@ -33,6 +33,7 @@ enum effect_type {
 	EFFECT_SEND,          /* data to the node `id`; lost when there is no link */
 	EFFECT_PEER_WANT,     /* keep a link to the node `id` at the address `text` */
 	EFFECT_PEER_UNWANT,   /* no more */
+	EFFECT_PEER_END,      /* end the link to the node `id`: it says what no node of ours says */
 	EFFECT_PUBLISH,       /* `presence` to the DHT, in the place of the one before */
 	EFFECT_DIRECTORY_PUT, /* the batch `id` has the homes in data (opt_ids) */
 	EFFECT_DIRECTORY_GET, /* EVENT_DIRECTORY, with the token */

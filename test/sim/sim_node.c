@@ -227,6 +227,9 @@ static void carry_out(struct node *node, const struct effect *effect)
 	case EFFECT_PEER_UNWANT:
 		net_unwant(node, effect);
 		return;
+	case EFFECT_PEER_END:
+		world_fail(node->world, "a node takes another one's message for none");
+		return;
 	case EFFECT_PUBLISH:
 		dht_publish(node, effect);
 		return;

@@ -5,6 +5,7 @@
  * The store answers from a timer, never inside the call that asked, as the real one does. Logging is
  * silenced.
  */
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "api_fixture.h"
@@ -344,6 +345,20 @@ double node_rate(const struct node *node)
 {
 	(void)node;
 	return 12.34;
+}
+
+const char *link_end_name(enum link_end why)
+{
+	static char name[16];
+
+	snprintf(name, sizeof(name), "cause%u", (unsigned int)why % 1000);
+	return name;
+}
+
+struct links_numbers node_links(const struct node *node)
+{
+	(void)node;
+	return (struct links_numbers){.up = 2, .accepted = 7, .dialled = 3, .ended = {[LINK_FOREIGN] = 5}};
 }
 
 int node_room(const struct node *node)

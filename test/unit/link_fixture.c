@@ -59,9 +59,11 @@ static void on_message(void *context, const struct opt_id *peer, const void *dat
 	const unsigned char *bytes = data;
 	uint64_t value;
 
-	(void)peer;
 	node->messages++;
 	node->bytes += len;
+	/* As the node does with what its core can't read. */
+	if (len > 0 && bytes[0] == LINK_NONSENSE)
+		links_end(node->links, peer, LINK_MALFORMED);
 	if (len < 9)
 		return;
 	memcpy(&value, bytes + 1, sizeof(value));

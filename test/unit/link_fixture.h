@@ -15,6 +15,9 @@ enum { LINK_NODES = 3, LINK_LIMIT_MS = 30000 };
 
 struct link_world;
 
+/* A message that begins so ends its link, as one does that the core can't read. */
+enum { LINK_NONSENSE = 0xff };
+
 struct link_node {
 	struct link_world *world;
 	struct identity identity;

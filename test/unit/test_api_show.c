@@ -139,6 +139,22 @@ static void the_node_shows_itself(void **state)
 	json_decref(json);
 }
 
+static void links_are_counted_by_what_ended_them(void **state)
+{
+	struct fixture *fixture = *state;
+	json_t *json = expect(fixture, "GET", "/v1/links", NULL, 200);
+	const json_t *ended = json_object_get(json, "ended");
+
+	assert_int_equal(number(json, "up"), 2);
+	assert_int_equal(number(json, "half_open"), 0);
+	assert_int_equal(number(json, "accepted"), 7);
+	assert_int_equal(number(json, "dialled"), 3);
+	assert_int_equal(number(ended, link_end_name(LINK_FOREIGN)), 5);
+	assert_int_equal(number(ended, link_end_name(LINK_MALFORMED)), 0);
+	assert_int_equal(json_object_size(ended), LINK_ENDS);
+	json_decref(json);
+}
+
 static void the_other_nodes_are_shown_as_they_are_known(void **state)
 {
 	struct fixture *fixture = *state;
@@ -420,6 +436,7 @@ int main(void)
 	    CASE(a_batch_being_uploaded_shows_its_rows),
 	    CASE(other_users_batches_do_not_exist),
 	    CASE(the_node_shows_itself),
+	    CASE(links_are_counted_by_what_ended_them),
 	    CASE(the_other_nodes_are_shown_as_they_are_known),
 	    CASE(where_too_few_nodes_answer_nobody_says_that_there_is_no_batch),
 	    CASE(the_report_has_a_line_for_every_recipient),

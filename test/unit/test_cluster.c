@@ -31,6 +31,7 @@ struct node {
 	int64_t clock_off; /* of its UTC, in microseconds */
 	bool wanted[NODES_MAX];
 	size_t sends, publishes, timers, notices;
+	size_t ended[NODES_MAX]; /* links, for what the other one said */
 	struct presence published;
 	char notice[32]; /* the last one */
 	int status;      /* of the last command */
@@ -99,6 +100,9 @@ static void take_effect(uint32_t number, const struct effect *effect)
 		return;
 	case EFFECT_PEER_UNWANT:
 		node->wanted[number_of(&effect->id)] = false;
+		return;
+	case EFFECT_PEER_END:
+		node->ended[number_of(&effect->id)]++;
 		return;
 	case EFFECT_PUBLISH:
 		node->publishes++;
@@ -733,12 +737,31 @@ static void a_clock_is_wrong_when_most_others_say_so(void **state)
 	assert_false(cluster_clock_wrong(nodes[1].core));
 }
 
+/* Nor is it a sign of life: whoever says it is silent for the core. */
+static void what_is_no_message_ends_the_link(void **state)
+{
+	uint8_t nested[10000];
+	struct event event = {.type = EVENT_FRAME, .frame = {.data = nested, .len = sizeof(nested)}};
+
+	(void)state;
+	start_cluster(2);
+	memset(nested, 0x91, sizeof(nested)); /* an array in an array in ... */
+	event.frame.node = nodes[1].id;
+	cut[1] = true;
+	for (int i = 0; i < 20; i++) {
+		step(0, event);
+		seconds(1);
+	}
+	assert_int_equal(nodes[0].ended[1], 20);
+	assert_string_equal(nodes[0].notice, "node_gone");
+}
+
 static void what_is_no_message_or_from_nobody_changes_nothing(void **state)
 {
 	(void)state;
 	start_cluster(2);
 	step(0, (struct event){.type = EVENT_FRAME, .frame = {nodes[1].id, "\xff", 1}});
-	assert_string_equal(nodes[0].notice, "bad_message");
+	assert_int_equal(nodes[0].ended[1], 1);
 	step(0, (struct event){.type = EVENT_PEER_UP, .peer = {nodes[0].id}});
 	step(0, (struct event){.type = EVENT_PEER_DOWN, .peer = {nodes[0].id}});
 	step(0, (struct event){.type = EVENT_PEER_REFUSED, .peer = {nodes[0].id}});
@@ -954,6 +977,7 @@ int main(void)
 	    CLUSTER_TEST(the_number_of_replicas_follows_the_live_members),
 	    CLUSTER_TEST(a_node_without_postfix_holds_shards_and_owns_none),
 	    CLUSTER_TEST(a_clock_is_wrong_when_most_others_say_so),
+	    CLUSTER_TEST(what_is_no_message_ends_the_link),
 	    CLUSTER_TEST(what_is_no_message_or_from_nobody_changes_nothing),
 	    CLUSTER_TEST(members_are_shown_with_their_load),
 	    CLUSTER_TEST(a_call_waits_for_the_link_and_goes_out_with_it),

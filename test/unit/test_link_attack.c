@@ -281,6 +281,21 @@ static void a_frame_without_meaning_ends_the_link(void **state)
 	expect_link_end(&insider, LINK_MALFORMED);
 }
 
+/* The second one came with it. */
+static void a_message_that_the_core_can_not_read_ends_the_link(void **state)
+{
+	struct insider insider;
+	uint64_t before = world.nodes[0].messages;
+
+	(void)state;
+	insider_open(&insider);
+	for (int i = 0; i < 2; i++)
+		link_writer_add(
+		    &insider.writer, FRAME_CONTROL_LAST, &(uint8_t){LINK_NONSENSE}, 1, &insider.out);
+	expect_link_end(&insider, LINK_MALFORMED);
+	assert_true(world.nodes[0].messages > before);
+}
+
 static void who_is_slow_is_closed_after_ten_seconds(void **state)
 {
 	unsigned char first[LINK_FIRST_SIZE];
@@ -377,6 +392,7 @@ int main(void)
 	    TEST(an_oversized_frame_ends_the_link),
 	    TEST(a_truncated_frame_ends_the_link),
 	    TEST(a_frame_without_meaning_ends_the_link),
+	    TEST(a_message_that_the_core_can_not_read_ends_the_link),
 	    TEST(who_is_slow_is_closed_after_ten_seconds),
 	    TEST(a_flood_of_half_open_connections_displaces_only_itself),
 	    TEST(a_cause_is_logged_once_however_often_it_comes),
