@@ -218,8 +218,9 @@ void node_cluster_begin(struct node_cluster *cluster)
 
 struct links_numbers node_cluster_links(const struct node_cluster *cluster)
 {
-	return cluster == NULL || cluster->closing ? (struct links_numbers){0}
-	                                           : links_numbers(cluster->links);
+	const struct links_numbers none = {0};
+
+	return cluster == NULL || cluster->closing ? none : links_numbers(cluster->links);
 }
 
 static void homes_found(void *context, int status, const struct opt_id *homes, size_t count)

@@ -284,14 +284,14 @@ static void a_frame_without_meaning_ends_the_link(void **state)
 /* The second one came with it. */
 static void a_message_that_the_core_can_not_read_ends_the_link(void **state)
 {
+	const uint8_t nonsense = LINK_NONSENSE;
 	struct insider insider;
 	uint64_t before = world.nodes[0].messages;
 
 	(void)state;
 	insider_open(&insider);
 	for (int i = 0; i < 2; i++)
-		link_writer_add(
-		    &insider.writer, FRAME_CONTROL_LAST, &(uint8_t){LINK_NONSENSE}, 1, &insider.out);
+		link_writer_add(&insider.writer, FRAME_CONTROL_LAST, &nonsense, 1, &insider.out);
 	expect_link_end(&insider, LINK_MALFORMED);
 	assert_true(world.nodes[0].messages > before);
 }
