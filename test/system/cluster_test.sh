@@ -18,6 +18,9 @@ slow_sink 200
 control up "${options[@]}" --nodes 3 --relay "$sink_address" --set "window = $window" --set 'doubt_hold = 5s' --set 'min_backoff = 1s'
 meet n1 n2 n3
 recipients news "$mails" 6000 # shards of about 130 mails
+# A second one that n1 accepts, for commands alone: it would start long after the test.
+recipients later 20
+send n1 later --at +1h
 send n1 news
 await 120 'some of it is sent' received_more $((mails / 4))
 [ "$(shows n1 n1 owned)" -gt 0 ] || fail 'n1 had nothing to send any more'
@@ -33,6 +36,17 @@ for node in n2 n3; do
 	cut -d, -f1 "$work/half" | cmp -s - <(cut -d, -f1 "$work/news.csv") || fail "$node: the report lacks mails"
 done
 echo 'ok: status and report on the others'
+
+# commands STATE NODE OTHER COMMAND: what the one is told holds on the other.
+commands() {
+	at "$2" "$4" later 2>/dev/null || fail "$2: $4 of a batch that the dead node had accepted: exit code $?"
+	batch_is "$3" later ".state == \"$1\"" >/dev/null || fail "$3 after $4 on $2: $(at "$3" status later --json)"
+}
+commands paused n2 n3 pause
+commands scheduled n3 n2 resume
+commands paused n3 n2 pause
+commands cancelled n2 n3 cancel
+echo 'ok: pause, resume and cancel on the others'
 
 await 240 'the batch is done' batch_is n3 news '.state == "done"'
 echo "sent by the two that were left: $(($(received) - before))"
