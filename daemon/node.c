@@ -156,7 +156,7 @@ static void carry_out(struct node *node, const struct effect *effect)
 		node_load_value(node, effect);
 		return;
 	case EFFECT_LOAD_SHARD:
-		node_load_shard(node, &effect->id, &effect->upload);
+		node_load_shard(node, effect);
 		return;
 	case EFFECT_ENGINE_SETTLE:
 		engine_settle(node->engine);

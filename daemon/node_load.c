@@ -15,7 +15,7 @@
 
 struct load {
 	struct node *node;
-	struct opt_id id;
+	struct opt_id id, upload;
 	uint64_t token;
 };
 
@@ -150,7 +150,25 @@ void node_load_value(struct node *node, const struct effect *effect)
 		store_read_shard(node_store(node), &effect->id, &effect->upload, value_read_done, load);
 }
 
-void node_load_shard(struct node *node, const struct opt_id *shard, const struct opt_id *upload)
+/* A shard without its template is as good as none. */
+static void template_looked_for(void *context, int status, const struct span *values, size_t count)
 {
-	store_read_shard(node_store(node), shard, upload, shard_read_done, load_new(node, shard, 0));
+	struct load *load = context;
+
+	(void)values;
+	if (status == 0 && count == 1)
+		store_read_shard(node_store(load->node), &load->id, &load->upload, shard_read_done, load);
+	else
+		shard_read_done(load, status == 0 ? OPT_E_NOT_FOUND : status, NULL, 0);
+}
+
+void node_load_shard(struct node *node, const struct effect *effect)
+{
+	struct load *load = load_new(node, &effect->id, 0);
+
+	load->upload = effect->upload;
+	if (effect->and_template)
+		store_read_template(node_store(node), &effect->upload, template_looked_for, load);
+	else
+		store_read_shard(node_store(node), &effect->id, &effect->upload, shard_read_done, load);
 }

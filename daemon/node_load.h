@@ -12,6 +12,6 @@ void node_load_journal(struct node *node, const struct opt_id *id, uint64_t toke
 /* EFFECT_LOAD_VALUE: EVENT_VALUE_LOADED. */
 void node_load_value(struct node *node, const struct effect *effect);
 /* EFFECT_LOAD_SHARD; ends with EVENT_SHARD_LOADED. */
-void node_load_shard(struct node *node, const struct opt_id *shard, const struct opt_id *upload);
+void node_load_shard(struct node *node, const struct effect *effect);
 
 #endif

@@ -128,10 +128,12 @@ void accept_request(struct core *core, struct peer *peer, const struct peer_mess
 static void begin(struct core *core, struct accept *accept)
 {
 	struct batch *batch = batch_new(core, &accept->record);
+	const struct upload *upload = upload_find(core, &batch->record.upload);
 
+	batch->template_here = upload != NULL && upload->template_stored;
 	effects_add(core->effects, EFFECT_BATCH_ACCEPTED)->text =
 	    effects_copy_text(core->effects, batch->record.settings.name);
-	stage_accepted(core, &batch->record.upload);
+	stage_accepted(core, batch);
 	home_learnt(core, batch);
 	batch_begin(core, batch);
 	join_accepted(core, &batch->key);

@@ -68,6 +68,7 @@ struct batch *batch_new(struct core *core, struct batch_record *record)
 	TAILQ_INIT(&batch->ready);
 	RB_INIT(&batch->lanes);
 	timer_init(&batch->timer, TIMER_BATCH, batch);
+	timer_init(&batch->rest, TIMER_BATCH_REST, batch);
 	batch->shards = calloc(batch->record.shard_count + 1, sizeof(*batch->shards));
 	if (batch->shards == NULL)
 		abort();
@@ -98,6 +99,8 @@ void batch_free(struct core *core, struct batch *batch)
 	control_forget(core, batch);
 	tell_forget(core, batch);
 	timer_disarm(&core->utc_timers, &batch->timer);
+	core->resting -= batch->rest.armed;
+	timer_disarm(&core->boot_timers, &batch->rest);
 	lanes_free(core, batch);
 	for (uint32_t i = 0; i < batch->record.shard_count; i++)
 		shard_done(core, &batch->shards[i]);

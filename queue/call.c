@@ -110,7 +110,7 @@ static usec first_wait(const struct call *call)
 	return call->bulk ? CALL_REPEAT_BULK : CALL_REPEAT;
 }
 
-struct call *call_start(struct core *core, struct peer *peer, enum call_kind kind, void *owner,
+struct call *call_start_held(struct core *core, struct peer *peer, enum call_kind kind, void *owner,
     struct peer_message *request, bool bulk)
 {
 	struct call *call = calloc(1, sizeof(*call));
@@ -132,15 +132,30 @@ struct call *call_start(struct core *core, struct peer *peer, enum call_kind kin
 	call->type = request->type;
 	call->owner = owner;
 	call->bulk = bulk;
+	call->held = true;
 	call->data = bytes.data;
 	call->len = bytes.len;
-	call->wait = first_wait(call);
 	timer_init(&call->timer, TIMER_CALL, call);
 	RB_INSERT(call_tree, &core->calls, call);
 	TAILQ_INSERT_TAIL(&peer->calls, call, link);
 	mesh_need(core, peer);
-	send_call(core, call);
 	return call;
+}
+
+struct call *call_start(struct core *core, struct peer *peer, enum call_kind kind, void *owner,
+    struct peer_message *request, bool bulk)
+{
+	struct call *call = call_start_held(core, peer, kind, owner, request, bulk);
+
+	call_release(core, call);
+	return call;
+}
+
+void call_release(struct core *core, struct call *call)
+{
+	call->held = false;
+	call->wait = first_wait(call);
+	send_call(core, call);
 }
 
 static void call_free(struct core *core, struct call *call)
@@ -161,6 +176,13 @@ void call_end(struct core *core, struct call *call)
 void call_again(struct call *call)
 {
 	call->answered = false;
+}
+
+void call_hold(struct core *core, struct call *call)
+{
+	call->answered = false;
+	call->held = true;
+	timer_disarm(&core->boot_timers, &call->timer);
 }
 
 /* To the part of the core that waits for it. */
@@ -258,8 +280,8 @@ void calls_peer_up(struct core *core, struct peer *peer)
 	struct call *call;
 
 	TAILQ_FOREACH (call, &peer->calls, link) {
-		call->wait = first_wait(call);
-		send_call(core, call);
+		if (!call->held)
+			call_release(core, call);
 	}
 }
 

@@ -6,7 +6,9 @@
  * link, again after CALL_REPEAT without an answer (twice as long each time, up to CALL_REPEAT_MAX), and again
  * when the link comes back. It never gives up by itself: whoever started it ends it when nobody needs it any
  * more. The answer goes to the part of the core that its kind names, and after that the call is gone, unless
- * its handler said call_again().
+ * its handler said call_again() or call_hold().
+ *
+ * A call that is held waits for call_release(): nothing sends it before that.
  */
 #ifndef OPTIMUS_QUEUE_CALL_H
 #define OPTIMUS_QUEUE_CALL_H
@@ -59,6 +61,7 @@ struct call {
 	uint64_t number; /* for the owner */
 	bool bulk;
 	bool answered; /* its answer is being taken */
+	bool held;     /* not to be sent before call_release() */
 	void *data;
 	size_t len;
 	usec wait;
@@ -71,10 +74,17 @@ struct call {
  */
 struct call *call_start(struct core *core, struct peer *peer, enum call_kind kind, void *owner,
     struct peer_message *request, bool bulk);
+/* The same, held. */
+struct call *call_start_held(struct core *core, struct peer *peer, enum call_kind kind, void *owner,
+    struct peer_message *request, bool bulk);
 /* Ends a call; nobody hears of its answer. From the handler of its own answer it does nothing. */
 void call_end(struct core *core, struct call *call);
 /* For the handler of an answer, PEER_BUSY mostly: the call goes on as if nothing had come. */
 void call_again(struct call *call);
+/* The same, but it is not sent again before it is released. */
+void call_hold(struct core *core, struct call *call);
+/* Sends a call that was held. */
+void call_release(struct core *core, struct call *call);
 
 /* An answer has come in. One whose call is over is dropped. */
 void call_answered(struct core *core, struct peer *peer, const struct peer_message *answer);

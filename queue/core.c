@@ -79,6 +79,7 @@ struct core_config core_config_default(void)
 	    .open_mails_max = 1000000,
 	    .presence = {.weight = WEIGHT_ONE},
 	    .replicas = 3,
+	    .stage_part = STAGE_PART,
 	    .unreplicated_max = 50,
 	    .doubt_hold = 60 * USEC_PER_SEC,
 	    .replace_after = 300 * USEC_PER_SEC,
@@ -324,6 +325,9 @@ static void timer_fired(struct core *core, struct timer *timer)
 		return;
 	case TIMER_BATCH:
 		batch_due(core, timer->owner);
+		return;
+	case TIMER_BATCH_REST:
+		feed_batch_rested(core);
 		return;
 	case TIMER_DOMAIN_HOLD:
 		domain_rested(core, timer->owner);

@@ -43,6 +43,7 @@ struct core_config {
 	usec doubt_hold;           /* how long mail in doubt waits for its old owner */
 	usec replace_after;        /* how long a member is gone before another one takes its place */
 	usec alone_after;     /* how long silence is taken for death where no majority is left; 0: never */
+	uint32_t stage_part;  /* bytes of a template that fit into a message */
 	uint64_t seed;        /* of the core's own randomness: who tries again when */
 	uint32_t broken_rule; /* 0; the simulator plants a bug by its number (enum core_bug) */
 };
@@ -74,6 +75,7 @@ enum core_bug {
 	CORE_BUG_NEWCOMER_EMPTY,           /* a new member counts before it has anything of the shard */
 	CORE_BUG_ALONE_WITHOUT_PROOF,      /* who is away counts as dead at once */
 	CORE_BUG_LOST_WRITES_IGNORED,      /* a store that came back older votes as if nothing was missing */
+	CORE_BUG_HALF_A_TEMPLATE,          /* what the record overtakes of a template is not waited for */
 	CORE_BUGS,
 };
 

@@ -27,7 +27,7 @@ enum effect_type {
 	EFFECT_STORE_SQUASH,      /* compress the journal of `id` */
 	EFFECT_STORE_REGISTER,    /* set the register of the batch `id` to data; empty: remove it */
 	EFFECT_LOAD_JOURNAL,      /* of `id`: EVENT_JOURNAL_LOADED, with the token */
-	EFFECT_LOAD_SHARD,        /* EVENT_SHARD_LOADED */
+	EFFECT_LOAD_SHARD,        /* EVENT_SHARD_LOADED; with `and_template`, not found without that */
 	EFFECT_LOAD_VALUE,        /* of shard `id` and `upload`; zero id: its template. EVENT_VALUE_LOADED */
 	/* The other nodes. */
 	EFFECT_SEND,          /* data to the node `id`; lost when there is no link */
@@ -94,6 +94,7 @@ struct effect {
 	const void *data;
 	size_t len;
 	uint32_t shards;             /* STORE_DROP_UPLOAD */
+	bool and_template;           /* LOAD_SHARD */
 	enum upload_answer answer;   /* UPLOAD_ANSWER */
 	enum control_answer control; /* CONTROL_ANSWER */
 	struct boot_time deadline;   /* TIMER */

@@ -29,12 +29,33 @@
 #include "queue/write.h"
 
 enum { LOADING_MAX = 8 /* shards of a batch that are being opened at once */ };
+static const usec BATCH_REST_MAX = 8 * USEC_PER_SEC;
 static const usec UNREADABLE_WAIT = 10 * USEC_PER_SEC;
 
 void feed_rest(struct core *core)
 {
 	core->feed_held = true;
 	timer_arm(&core->boot_timers, &core->feed_hold, core->now.us + USEC_PER_SEC);
+}
+
+/* A value that can't be read is the trouble of one batch: it rests, for longer each time, and the others go
+ * on. What two batches have at once is the node's. */
+static void batch_rest(struct core *core, struct batch *batch)
+{
+	if (batch->rest.armed)
+		return; /* the same round */
+	if (core->resting > 0)
+		feed_rest(core);
+	batch->rest_time = batch->rest_time == 0 ? USEC_PER_SEC : 2 * batch->rest_time;
+	if (batch->rest_time > BATCH_REST_MAX)
+		batch->rest_time = BATCH_REST_MAX;
+	timer_arm(&core->boot_timers, &batch->rest, core->now.us + batch->rest_time);
+	core->resting++;
+}
+
+void feed_batch_rested(struct core *core)
+{
+	core->resting--;
 }
 
 static void open_shard(struct core *core, struct shard *shard)
@@ -44,6 +65,7 @@ static void open_shard(struct core *core, struct shard *shard)
 	effect->id = shard->id;
 	effect->batch = shard->batch->key;
 	effect->upload = shard->batch->record.upload;
+	effect->and_template = !shard->batch->template_here;
 	shard->phase = SHARD_LOADING;
 	shard->batch->loading++;
 }
@@ -230,7 +252,7 @@ void feed_run(struct core *core)
 		uint32_t index;
 
 		/* Its shards are expired a few at a time: those that are left must not be fed meanwhile. */
-		if (!control_may_feed(core, batch) || batch_is_over(core, batch))
+		if (batch->rest.armed || !control_may_feed(core, batch) || batch_is_over(core, batch))
 			continue;
 		while (room > 0 && lane_pop(core, batch, &shard, &index)) {
 			claim(core, claim_write(core, round, &writes, shard), index);
@@ -382,6 +404,7 @@ void feed_result(struct core *core, const struct attempt_key *key, enum fed_stat
 	mail->flags &= (uint8_t)~MAIL_FEEDING;
 	switch (status) {
 	case FED_QUEUED:
+		shard->batch->rest_time = 0;
 		return;
 	case FED_UNCERTAIN:
 		if ((mail->flags & MAIL_UNCERTAIN) == 0)
@@ -393,7 +416,7 @@ void feed_result(struct core *core, const struct attempt_key *key, enum fed_stat
 		return;
 	case FED_NOT_NOW:
 		outcome.kind = OUTCOME_RETURNED;
-		feed_rest(core);
+		batch_rest(core, shard->batch);
 		break;
 	case FED_DEFERRED:
 		outcome.kind = OUTCOME_DEFERRED;
@@ -425,6 +448,7 @@ void feed_shard_loaded(struct core *core, const struct event *event)
 		shard_try_finish(core, shard);
 		return;
 	}
+	shard->batch->template_here = true; /* it was looked for too */
 	shard_need_mails(core, shard);
 	for (uint32_t i = 0; i < shard->count; i++) {
 		struct mail *mail = &shard->mails[i];

@@ -30,5 +30,7 @@ void feed_shard_loaded(struct core *core, const struct event *event);
 
 /* Feeding rests for a moment (trouble on the way into Postfix). */
 void feed_rest(struct core *core);
+/* TIMER_BATCH_REST */
+void feed_batch_rested(struct core *core);
 
 #endif

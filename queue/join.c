@@ -346,6 +346,8 @@ bool join_value_loaded(struct core *core, const struct event *event)
 	if (join == NULL)
 		return false;
 	join->token = 0;
+	if (join->step == JOIN_TEMPLATE && event->value_loaded.status == 0)
+		batch_find(core, &join->batch)->template_here = true;
 	if (event->value_loaded.status != 0)
 		fetch_value(core, join);
 	else
@@ -383,6 +385,8 @@ void join_stored(struct core *core, struct write *write, int status)
 		answer(core, join, status == OPT_E_FULL ? PEER_FULL : PEER_FAILED);
 		return;
 	}
+	if (join->step == JOIN_TEMPLATE)
+		batch_find(core, &join->batch)->template_here = true;
 	if (join->step == JOIN_REOPEN)
 		batch_find(core, &join->batch)->ended = false;
 	if (join->step == JOIN_TEMPLATE)

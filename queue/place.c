@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A replica gets the template before its first shard, on the same ordered link; a template that is too long
- * for a message goes in parts, each after the answer to the one before.
+ * A replica gets the template before its first shard, on the same ordered link. One that is too long for a
+ * message goes in parts, each after the answer to the one before, and the shards wait until it has been
+ * confirmed. A replica that has lost parts, by a restart, says so (PEER_BUSY) and gets all of them again; one
+ * that restarted and does not know whether it has the template (PEER_UNKNOWN) gets it once more.
  *
  * A shard is safe when a majority of its replicas has stored it. The calls to the others go on, as long as
  * those are alive; so a replica that dies costs memory for a few seconds and stops nothing.
@@ -36,27 +38,31 @@ static uint32_t majority(const struct record_shard *shard)
 static void call(
     struct core *core, struct upload *upload, uint32_t node, uint32_t shard, struct peer_message *message)
 {
+	const struct upload_node *to = &upload->nodes[node];
 	struct call *started;
 
 	message->batch = upload->batch;
 	message->upload = upload->id;
-	started = call_start(core, upload->nodes[node].peer, CALL_STAGE, upload, message, true);
+	started = call_start_held(core, to->peer, CALL_STAGE, upload, message, true);
 	started->number = number(node, shard);
 	upload->calls++;
+	if (shard == 0 || !to->sending || upload->template_len <= core->config.stage_part)
+		call_release(core, started);
 }
 
 /* The next part of the template. */
 static void send_part(struct core *core, struct upload *upload, uint32_t node)
 {
 	const uint32_t part = upload->nodes[node].parts++;
-	const size_t from = (size_t)part * STAGE_PART;
+	const size_t size = core->config.stage_part;
+	const size_t from = part * size;
 	const size_t left = upload->template_len - from;
 	struct peer_message message = {
 	    .type = PEER_STAGE_OPEN,
 	    .index = part,
-	    .count = (uint32_t)((upload->template_len + STAGE_PART - 1) / STAGE_PART),
+	    .count = (uint32_t)((upload->template_len + size - 1) / size),
 	    .data = (const char *)upload->template + from,
-	    .len = left < STAGE_PART ? left : STAGE_PART,
+	    .len = left < size ? left : size,
 	};
 
 	if (message.count == 0)
@@ -64,9 +70,20 @@ static void send_part(struct core *core, struct upload *upload, uint32_t node)
 	call(core, upload, node, 0, &message);
 }
 
-static bool parts_left(const struct upload *upload, uint32_t node)
+static void send_template(struct core *core, struct upload *upload, uint32_t node)
 {
-	return (size_t)upload->nodes[node].parts * STAGE_PART < upload->template_len;
+	struct upload_node *to = &upload->nodes[node];
+
+	to->opened = true;
+	to->sending = true;
+	to->parts = 0;
+	to->incarnation = peer_incarnation(core, to->peer);
+	send_part(core, upload, node);
+}
+
+static bool parts_left(const struct core *core, const struct upload *upload, uint32_t node)
+{
+	return (size_t)upload->nodes[node].parts * core->config.stage_part < upload->template_len;
 }
 
 /* The node's number in the record, with its entry in upload->nodes. */
@@ -125,7 +142,7 @@ int place_shard(struct core *core, struct upload *upload, const void *value, siz
 			continue;
 		}
 		if (upload->nodes[node].parts == 0)
-			send_part(core, upload, node);
+			send_template(core, upload, node);
 		call(core, upload, node, index + 1, &message);
 	}
 	return 0;
@@ -190,24 +207,68 @@ static void failed(struct core *core, struct upload *upload, uint32_t index, uin
 		upload->again = true;
 }
 
+/* The template was confirmed, or refused: the shards are judged by themselves. */
+static void release_shards(struct core *core, struct upload *upload, const struct peer *peer)
+{
+	struct call *call;
+
+	TAILQ_FOREACH (call, &peer->calls, link) {
+		if (call->kind == CALL_STAGE && call->owner == upload && call->held)
+			call_release(core, call);
+	}
+}
+
+static void part_answered(
+    struct core *core, struct upload *upload, uint32_t node, const struct peer_message *answer)
+{
+	struct upload_node *to = &upload->nodes[node];
+
+	if (answer->status == PEER_BUSY) {
+		send_template(core, upload, node);
+	} else if (answer->status == PEER_OK && parts_left(core, upload, node)) {
+		send_part(core, upload, node);
+	} else {
+		to->sending = false;
+		release_shards(core, upload, to->peer);
+	}
+}
+
+/* Whether the shard was refused for want of a template that is on its way, by now. */
+static bool waits_for_template(
+    struct core *core, struct upload *upload, uint32_t node, const struct peer_message *answer)
+{
+	struct upload_node *to = &upload->nodes[node];
+
+	if (answer->status != PEER_UNKNOWN && answer->status != PEER_BUSY)
+		return false;
+	if (!to->sending && answer->status == PEER_UNKNOWN &&
+	    to->incarnation != peer_incarnation(core, to->peer))
+		send_template(core, upload, node);
+	return to->sending;
+}
+
 void place_answered(struct core *core, struct call *answered, const struct peer_message *answer)
 {
 	struct upload *upload = answered->owner;
 	const uint32_t node = (uint32_t)(answered->number >> 32);
 	const uint32_t shard = (uint32_t)answered->number;
 
-	if (answer->status == PEER_BUSY) {
+	if (shard > 0 && waits_for_template(core, upload, node, answer)) {
+		call_hold(core, answered);
+		return;
+	}
+	if (answer->status == PEER_BUSY && (shard > 0 || upload->nodes[node].parts == 1)) {
 		call_again(answered);
 		return;
 	}
 	upload->calls--;
 	upload->refused = upload->refused || answer->status == PEER_REFUSED;
-	if (shard > 0 && answer->status == PEER_OK)
+	if (shard == 0)
+		part_answered(core, upload, node, answer);
+	else if (answer->status == PEER_OK)
 		stored(upload, shard - 1, node);
-	else if (shard > 0)
+	else
 		failed(core, upload, shard - 1, node);
-	else if (answer->status == PEER_OK && parts_left(upload, node))
-		send_part(core, upload, node);
 	upload_go_on(core, upload);
 }
 
@@ -216,9 +277,16 @@ static bool is_safe(const struct upload *upload, uint32_t index)
 	return votes(upload->places[index].stored) >= majority(&upload->shards[index]);
 }
 
-static void end_calls(struct core *core, struct upload *upload, struct peer *peer, bool all)
+/* When the template goes as well it is sent again with the next shard. */
+static void end_calls(struct core *core, struct upload *upload, struct upload_node *node, bool all)
 {
+	struct peer *peer = node->peer;
 	struct call *call, *next;
+
+	if (all && node->sending) {
+		node->sending = false;
+		node->parts = 0;
+	}
 
 	TAILQ_FOREACH_SAFE (call, &peer->calls, link, next) {
 		const uint32_t shard = (uint32_t)call->number;
@@ -240,7 +308,7 @@ void place_tick(struct core *core, struct upload *upload)
 	}
 	for (uint32_t i = 0; i < upload->place_nodes && upload->calls > 0; i++) {
 		if (!peer_alive(core, upload->nodes[i].peer))
-			end_calls(core, upload, upload->nodes[i].peer, upload->unsafe == 0);
+			end_calls(core, upload, &upload->nodes[i], upload->unsafe == 0);
 	}
 }
 
@@ -271,8 +339,8 @@ void place_end(struct core *core, struct upload *upload, bool drop)
 
 		if (peer == core->self)
 			continue;
-		end_calls(core, upload, peer, true);
-		if (drop && upload->nodes[i].parts > 0)
+		end_calls(core, upload, &upload->nodes[i], true);
+		if (drop && upload->nodes[i].opened)
 			call_notice(core, peer, &message);
 	}
 }

@@ -1,8 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The holder. Template and shards are stored in the order in which they come, so a shard is only confirmed
- * when the template is there too. A shard that overtakes parts of a long template is left without an answer:
- * its call is repeated. One whose upload is not known is refused, for the template was sent before it.
+ * when the template is there too. A shard that overtakes parts of a long template has to wait (PEER_BUSY).
+ * One whose upload is not known is refused, for the template was sent before it.
+ *
+ * The record may come before all of the template, and then the stage stays until that is stored. A batch of
+ * which it is not known whether the template is here, after a restart, is not believed to have it: its shards
+ * are refused like those of an unknown upload, and the template that the coordinator sends again is stored
+ * again. A stage of a batch never asks and is never dropped: it ends when no part has come for a while.
  */
 #include "queue/stage.h"
 
@@ -75,10 +80,19 @@ static struct stage *stage_new(
 	return stage;
 }
 
+/* The batch that the upload has become; NULL: none. */
+static struct batch *batch_of(struct core *core, const struct opt_id *key, const struct opt_id *upload)
+{
+	struct batch *batch = batch_find(core, key);
+
+	return batch != NULL && id_equal(&batch->record.upload, upload) ? batch : NULL;
+}
+
 /* Nothing of it was or will be committed. */
 static void drop(struct core *core, struct stage *stage)
 {
-	upload_drop_left_over(core, &stage->upload);
+	if (batch_of(core, &stage->batch, &stage->upload) == NULL)
+		upload_drop_left_over(core, &stage->upload);
 	stage_free(core, stage);
 }
 
@@ -103,12 +117,13 @@ static void close_upload(struct core *core, const struct batch *batch)
 void stage_recover(struct core *core, const struct event *event)
 {
 	const struct opt_id *upload = &event->recover_upload.upload;
-	const struct batch *batch = batch_find(core, &event->recover_upload.batch);
+	struct batch *batch = batch_find(core, &event->recover_upload.batch);
 	struct stage *stage;
 
 	if (core->recover_done || find(core, upload) != NULL)
 		return;
 	if (batch != NULL && id_equal(&batch->record.upload, upload)) {
+		batch->template_here = true;
 		close_upload(core, batch);
 		return;
 	}
@@ -175,11 +190,12 @@ static void store_template(
 
 void stage_open(struct core *core, struct peer *peer, const struct peer_message *request)
 {
+	const struct batch *batch = batch_find(core, &request->batch);
 	struct stage *stage = find(core, &request->upload);
 
 	if (is_over(core, peer, request))
 		return;
-	if (stage == NULL && batch_find(core, &request->batch) != NULL) {
+	if (batch != NULL && batch->template_here) {
 		reply(core, peer, request, PEER_OK); /* it was committed meanwhile */
 		return;
 	}
@@ -205,20 +221,35 @@ void stage_open(struct core *core, struct peer *peer, const struct peer_message 
 		store_template(core, stage, peer, request);
 }
 
+/* Whether a shard may follow the template: PEER_OK, or what to answer. */
+static enum peer_status follows_template(struct core *core, const struct peer_message *request)
+{
+	const struct batch *batch = batch_find(core, &request->batch);
+	const struct stage *stage = find(core, &request->upload);
+
+	if (batch != NULL && batch->template_here)
+		return PEER_OK;
+	if (stage == NULL)
+		return PEER_UNKNOWN;
+	if (!stage->storing)
+		return PEER_BUSY;
+	return stage->failed ? PEER_FAILED : PEER_OK;
+}
+
 void stage_shard(struct core *core, struct peer *peer, const struct peer_message *request)
 {
 	struct stage *stage = find(core, &request->upload);
 	struct effect *effect;
 	struct write *write;
+	enum peer_status status;
 
 	if (is_over(core, peer, request))
 		return;
-	if (stage == NULL && batch_find(core, &request->batch) == NULL) {
-		reply(core, peer, request, PEER_UNKNOWN);
+	status = follows_template(core, request);
+	if (status != PEER_OK) {
+		reply(core, peer, request, status);
 		return;
 	}
-	if (stage != NULL && !stage->storing)
-		return;
 	if (stage != NULL)
 		wait_for_news(core, stage);
 	write = stage_write(core, peer, request);
@@ -231,18 +262,32 @@ void stage_shard(struct core *core, struct peer *peer, const struct peer_message
 	effect->data = effects_copy(core->effects, request->data, request->len);
 }
 
+/* The template of what is a batch already: it had opened the upload again. */
+static void complete(struct core *core, struct stage *stage, struct batch *batch)
+{
+	if (!stage->failed) {
+		batch->template_here = true;
+		close_upload(core, batch);
+	}
+	stage_free(core, stage);
+}
+
 void stage_stored(struct core *core, struct write *write, int status)
 {
 	struct stage *stage = find(core, &write->upload);
-	const struct batch *batch = batch_find(core, &write->id);
+	struct batch *batch = batch_of(core, &write->id, &write->upload);
 	struct peer_message answer = {.batch = write->id, .upload = write->upload};
-	bool held = stage != NULL || (batch != NULL && id_equal(&batch->record.upload, &write->upload));
+	const bool held = stage != NULL || batch != NULL;
 
-	if (stage != NULL && write->peer_type == PEER_STAGE_OPEN) {
+	if (stage != NULL && stage->storing && write->peer_type == PEER_STAGE_OPEN) {
 		stage->stored = true;
 		stage->failed = status != 0;
+		if (batch != NULL)
+			complete(core, stage, batch);
+		stage = find(core, &write->upload);
 	}
-	if (status == 0 && stage != NULL && stage->failed)
+	if (status == 0 && !(batch != NULL && batch->template_here) &&
+	    (stage == NULL || !stage->stored || stage->failed))
 		status = OPT_E_STORE;
 	call_reply_to(core, write->peer, write->peer_type, write->peer_token,
 	    !held                  ? PEER_REFUSED
@@ -331,9 +376,14 @@ static void propose_abort(struct core *core, struct stage *stage)
 void stage_due(struct core *core, struct stage *stage)
 {
 	struct peer_message request = {.type = PEER_DECISION, .batch = stage->batch, .upload = stage->upload};
+	const bool committed = batch_of(core, &stage->batch, &stage->upload) != NULL;
 
+	if (committed && !stage->storing) {
+		stage_free(core, stage);
+		return;
+	}
 	wait_for_news(core, stage);
-	if (!core->recovered || accept_under_way(core, &stage->batch))
+	if (!core->recovered || committed || accept_under_way(core, &stage->batch))
 		return;
 	if (stage->coordinator == core->self || !peer_alive(core, stage->coordinator)) {
 		if (stage->call != NULL)
@@ -358,11 +408,19 @@ void stage_answered(struct core *core, struct call *call, const struct peer_mess
 		accept_record(core, &stage->batch, answer->data, answer->len);
 }
 
-void stage_accepted(struct core *core, const struct opt_id *upload)
+void stage_accepted(struct core *core, struct batch *batch)
 {
-	struct stage *stage = find(core, upload);
+	struct stage *stage = find(core, &batch->record.upload);
 
-	if (stage != NULL)
+	if (stage == NULL)
+		return;
+	if (stage->call != NULL)
+		call_end(core, stage->call);
+	stage->call = NULL;
+	batch->template_here = batch->template_here || (stage->stored && !stage->failed);
+	if (core->config.broken_rule == CORE_BUG_HALF_A_TEMPLATE)
+		batch->template_here = stage->stored = true;
+	if (stage->stored)
 		stage_free(core, stage);
 }
 

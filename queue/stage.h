@@ -9,6 +9,8 @@
  * proposes the abort itself when the coordinator is gone or knows nothing of the upload: then it learns
  * whether the upload was committed after all.
  *
+ * No shard is confirmed before the whole template is durable here, whether the record has come or not.
+ *
  * An upload of this node's own that a crash left behind is treated the same way.
  */
 #ifndef OPTIMUS_QUEUE_STAGE_H
@@ -32,8 +34,8 @@ void stage_answered(struct core *core, struct call *call, const struct peer_mess
 void stage_stored(struct core *core, struct write *write, int status);
 /* TIMER_STAGE */
 void stage_due(struct core *core, struct stage *stage);
-/* The upload is a batch by now. */
-void stage_accepted(struct core *core, const struct opt_id *upload);
+/* The upload is this batch by now. */
+void stage_accepted(struct core *core, struct batch *batch);
 void stages_free(struct core *core);
 
 #endif

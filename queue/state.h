@@ -272,10 +272,13 @@ struct batch {
 	uint32_t loading;            /* shards being opened */
 	uint64_t lane_mails;         /* in lanes that are not blocked */
 	uint64_t lane_orphans;       /* of orphans, in any lane */
+	bool template_here;          /* this node's store has it; else nobody has looked since the start */
 	struct lane_tree lanes;
 	struct lane_list ready; /* lanes that may be fed */
 	uint32_t expire_next;   /* the next shard to expire, once the time has come */
 	struct timer timer;     /* UTC: start or expiry */
+	struct timer rest;      /* boot time: pickup could not take its mails */
+	usec rest_time;         /* of the latest rest; 0: a mail was taken since */
 	struct control_register control;
 	TAILQ_HEAD(, telling) tellings; /* queue/tell.c */
 	struct boot_time homes_asked;   /* by queue/tell.c */
@@ -340,6 +343,7 @@ struct core {
 	uint64_t sent;
 	uint32_t unfinished_shards;
 	bool feed_held;
+	uint32_t resting; /* batches whose `rest` is armed */
 
 	struct timers boot_timers;
 	struct timers utc_timers;

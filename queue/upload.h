@@ -26,7 +26,10 @@ struct upload_place {
 /* A replica of some shard of an upload, by its number in the record. */
 struct upload_node {
 	struct peer *peer;
-	uint32_t parts; /* of the template that were sent */
+	bool opened;          /* it has heard of the upload */
+	bool sending;         /* the template is on its way, and was not confirmed */
+	uint32_t parts;       /* of it that were sent */
+	uint64_t incarnation; /* to which the first one went */
 };
 
 struct upload {

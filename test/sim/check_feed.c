@@ -151,6 +151,9 @@ static void check_batch(struct node *node, const struct effect *effect, const st
 	if (idmap_get(&node->store.shards, &effect->id, &effect->upload) == NULL)
 		world_fail(
 		    w, "I4: mails of %s are fed, but the shard is not in the store", shard->batch->name);
+	if (idmap_get(&node->store.templates, &effect->upload, NULL) == NULL)
+		world_fail(
+		    w, "I4: mails of %s are fed, but the template is not in the store", shard->batch->name);
 }
 
 static uint32_t in_pickups(const struct sim_engine *engine)

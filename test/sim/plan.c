@@ -187,6 +187,16 @@ static void draw_cluster(struct plan *plan, uint64_t seed, uint32_t nodes)
 		many_nodes(plan);
 }
 
+/* In half of the clusters a template takes several messages, as a long one does. */
+static void draw_parts(struct plan *plan, uint64_t seed)
+{
+	struct rng rng;
+
+	rng_seed(&rng, seed, 8);
+	if (plan->nodes > 1 && rng_chance(&rng, 500000))
+		plan->config.stage_part = (uint32_t)rng_between(&rng, 5, 20);
+}
+
 void plan_draw(struct plan *plan, uint64_t seed, uint32_t nodes)
 {
 	static const usec scales[] = {20, 200, 2000};
@@ -212,6 +222,7 @@ void plan_draw(struct plan *plan, uint64_t seed, uint32_t nodes)
 	plan->pickups = (uint32_t)rng_between(&rng, 1, 4);
 	plan->repeats = (uint32_t)rng_below(&rng, 600000);
 	draw_cluster(plan, seed, nodes);
+	draw_parts(plan, seed);
 }
 
 void plan_print(const struct plan *plan, FILE *out)

@@ -191,6 +191,7 @@ void store_submit(struct sim_store *store, const struct effect *effect)
 	op->data = arena_copy(w->arena, effect->data, effect->len);
 	op->len = effect->len;
 	op->shards = effect->shards;
+	op->and_template = effect->and_template;
 	op->sequence = effect->sequence;
 	op->text = effect->text != NULL ? arena_copy(w->arena, effect->text, strlen(effect->text)) : "";
 	if (store->last != NULL)

@@ -442,6 +442,8 @@ void store_read(struct sim_store *store, struct store_op *op)
 		                                 ? idmap_get(&store->templates, &op->upload, NULL)
 		                                 : idmap_get(&store->shards, &op->id, &op->upload);
 
+		if (op->and_template && idmap_get(&store->templates, &op->upload, NULL) == NULL)
+			value = NULL;
 		if (value == NULL)
 			op->status = OPT_E_NOT_FOUND;
 		else

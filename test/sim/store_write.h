@@ -26,6 +26,7 @@ struct store_op {
 	size_t len;
 	const char *text;
 	uint32_t shards;
+	bool and_template;
 	uint64_t sequence; /* queue/lost_writes.h */
 	bool sent;
 	bool repeated; /* sent before a crash of Redis: it may be durable, so no refusal can be certain */

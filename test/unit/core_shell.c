@@ -78,6 +78,7 @@ static void take_effect(struct shell *shell, const struct effect *effect)
 		return;
 	case EFFECT_LOAD_SHARD:
 		assert_true(shell->load_count < SHELL_MAX);
+		shell->load_templates[shell->load_count] = effect->and_template;
 		shell->loads[shell->load_count++] = effect->id;
 		return;
 	case EFFECT_ENGINE_SETTLE:
@@ -302,7 +303,11 @@ void shell_answer_load(struct shell *shell, int status)
 	struct event event = {.type = EVENT_SHARD_LOADED, .shard_loaded.status = status};
 
 	assert_true(shell->load_count > 0);
+	if (shell->load_templates[0] && shell->no_template && shell->template_len == 0)
+		event.shard_loaded.status = OPT_E_NOT_FOUND;
 	event.shard_loaded.shard = shell->loads[0];
+	memmove(shell->load_templates, shell->load_templates + 1,
+	    (shell->load_count - 1) * sizeof(shell->load_templates[0]));
 	memmove(shell->loads, shell->loads + 1, --shell->load_count * sizeof(shell->loads[0]));
 	/* How many mails are in it is in the batch's record; here every batch has shards of one size. */
 	for (size_t i = 0; i < shell->record_count; i++) {

@@ -54,10 +54,12 @@ struct shell {
 	bool hold_writes;
 	bool hold_loads;
 	bool hold_engine;
+	bool no_template; /* none is there before one is stored */
 
 	struct shell_write writes[SHELL_MAX];
 	size_t write_count;
 	struct opt_id loads[SHELL_MAX]; /* shards whose value is asked for */
+	bool load_templates[SHELL_MAX]; /* and the template */
 	size_t load_count;
 	struct opt_id journal_loads[SHELL_MAX];
 	uint64_t journal_tokens[SHELL_MAX];

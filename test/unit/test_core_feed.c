@@ -181,6 +181,52 @@ static void a_mail_that_pickup_could_not_take_now_is_fed_again_after_a_rest(void
 	assert_int_equal(shell_view(shell, "news").in_doubt_resent, 0);
 }
 
+/* Of `batch`, since the first `from` feeds. */
+static size_t fed_of(const char *batch, size_t from)
+{
+	const struct opt_id key = batch_key(batch), shard = shard_id(&key, 0);
+	size_t count = 0;
+
+	for (size_t i = from; i < shell->fed_count; i++)
+		count += id_equal(&shell->fed[i].shard, &shard);
+	return count;
+}
+
+static void tell_each(const char *broken, size_t from)
+{
+	const struct opt_id key = batch_key(broken), shard = shard_id(&key, 0);
+	const size_t count = shell->fed_count;
+
+	for (size_t i = from; i < count; i++) {
+		if (id_equal(&shell->fed[i].shard, &shard)) {
+			shell_tell_fed(shell, &shell->fed[i], FED_NOT_NOW);
+			continue;
+		}
+		shell_tell_fed(shell, &shell->fed[i], FED_QUEUED);
+		shell_tell_outcome(shell, &shell->fed[i], OUTCOME_SENT, i + 1);
+	}
+}
+
+static void a_batch_that_pickup_can_not_take_holds_up_no_other(void **state)
+{
+	size_t from = 0;
+
+	(void)state;
+	shell_submit_name(shell, "broken", 300);
+	shell_advance(shell, 1); /* the older batch is fed first */
+	shell_submit_name(shell, "news", 300);
+	for (int tenths = 0; tenths < 50; tenths++) {
+		const size_t before = from;
+
+		from = shell->fed_count;
+		tell_each("broken", before);
+		shell_run(shell);
+		shell_advance(shell, USEC_PER_SEC / 10);
+	}
+	assert_int_equal(fed_of("news", 0), 300);
+	assert_true(fed_of("broken", 0) > 0);
+}
+
 static void a_mail_that_pickup_refuses_bounces(void **state)
 {
 	(void)state;
@@ -396,6 +442,7 @@ int main(void)
 	    CORE_TEST(a_claim_older_than_5_seconds_is_made_again),
 	    CORE_TEST(a_claim_that_the_store_refused_is_made_again_after_a_rest),
 	    CORE_TEST(a_mail_that_pickup_could_not_take_now_is_fed_again_after_a_rest),
+	    CORE_TEST(a_batch_that_pickup_can_not_take_holds_up_no_other),
 	    CORE_TEST(a_mail_that_pickup_refuses_bounces),
 	    CORE_TEST(an_uncertain_mail_is_fed_again_only_when_two_looks_did_not_find_it),
 	    CORE_TEST(an_uncertain_mail_that_is_in_the_spool_waits_for_its_outcome),
