@@ -164,6 +164,9 @@ static void strike(struct world *w, struct node *node, enum fault fault, struct 
 	case FAULT_LEAVE:
 		sim_control_leave(node);
 		return;
+	case FAULT_END:
+		node_end(node);
+		return;
 	default:
 		return;
 	}

@@ -174,14 +174,15 @@ void pickup_feed(struct pickup *pickup, struct attempt *attempt)
 	next_item(pickup);
 }
 
-static void give_back(struct pickup *pickup, struct attempt *attempt, bool tell)
+static void give_back(struct pickup *pickup, struct attempt *attempt, bool tell, enum fed_status status)
 {
 	attempt->place = PLACE_NOWHERE;
 	if (tell)
-		report(pickup, attempt, FED_NOT_NOW);
+		report(pickup, attempt, status);
 }
 
-void pickup_break(struct pickup *pickup, bool tell, bool dead)
+/* What had not begun is told as `status`. */
+static void end_connection(struct pickup *pickup, bool tell, bool dead, enum fed_status status)
 {
 	struct world *w = pickup->engine->node->world;
 	struct sim_file *file = pickup->writing;
@@ -201,13 +202,25 @@ void pickup_break(struct pickup *pickup, bool tell, bool dead)
 			world_in(w, rng_below(&w->rng_postfix, 3 * USEC_PER_SEC), finish_alone, event);
 	}
 	if (pickup->waiting != NULL)
-		give_back(pickup, pickup->waiting, tell);
+		give_back(pickup, pickup->waiting, tell, status);
 	for (struct pickup_item *item = pickup->first; item != NULL; item = item->next)
-		give_back(pickup, item->attempt, tell);
+		give_back(pickup, item->attempt, tell, status);
 	pickup->writing = NULL;
 	pickup->waiting = NULL;
 	pickup->first = NULL;
 	pickup->last = NULL;
+}
+
+void pickup_break(struct pickup *pickup, bool tell, bool dead)
+{
+	end_connection(pickup, tell, dead, FED_NOT_NOW);
+}
+
+void pickup_let_go(struct pickup *pickup)
+{
+	bool read = !rng_chance(&pickup->engine->node->world->rng_postfix, 200000);
+
+	end_connection(pickup, true, false, read ? FED_NOT_NOW : FED_UNCERTAIN);
 }
 
 uint32_t pickup_waiting(const struct pickup *pickup)

@@ -14,6 +14,11 @@ void pickup_feed(struct pickup *pickup, struct attempt *attempt);
  * later.
  */
 void pickup_break(struct pickup *pickup, bool tell, bool dead);
+/*
+ * The shell closes it while Postfix lives on, and what has begun may still get in and go out. It has read all
+ * BEGUNs by then, or calls everything uncertain.
+ */
+void pickup_let_go(struct pickup *pickup);
 /* Mails that wait in the connection. */
 uint32_t pickup_waiting(const struct pickup *pickup);
 /* When the last report of all connections will have arrived. */

@@ -27,6 +27,7 @@ static const char *const names[FAULTS] = {
     [FAULT_CUT] = "cut",
     [FAULT_FLAP] = "flap",
     [FAULT_LEAVE] = "leave",
+    [FAULT_END] = "end",
     [FAULT_STORE_ERROR] = "store-error",
     [FAULT_LOAD_ERROR] = "load-error",
     [FAULT_NOT_NOW] = "not-now",
@@ -74,10 +75,15 @@ static void draw_faults(struct plan *plan, struct rng *rng)
 
 	plan->mood = mood == 0 ? "calm" : mood == 1 ? "rough" : "wild";
 	for (int i = 0; i < FAULTS; i++) {
-		bool on = rng_chance(rng, wanted);
-		usec every = plan->fault_phase / rng_between(rng, 1, mood == 2 ? 12 : 4);
-		uint32_t chance = (uint32_t)rng_between(rng, 2000, mood == 2 ? 200000 : 50000);
+		bool on;
+		usec every;
+		uint32_t chance;
 
+		if (i == FAULT_END)
+			continue; /* drawn apart: it came later, and the older seeds stay what they are */
+		on = rng_chance(rng, wanted);
+		every = plan->fault_phase / rng_between(rng, 1, mood == 2 ? 12 : 4);
+		chance = (uint32_t)rng_between(rng, 2000, mood == 2 ? 200000 : 50000);
 		if (!on)
 			continue;
 		if (i < FAULTS_TIMED)
@@ -90,6 +96,15 @@ static void draw_faults(struct plan *plan, struct rng *rng)
 		plan->chance[FAULT_DEFER] = (uint32_t)rng_below(rng, 100000);
 	if (plan->chance[FAULT_BOUNCE] == 0)
 		plan->chance[FAULT_BOUNCE] = 10000;
+}
+
+static void draw_end(struct plan *plan)
+{
+	struct rng rng;
+
+	rng_seed(&rng, plan->seed, 7);
+	if (rng_chance(&rng, 150000))
+		plan->every[FAULT_END] = plan->fault_phase / rng_between(&rng, 1, 8);
 }
 
 static void draw_config(struct plan *plan, struct rng *rng)
@@ -208,6 +223,7 @@ void plan_draw(struct plan *plan, uint64_t seed, uint32_t nodes)
 	plan->seed = seed;
 	plan->fault_phase = rng_between(&rng, 20, rng_chance(&rng, 700000) ? 120 : 3600) * USEC_PER_SEC;
 	draw_faults(plan, &rng);
+	draw_end(plan);
 	draw_config(plan, &rng);
 	scale = scales[rng_below(&rng, 3)];
 	plan->store_latency = scale * rng_between(&rng, 1, 30);

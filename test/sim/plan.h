@@ -31,6 +31,8 @@ enum fault {
 	FAULT_CUT,    /* a partition */
 	FAULT_FLAP,   /* a partition that comes and goes */
 	FAULT_LEAVE,  /* no fault: a node is drained, stopped, and started again */
+	/* Of any number of nodes. */
+	FAULT_END, /* no fault: a node is stopped in order, with mails on their way, and started again */
 	FAULTS_TIMED,
 	/* At occasions, with chance[] of a million. */
 	FAULT_STORE_ERROR = FAULTS_TIMED, /* a write is refused */

@@ -396,6 +396,7 @@ static void end_life(struct node *node, bool power)
 	node->life++;
 	node->asleep_until = 0;
 	node->ready = false;
+	node->ending = false;
 	node->was_recovered = false;
 	node->utc_max.us = 0;
 	store_daemon_died(&node->store);
@@ -427,6 +428,44 @@ void node_crash_for(struct node *node, usec away)
 	TRACE_NODE(node, "daemon CRASH, away for %u us, life %u", N(away), N(node->life));
 	end_life(node, false);
 	start_in(node, away);
+}
+
+static void take_leave(struct world *w, void *context)
+{
+	const struct start *end = context;
+	struct node *node = end->node;
+	struct event event = {.type = EVENT_LEAVE};
+
+	if (node->life != end->life || node_asleep(node, take_leave, context))
+		return;
+	if ((!node->engine.ended || core_numbers(node->core).unreplicated > 0) && w->now < node->end_by) {
+		world_in(w, 50 * USEC_PER_MSEC, take_leave, context);
+		return;
+	}
+	TRACE_NODE(node, "takes its leave", N(0));
+	node_step(node, &event);
+	if (!w->failed)
+		node_crash_for(node, rng_delay(&w->rng_fault, w->plan.down_time));
+}
+
+void node_end(struct node *node)
+{
+	struct event event = {.type = EVENT_ENGINE_DOWN};
+	struct world *w = node->world;
+	struct start *end;
+
+	if (node->dead || !node->ready || node->ending || w->now < node->asleep_until)
+		return;
+	TRACE_NODE(node, "is told to END", N(0));
+	node->ending = true;
+	node->end_by = w->now + 15 * USEC_PER_SEC;
+	node_step(node, &event);
+	if (w->failed)
+		return;
+	engine_end(&node->engine);
+	end = ARENA_NEW(w->arena, struct start);
+	*end = (struct start){node, node->life, 0};
+	world_in(w, 1, take_leave, end);
 }
 
 void node_die(struct node *node)

@@ -76,6 +76,8 @@ struct node {
 	bool forget;       /* the operator wants it forgotten */
 	usec forget_until; /* and looks whether it is, until then */
 	bool leaving;      /* drained, and stopped once it owns nothing */
+	bool ending;       /* told to end: Postfix is stopped first */
+	usec end_by;       /* it waits no longer then for what is still to be stored */
 	usec asleep_until; /* the daemon is stopped, by SIGSTOP */
 	int64_t rate_ppm;  /* how much too fast its clocks run */
 	struct sim_link **links;
@@ -90,6 +92,8 @@ void node_done(struct node *node);
 void node_begin(struct node *node);
 /* The daemon dies; with `power` the whole machine. It comes back by itself. */
 void node_crash(struct node *node, bool power);
+/* SIGTERM: feeds nothing more, stops Postfix, stores what that reports, takes its leave. It comes back. */
+void node_end(struct node *node);
 /* The daemon dies and comes back after `away`. */
 void node_crash_for(struct node *node, usec away);
 /* The machine is gone, with all that it had. */

@@ -99,6 +99,7 @@ static void tell_spool(struct world *w, void *context)
 	if (engine->node->life != ee->daemon || node_asleep(engine->node, tell_spool, context))
 		return;
 	engine->looking = false;
+	engine->ended = engine->node->ending && !engine->alive;
 	if (engine->life != ee->life || engine->alive != ee->spool_alive) {
 		/* Postfix died or came up meanwhile: the shell looks again. */
 		ee->life = engine->life;
@@ -153,6 +154,8 @@ void engine_settle(struct sim_engine *engine)
 {
 	struct world *w = engine->node->world;
 
+	if (engine->node->ending)
+		return;
 	TRACE_NODE(engine->node, "settle", N(0));
 	world_in(
 	    w, 1 + rng_delay(&w->rng_postfix, w->plan.down_time / 10), look_into_spool, new_event(engine));
@@ -186,7 +189,7 @@ static void come_up(struct world *w, void *context)
 	struct node *node = engine->node;
 	struct event event = {.type = EVENT_ENGINE_UP};
 
-	if (engine->life != ee->life || node_asleep(node, come_up, context))
+	if (engine->life != ee->life || node->ending || node_asleep(node, come_up, context))
 		return;
 	engine->starting = false;
 	if (node->life != ee->daemon && rng_chance(&w->rng_postfix, 500000))
@@ -205,6 +208,8 @@ void engine_restart(struct sim_engine *engine)
 {
 	struct world *w = engine->node->world;
 
+	if (engine->node->ending)
+		return;
 	TRACE_NODE(engine->node, "restart of postfix", N(0));
 	if (engine->alive) {
 		world_fail(w, "the core empties the spool of a live Postfix");
@@ -285,16 +290,45 @@ static void stop_now(struct world *w, void *context)
 		engine_die(ee->engine);
 }
 
+/* The shell closes the connections to pickup at once. */
+static void let_go(struct sim_engine *engine)
+{
+	for (int i = 0; i < ENGINE_PICKUPS_MAX; i++)
+		pickup_let_go(&engine->pickups[i]);
+}
+
 void engine_stop(struct sim_engine *engine)
 {
 	struct world *w = engine->node->world;
 
 	TRACE_NODE(engine->node, "postfix is to stop", N(0));
+	let_go(engine);
 	world_in(w, rng_below(&w->rng_postfix, 5 * USEC_PER_SEC), stop_now, new_event(engine));
+}
+
+static void end_now(struct world *w, void *context)
+{
+	struct engine_event *ee = context;
+	struct sim_engine *engine = ee->engine;
+
+	if (engine->node->life != ee->daemon || node_asleep(engine->node, end_now, context))
+		return;
+	if (engine->alive || engine->starting)
+		stop(engine);
+	look_into_spool(w, ee);
+}
+
+void engine_end(struct sim_engine *engine)
+{
+	struct world *w = engine->node->world;
+
+	let_go(engine);
+	world_in(w, rng_below(&w->rng_postfix, 5 * USEC_PER_SEC), end_now, new_event(engine));
 }
 
 void engine_daemon_died(struct sim_engine *engine)
 {
+	engine->ended = false;
 	engine->looking = false;
 	engine->look_again = false;
 	for (int i = 0; i < ENGINE_PICKUPS_MAX; i++) {

@@ -56,6 +56,7 @@ struct sim_engine {
 	bool starting;
 	bool looking; /* a look into the spool is under way: there is one at a time */
 	bool look_again;
+	bool ended;          /* the daemon ends, and was told what is in the spool */
 	bool swept;          /* dead and every process of it too */
 	uint64_t generation; /* of the spool; 0: there is none */
 	uint64_t generations;
@@ -76,6 +77,8 @@ void engine_settle(struct sim_engine *engine);
 void engine_restart(struct sim_engine *engine);
 /* Deliveries under way may end; then it is down. */
 void engine_stop(struct sim_engine *engine);
+/* The same, because the daemon ends; what is found then is told without being asked for. */
+void engine_end(struct sim_engine *engine);
 void engine_remove(struct sim_engine *engine, const char *file);
 /* The core's answer to a report. */
 void engine_answer(struct sim_engine *engine, struct reply *reply);
