@@ -8,8 +8,14 @@
  *                   └ down     list                                  → EVENT_SPOOL dead
  *   restart  sweep, write the generation, start, watch master        → EVENT_ENGINE_UP
  *   master dies → the driver lets go of its connections              → EVENT_ENGINE_DOWN: the core settles
- *   stand down  the same, stop; once master is dead                  → EVENT_ENGINE_DOWN
+ *   qmgr dies   the same, but master lives                           → EVENT_ENGINE_DOWN, lives
+ *               the core settles: stop; once master is dead          → EVENT_ENGINE_DOWN
+ *   stand down  the driver lets go, stop; once master is dead        → EVENT_ENGINE_DOWN
  *               once all its processes have ended, list              → EVENT_SPOOL dead
+ *   end         main says EVENT_ENGINE_DOWN, lives; stop; once master is dead → EVENT_ENGINE_DOWN
+ *
+ * So the core always hears of master's death, and never before it: what waits for an answer may go on then,
+ * for there is nobody any more who would give it the next mail.
  *
  * A spool's generation is a number in a file inside of it, so it vanishes with the spool (tmpfs, after a
  * reboot), and a claim that was made for it can be told from one that was made for another.
@@ -53,9 +59,11 @@ struct engine {
 	bool settle_wanted; /* asked for while something else was being done */
 	bool busy;          /* a settle or restart is on its way */
 	bool alive;         /* what `status` said, for the listing that follows */
-	bool distrusted;    /* a Postfix that still runs has lost its queue manager: stop it, then settle */
-	bool resting;       /* it is being stopped in order: the core hears of it when master is dead */
+	bool distrusted;    /* a Postfix that still runs is to rest, or has no queue manager: stop it, then
+	                       settle */
+	bool resting;       /* it was in order until it was to be stopped */
 	bool in_order;      /* it was stopped so */
+	bool owed;          /* the core is still to hear that master is dead */
 	bool stopping;
 	int looks;
 	uint64_t generation;
@@ -123,9 +131,17 @@ static void tell_down(struct engine *engine)
 {
 	struct event event = {.type = EVENT_ENGINE_DOWN};
 
-	engine->resting = false;
+	engine->owed = engine->resting = false;
 	node_event(engine->node, &event);
 	engine->settle_wanted = false;
+}
+
+/* Nothing runs any more. */
+static void all_ended(struct engine *engine)
+{
+	stop_watching(engine);
+	if (engine->owed)
+		tell_down(engine);
 }
 
 /*
@@ -135,18 +151,22 @@ static void tell_down(struct engine *engine)
 static void part_died(void *context, const char *who)
 {
 	struct engine *engine = context;
-	struct event event = {.type = EVENT_ENGINE_DOWN};
+	const bool lives = strcmp(who, "master") != 0;
+	struct event event = {.type = EVENT_ENGINE_DOWN, .engine_down.lives = lives};
 
-	stop_watching(engine);
-	if (engine->resting) {
-		tell_down(engine);
+	if (!lives)
+		stop_watching(engine);
+	if (engine->owed) {
+		engine->resting = false;
+		if (!lives)
+			tell_down(engine);
 		return;
 	}
 	if (engine->stopping)
 		return;
 	log_warning(
 	    "postfix_died", "part", who, "advice", "its mails are settled, then it is started again", NULL);
-	engine->distrusted = strcmp(who, "qmgr") == 0;
+	engine->distrusted = engine->owed = lives;
 	engine->phase = PHASE_DOWN;
 	driver_stop(engine->driver);
 	node_event(engine->node, &event);
@@ -158,8 +178,7 @@ void engine_stand_down(struct engine *engine, const char *why)
 		return;
 	log_warning(
 	    "postfix_rests", "reason", why, "advice", "it is started again when its mails are settled", NULL);
-	engine->distrusted = true;
-	engine->resting = true;
+	engine->distrusted = engine->resting = engine->owed = true;
 	engine->phase = PHASE_DOWN;
 	driver_stop(engine->driver);
 	engine->settle_wanted = true;
@@ -242,8 +261,8 @@ static void listed(void *context, int status, const struct spool_list *list)
 		release(engine);
 		return;
 	}
-	if (engine->alive && (engine->watch == NULL || engine->resting)) {
-		/* Postfix died while we looked, or is to rest: what was seen is no longer so. */
+	if (engine->alive && (engine->watch == NULL || engine->distrusted)) {
+		/* Postfix died while we looked, or is to be stopped: what was seen is no longer so. */
 		engine->settle_wanted = true;
 		idle(engine);
 	} else if (status != 0) {
@@ -277,11 +296,14 @@ static void status_known(void *context, int exit_status, const char *output)
 {
 	struct engine *engine = context;
 
-	if (engine->stopping)
+	engine->alive = exit_status == 0 && watch_master(engine, output);
+	if (engine->stopping) {
+		if (exit_status == 1 || exit_status == 2)
+			tell_down(engine);
 		return;
+	}
 	engine->looks = 0;
 	engine->generation = spool_mark_read(engine->dir, "generation");
-	engine->alive = exit_status == 0 && watch_master(engine, output);
 	if (engine->alive || exit_status == 1) {
 		look(engine);
 	} else if (exit_status == 2) {
@@ -298,14 +320,12 @@ static void distrusted_ended(void *context, int exit_status, const char *output)
 {
 	struct engine *engine = context;
 
-	engine->distrusted = false;
-	engine->alive = false;
-	engine->generation = spool_mark_read(engine->dir, "generation");
-	if (engine->in_order && exit_status == 0 && strncmp(output, "drained", 7) == 0)
-		spool_mark_write(engine->dir, "drained", engine->generation);
-	if (engine->resting) {
-		stop_watching(engine);
-		tell_down(engine);
+	if (exit_status == 0) {
+		engine->distrusted = engine->alive = false;
+		engine->generation = spool_mark_read(engine->dir, "generation");
+		if (engine->in_order && strncmp(output, "drained", 7) == 0)
+			spool_mark_write(engine->dir, "drained", engine->generation);
+		all_ended(engine);
 	}
 	orphans_ended(context, exit_status, output);
 }
@@ -394,7 +414,8 @@ static void swept(void *context, int exit_status, const char *output)
 		keeper_run(engine->keeper, KEEPER_KILL, killed, engine);
 		return;
 	}
-	engine->distrusted = engine->in_order = false; /* that was the Postfix before */
+	stop_watching(engine);
+	engine->distrusted = engine->in_order = engine->owed = false; /* that was the Postfix before */
 	clock_gettime(CLOCK_REALTIME, &now);
 	engine->generation = (uint64_t)now.tv_sec * USEC_PER_SEC + (uint64_t)now.tv_nsec / 1000;
 	spool_mark_write(engine->dir, "drained", 0);
@@ -500,6 +521,8 @@ static void ended(void *context, int exit_status, const char *output)
 	struct engine *engine = context;
 
 	engine->phase = PHASE_DOWN;
+	if (exit_status == 0)
+		all_ended(engine);
 	if (exit_status == 0 && strncmp(output, "drained", 7) == 0)
 		spool_mark_write(engine->dir, "drained", engine->generation);
 	if (exit_status == 0 && engine->generation != 0)
@@ -516,6 +539,7 @@ void engine_stop(struct engine *engine, void (*fn)(void *context), void *context
 		fn(context);
 		return;
 	}
+	engine->owed = true;
 	engine->stopped = fn;
 	engine->stopped_context = context;
 	keeper_run(engine->keeper, KEEPER_STOP, ended, engine);

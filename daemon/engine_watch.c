@@ -50,6 +50,7 @@ static void ended(uv_poll_t *poll, int status, int events)
 
 	(void)status;
 	(void)events;
+	uv_poll_stop(poll); /* it would be said for ever */
 	if (!watch->freed)
 		watch->died(watch->context, end->who);
 }

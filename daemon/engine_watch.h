@@ -17,8 +17,8 @@ typedef void engine_aside_fn(void *context, const char *file);
 
 /*
  * Watches the processes `master` and `qmgr` (0: not that one), children of ours or not, and the folders
- * deferred, hold and corrupt of the instance in `dir`. NULL when one of them is gone already. After `died`
- * the watch is to be freed by the caller.
+ * deferred, hold and corrupt of the instance in `dir`. NULL when one of them is gone already. `died` is
+ * called once for each process, and may free the watch.
  */
 struct engine_watch *engine_watch_new(uv_loop_t *loop, int master, int qmgr, const char *dir,
     engine_died_fn *died, engine_aside_fn *aside, void *context);

@@ -23,6 +23,13 @@
 
 enum { ARGUMENTS_MAX = 32 + 4 * CONFIG_LIST_MAX, HEAD_SIZE = 3 };
 
+/*
+ * Seconds for deliveries under way to finish and be reported. Of a node that was away they may be second
+ * copies of what others have sent again, and the rest of its queue, which nobody has tried, waits for them;
+ * ended at once, all of it would be in doubt. docs/architecture.md weighs it.
+ */
+static const char stop_patience[] = "5";
+
 static const char *const verbs[KEEPER_VERBS] = {
     "prepare", "start", "stop", "kill", "status", "sweep", "remove"};
 
@@ -92,7 +99,7 @@ static _Noreturn void run_script(
 		argv[count++] = script->arguments[i];
 	if (verb == KEEPER_STOP) {
 		argv[count++] = "--wait";
-		argv[count++] = "5";
+		argv[count++] = stop_patience;
 	}
 	if (null < 0 || dup2(null, STDIN_FILENO) < 0 || dup2(output, STDOUT_FILENO) < 0)
 		_exit(71);

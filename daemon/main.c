@@ -244,7 +244,7 @@ static void postfix_stays(uv_timer_t *timer)
 
 static void stop(struct daemon *daemon, int exit_code)
 {
-	struct event event = {.type = EVENT_ENGINE_DOWN};
+	struct event event = {.type = EVENT_ENGINE_DOWN, .engine_down.lives = true};
 
 	if (daemon->stopping)
 		return;

@@ -268,7 +268,7 @@ static void dispatch(struct core *core, const struct event *event)
 		store_done(core, event->store_done.token, event->store_done.status);
 		return;
 	case EVENT_ENGINE_DOWN:
-		settle_engine_down(core);
+		settle_engine_down(core, event->engine_down.lives);
 		return;
 	case EVENT_ENGINE_UP:
 		settle_engine_up(core, event->engine_up.generation);

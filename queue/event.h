@@ -189,6 +189,10 @@ struct event {
 			struct opt_id node;
 		} forget;
 		struct {
+			bool lives; /* its master still runs, and its delivery agents would take the next mail
+			               when they are answered; the event comes again when it does not */
+		} engine_down;
+		struct {
 			uint64_t generation; /* of the spool that Postfix runs over */
 		} engine_up;
 		struct {

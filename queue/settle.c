@@ -20,7 +20,8 @@
  * send again what they know to be claimed by it. Half of that is what such a node relies on. If it was away
  * for longer, it answers Postfix, which waits with all its delivery agents by then, only once Postfix's
  * master is dead, without which none of them takes another mail: what they have on the wire is reported, the
- * rest was never tried and is its owner's to feed.
+ * rest was never tried and is its owner's to feed. So, too, when it is told to end: it answers nobody if that
+ * master outlives it.
  */
 #include "queue/settle.h"
 
@@ -57,8 +58,8 @@ void settle_away(struct core *core, usec away)
 		return;
 	if (core->engine == ENGINE_UP)
 		settle_ask(core);
-	if (core->engine == ENGINE_NONE || core->engine == ENGINE_SETTLING || core->engine == ENGINE_UP)
-		core->stale = true;
+	if (core->engine != ENGINE_RESOLVING && core->engine != ENGINE_STARTING)
+		core->stale = true; /* there may be a Postfix */
 }
 
 void settle_paused(struct core *core, usec gap)
@@ -401,9 +402,10 @@ void settle_engine_up(struct core *core, uint64_t generation)
 	core->engine = ENGINE_UP;
 }
 
-void settle_engine_down(struct core *core)
+void settle_engine_down(struct core *core, bool lives)
 {
-	not_stale(core);
+	if (!lives)
+		not_stale(core);
 	if (core->engine == ENGINE_NONE)
 		return; /* the start settles anyway */
 	core->engine = ENGINE_SETTLING;

@@ -32,7 +32,8 @@ void settle_stand_down(struct core *core, const char *why);
 /* EVENT_SPOOL, EVENT_ENGINE_UP, EVENT_ENGINE_DOWN */
 void settle_spool(struct core *core, const struct event *event);
 void settle_engine_up(struct core *core, uint64_t generation);
-void settle_engine_down(struct core *core);
+/* lives: its master still runs, see event.h */
+void settle_engine_down(struct core *core, bool lives);
 /* At the end of a step: once all that was found is durable, Postfix may start. */
 void settle_run(struct core *core);
 

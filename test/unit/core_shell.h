@@ -176,6 +176,8 @@ void shell_tell_outcome(
 void shell_tell_left(struct shell *shell, const struct attempt_key *key, uint64_t reply);
 void shell_tell_spool(struct shell *shell);
 void shell_tell_engine_down(struct shell *shell);
+/* It is about to be stopped. */
+void shell_tell_engine_ends(struct shell *shell);
 void shell_put_in_spool(
     struct shell *shell, const struct attempt_key *key, enum spool_place place, const char *file);
 

@@ -169,6 +169,13 @@ void shell_tell_engine_down(struct shell *shell)
 	shell_step(shell, &event);
 }
 
+void shell_tell_engine_ends(struct shell *shell)
+{
+	struct event event = {.type = EVENT_ENGINE_DOWN, .engine_down.lives = true};
+
+	shell_step(shell, &event);
+}
+
 void shell_put_in_spool(
     struct shell *shell, const struct attempt_key *key, enum spool_place place, const char *file)
 {

@@ -23,7 +23,13 @@
 #include "daemon/spool_mark.h"
 #include "queue/core.h"
 
-enum { LONG_AGO = 1 };
+enum { LONG_AGO = 1, COMMANDS_MAX = 8, STATUS_UP = 0, STATUS_DOWN = 1, STATUS_ORPHANS = 2 };
+
+struct command {
+	enum keeper_verb verb;
+	keeper_done_fn *fn;
+	void *context;
+};
 
 static struct {
 	struct config config;
@@ -34,8 +40,11 @@ static struct {
 	bool alive;      /* what the keeper says of master */
 	bool stale;      /* the core's */
 	bool was_paused; /* the next step of the core is the first one after a long time */
-	unsigned int ticks, ups, downs, spools, stops;
+	unsigned int ticks, ups, lives, deaths, spools, stops, ends, watches;
 	engine_died_fn *died;
+	bool hold; /* the keeper does not answer */
+	struct command held[COMMANDS_MAX];
+	size_t held_count;
 } world;
 
 /* The engine's neighbours. */
@@ -65,7 +74,8 @@ void node_event(struct node *node, struct event *event)
 	world.was_paused = false;
 	world.ticks += event->type == EVENT_TICK;
 	world.ups += event->type == EVENT_ENGINE_UP;
-	world.downs += event->type == EVENT_ENGINE_DOWN;
+	world.lives += event->type == EVENT_ENGINE_DOWN && event->engine_down.lives;
+	world.deaths += event->type == EVENT_ENGINE_DOWN && !event->engine_down.lives;
 	world.spools += event->type == EVENT_SPOOL;
 }
 
@@ -79,10 +89,15 @@ void driver_stop(struct driver *driver)
 	(void)driver;
 }
 
-/* It answers at once. */
+/* It answers at once, or when the test says so. */
 void keeper_run(struct keeper *keeper, enum keeper_verb verb, keeper_done_fn *fn, void *context)
 {
 	(void)keeper;
+	if (world.hold) {
+		assert_true(world.held_count < COMMANDS_MAX);
+		world.held[world.held_count++] = (struct command){verb, fn, context};
+		return;
+	}
 	if (verb == KEEPER_START)
 		world.alive = true;
 	if (verb == KEEPER_STOP) {
@@ -102,6 +117,7 @@ struct engine_watch *engine_watch_new(uv_loop_t *loop, int master, int qmgr, con
 	(void)aside;
 	(void)context;
 	world.died = died;
+	world.watches++;
 	return (struct engine_watch *)&world;
 }
 
@@ -182,6 +198,32 @@ static void start_postfix(void)
 	engine_restart(world.engine);
 	assert_int_equal(world.ups, 1);
 	assert_string_equal(engine_state_name(world.engine), "up");
+	world.spools = 0;
+}
+
+/* The keeper answers what it was asked first. */
+static void answer(enum keeper_verb verb, int status, const char *output)
+{
+	const struct command command = world.held[0];
+
+	assert_true(world.held_count > 0);
+	assert_int_equal(command.verb, verb);
+	world.held_count--;
+	memmove(world.held, world.held + 1, world.held_count * sizeof(world.held[0]));
+	command.fn(command.context, status, output);
+}
+
+static void has_ended(void *context)
+{
+	(void)context;
+	world.ends++;
+}
+
+/* As main does. */
+static void end(void)
+{
+	world.hold = true;
+	engine_stop(world.engine, has_ended, NULL);
 }
 
 /* Until the time was, or would have been, noted once more. */
@@ -224,6 +266,7 @@ static void distrust_ends_with_the_postfix_it_was_about(void **state)
 	(void)state;
 	start_postfix();
 	world.died(world.engine, "qmgr");
+	world.died(world.engine, "master");
 	engine_restart(world.engine);
 	assert_int_equal(world.ups, 2);
 	engine_settle(world.engine);
@@ -231,13 +274,133 @@ static void distrust_ends_with_the_postfix_it_was_about(void **state)
 	assert_string_equal(engine_state_name(world.engine), "up");
 }
 
+/* Whoever waits for an answer may have it then, and not before. */
+static void the_core_hears_of_masters_death_while_its_children_finish(void **state)
+{
+	(void)state;
+	start_postfix();
+	end();
+	world.died(world.engine, "qmgr");
+	assert_int_equal(world.deaths, 0);
+	world.died(world.engine, "master");
+	assert_int_equal(world.deaths, 1);
+	assert_int_equal(world.ends, 0);
+	answer(KEEPER_STOP, 0, "drained");
+	assert_int_equal(world.deaths, 1);
+	assert_int_equal(world.ends, 1);
+	assert_int_equal(world.spools, 1);
+}
+
+/* An optimusd that has found a Postfix, and is to end before it has looked at it. */
+static void a_postfix_that_was_only_just_found_is_watched_when_it_ends(void **state)
+{
+	(void)state;
+	world.hold = true;
+	engine_settle(world.engine);
+	end();
+	answer(KEEPER_STATUS, STATUS_UP, "up 1 2");
+	assert_int_equal(world.watches, 1);
+	assert_int_equal(world.deaths, 0);
+	world.died(world.engine, "master");
+	assert_int_equal(world.deaths, 1);
+	answer(KEEPER_STOP, 0, "drained");
+	assert_int_equal(world.deaths, 1);
+	assert_int_equal(world.ends, 1);
+}
+
+static void a_postfix_without_master_may_be_answered_while_it_ends(void **state)
+{
+	static const int statuses[] = {STATUS_DOWN, STATUS_ORPHANS};
+
+	for (size_t i = 0; i < sizeof(statuses) / sizeof(statuses[0]); i++) {
+		world.hold = true;
+		engine_settle(world.engine);
+		end();
+		answer(KEEPER_STATUS, statuses[i], "");
+		assert_int_equal(world.deaths, 1);
+		answer(KEEPER_STOP, 0, "");
+		assert_int_equal(world.deaths, 1);
+		assert_int_equal(world.ends, 1);
+		tear_down(state);
+		set_up(state);
+	}
+}
+
+/* The keeper is gone, or some process can't be ended. */
+static void a_master_that_outlives_the_node_is_never_called_dead(void **state)
+{
+	(void)state;
+	start_postfix();
+	end();
+	answer(KEEPER_STOP, -1, "");
+	assert_int_equal(world.ends, 1);
+	assert_int_equal(world.deaths, 0);
+}
+
+static void a_master_that_is_not_stopped_yet_is_not_called_dead(void **state)
+{
+	(void)state;
+	start_postfix();
+	world.hold = true;
+	engine_stand_down(world.engine, "the test says so");
+	answer(KEEPER_STOP, -1, "");
+	assert_int_equal(world.deaths, 0);
+	while (world.held_count == 0)
+		uv_run(&world.loop, UV_RUN_ONCE);
+	assert_int_equal(world.deaths, 0);
+	answer(KEEPER_STOP, 0, "drained");
+	assert_int_equal(world.deaths, 1);
+	assert_int_equal(world.spools, 1);
+}
+
+/* Its master would start another one, and lives until it is stopped. */
+static void a_postfix_that_lost_its_queue_manager_is_called_dead_when_its_master_is(void **state)
+{
+	(void)state;
+	start_postfix();
+	world.hold = true;
+	world.died(world.engine, "qmgr");
+	assert_int_equal(world.lives, 1);
+	assert_int_equal(world.deaths, 0);
+	engine_settle(world.engine); /* the core asks for it */
+	world.died(world.engine, "master");
+	assert_int_equal(world.deaths, 1);
+	answer(KEEPER_STOP, 0, "drained");
+	assert_int_equal(world.deaths, 1);
+	assert_int_equal(world.spools, 1);
+	assert_int_equal(spool_mark_read(world.dir, "drained"), 0);
+}
+
+/* Its status was being asked for, and said that all is well. */
+static void a_postfix_that_loses_its_queue_manager_is_stopped_whatever_its_status_said(void **state)
+{
+	(void)state;
+	start_postfix();
+	world.hold = true;
+	engine_settle(world.engine);
+	world.died(world.engine, "qmgr");
+	answer(KEEPER_STATUS, STATUS_UP, "up 1 2");
+	assert_int_equal(world.spools, 0);
+	answer(KEEPER_STOP, 0, "");
+	assert_int_equal(world.deaths, 1);
+	assert_int_equal(world.spools, 1);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test_setup_teardown(a_pause_is_not_noted_as_work, set_up, tear_down),
-	    cmocka_unit_test_setup_teardown(
-	        a_postfix_that_was_just_started_is_known_to_be_looked_after, set_up, tear_down),
-	    cmocka_unit_test_setup_teardown(distrust_ends_with_the_postfix_it_was_about, set_up, tear_down),
+	    TEST(a_pause_is_not_noted_as_work),
+	    TEST(a_postfix_that_was_just_started_is_known_to_be_looked_after),
+	    TEST(distrust_ends_with_the_postfix_it_was_about),
+	    TEST(the_core_hears_of_masters_death_while_its_children_finish),
+	    TEST(a_postfix_that_was_only_just_found_is_watched_when_it_ends),
+	    TEST(a_postfix_without_master_may_be_answered_while_it_ends),
+	    TEST(a_master_that_outlives_the_node_is_never_called_dead),
+	    TEST(a_master_that_is_not_stopped_yet_is_not_called_dead),
+	    TEST(a_postfix_that_lost_its_queue_manager_is_called_dead_when_its_master_is),
+	    TEST(a_postfix_that_loses_its_queue_manager_is_stopped_whatever_its_status_said),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -96,6 +96,69 @@ static void a_node_that_was_stopped_stops_its_postfix_first(void **state)
 	net_free(net);
 }
 
+/* Told to end: a delivery agent that is answered while master lives takes the next mail. */
+static void check_ends_unanswered(struct net *net)
+{
+	struct shell *shell = net->shells[0];
+
+	shell_tell_outcome(shell, &shell->fed[0], OUTCOME_SENT, 77);
+	net_run(net);
+	assert_false(shell_answered(shell, 77));
+	assert_true(core_numbers(shell->core).stale);
+	shell_tell_engine_down(shell);
+	net_run(net);
+	assert_true(shell_answered(shell, 77));
+	assert_false(core_numbers(shell->core).stale);
+}
+
+static void a_node_that_was_stopped_and_told_to_end_answers_once_master_is_dead(void **state)
+{
+	struct net *net = start_net(3, "012", trio);
+
+	(void)state;
+	net_kill(net, 0);
+	others_send(net, 90 * USEC_PER_SEC);
+	net->shells[0]->hold_engine = true;
+	net_resume(net, 0);
+	shell_tell_engine_ends(net->shells[0]);
+	check_ends_unanswered(net);
+	net_free(net);
+}
+
+static void what_a_node_was_told_while_it_was_stopped_comes_first(void **state)
+{
+	struct net *net = start_net(3, "012", trio);
+
+	(void)state;
+	net_kill(net, 0);
+	others_send(net, 90 * USEC_PER_SEC);
+	net->shells[0]->hold_engine = true;
+	shell_tell_engine_ends(net->shells[0]);
+	net_resume(net, 0);
+	check_ends_unanswered(net);
+	net_free(net);
+}
+
+/* Cut off, it is stopping its Postfix when it is stopped itself. */
+static void a_node_that_was_stopped_while_it_stood_down_answers_once_master_is_dead(void **state)
+{
+	struct net *net = start_net(3, "012", trio);
+	struct shell *shell = net->shells[0];
+
+	(void)state;
+	shell->hold_engine = true;
+	net_cut(net, 0, 1);
+	net_cut(net, 0, 2);
+	others_send(net, 15 * USEC_PER_SEC);
+	assert_int_equal(shell->stops, 1);
+	shell->now.us += 90 * USEC_PER_SEC;
+	shell->utc.us += 90 * USEC_PER_SEC;
+	shell_tell_outcome(shell, &shell->fed[1], OUTCOME_SENT, 76);
+	check_ends_unanswered(net);
+	assert_true(shell_answered(shell, 76));
+	net_free(net);
+}
+
 /* Nobody has sent anything again yet: an upgrade costs nothing. */
 static void a_node_that_was_away_for_a_moment_goes_on(void **state)
 {
@@ -160,6 +223,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(a_node_that_was_killed_stops_its_postfix_first),
 	    cmocka_unit_test(a_node_that_was_stopped_stops_its_postfix_first),
+	    cmocka_unit_test(a_node_that_was_stopped_and_told_to_end_answers_once_master_is_dead),
+	    cmocka_unit_test(what_a_node_was_told_while_it_was_stopped_comes_first),
+	    cmocka_unit_test(a_node_that_was_stopped_while_it_stood_down_answers_once_master_is_dead),
 	    cmocka_unit_test(a_node_that_was_away_for_a_moment_goes_on),
 	    cmocka_unit_test(a_node_alone_goes_on_after_any_time),
 	    cmocka_unit_test(what_was_not_sent_again_is_fed_without_doubt),
