@@ -459,6 +459,7 @@ void node_end(struct node *node)
 	TRACE_NODE(node, "is told to END", N(0));
 	node->ending = true;
 	node->end_by = w->now + 15 * USEC_PER_SEC;
+	event.engine_down.lives = node->engine.alive || node->engine.starting;
 	node_step(node, &event);
 	if (w->failed)
 		return;

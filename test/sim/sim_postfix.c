@@ -310,12 +310,16 @@ static void end_now(struct world *w, void *context)
 {
 	struct engine_event *ee = context;
 	struct sim_engine *engine = ee->engine;
+	struct event event = {.type = EVENT_ENGINE_DOWN};
 
 	if (engine->node->life != ee->daemon || node_asleep(engine->node, end_now, context))
 		return;
-	if (engine->alive || engine->starting)
+	if (engine->alive || engine->starting) {
 		stop(engine);
-	look_into_spool(w, ee);
+		node_step(engine->node, &event); /* until now its master lived */
+	}
+	if (!w->failed)
+		look_into_spool(w, ee);
 }
 
 void engine_end(struct sim_engine *engine)
