@@ -344,6 +344,9 @@ struct node *node_new(uv_loop_t *loop, const struct config *config, const struct
 	TAILQ_INIT(&node->waiters);
 	node->cluster = cluster;
 	core_config.node = *id;
+	core_config.relay = config->relay;
+	core_config.routes = config->routes.items;
+	core_config.route_count = config->routes.count;
 	core_config.company = cluster != NULL && node_cluster_has_company(cluster);
 	core_config.joins = cluster != NULL && node_cluster_joins(cluster);
 	core_config.presence = own_presence(config, id, address, incarnation);

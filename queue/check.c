@@ -7,6 +7,7 @@
 
 #include "queue/batch.h"
 #include "queue/core.h"
+#include "queue/hop.h"
 #include "queue/shard.h"
 #include "queue/state.h"
 
@@ -120,5 +121,5 @@ const char *core_check(const struct core *core)
 		return "the number of owned shards is wrong";
 	if (totals.unfinished != core->unfinished_shards)
 		return "the number of unfinished shards is wrong";
-	return NULL;
+	return hops_check(core);
 }

@@ -41,6 +41,7 @@
 #include "queue/home.h"
 #include "queue/homeread.h"
 #include "queue/homesync.h"
+#include "queue/hop.h"
 #include "queue/join.h"
 #include "queue/lane.h"
 #include "queue/lost_writes.h"
@@ -329,8 +330,8 @@ static void timer_fired(struct core *core, struct timer *timer)
 	case TIMER_BATCH_REST:
 		feed_batch_rested(core);
 		return;
-	case TIMER_DOMAIN_HOLD:
-		domain_rested(core, timer->owner);
+	case TIMER_HOP:
+		hop_rested(core, timer->owner);
 		return;
 	case TIMER_FEED_HOLD:
 		core->feed_held = false;

@@ -31,7 +31,10 @@ struct core_config {
 	uint32_t claim_group;  /* claims made together */
 	usec min_backoff;      /* Postfix's minimal_backoff_time and maximal_backoff_time */
 	usec max_backoff;
-	usec domain_hold;     /* how long a domain rests after Postfix suspended delivery to it */
+	usec domain_hold;    /* the first rest of a next hop that Postfix suspended: queue/hop.h */
+	const char *relay;   /* one server for all mail; NULL: the domains' mail exchangers. Borrowed */
+	char *const *routes; /* "DOMAIN=SERVER", each: for one domain. Borrowed */
+	size_t route_count;
 	bool resend_in_doubt; /* on_doubt = resend; otherwise a mail in doubt ends unknown */
 	uint32_t
 	    open_mails_max; /* mails that are not final, of shards that are open; beyond it only to go on */

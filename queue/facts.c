@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "queue/batch.h"
+#include "queue/hop.h"
 #include "queue/lane.h"
 #include "queue/replicate.h"
 #include "queue/shard.h"
@@ -190,8 +191,8 @@ void facts_outcome(struct core *core, const struct outcome *outcome, uint64_t re
 	fact_add(core, shard, outcome, reply);
 	if (!shard->mine)
 		return; /* it was ours once: the members take it from here */
-	if (outcome->kind == OUTCOME_RETURNED && shard->mails[outcome->key.index].domain != NULL)
-		domain_rest(core, shard->mails[outcome->key.index].domain);
+	if (shard->mails[outcome->key.index].domain != NULL)
+		hop_outcome(core, shard->mails[outcome->key.index].domain->hop, outcome);
 	shard_settle_one(core, shard, outcome->key.index);
 }
 

@@ -4,9 +4,9 @@
  *
  * A batch has a lane for each domain that mails of it wait for. Lanes that may be fed stand in the batch's
  * `ready` list, and the one that gave a mail goes to the end: that is the round-robin. When a domain has its
- * share of the window in flight, or rests because Postfix suspended delivery to it, its lanes are found at
- * the head of `ready` by the next pop, moved to the domain's `blocked` list, and put back when the domain may
- * have more. So a blocked lane costs one look, however long it stays blocked.
+ * share of the window in flight, or its next hop rests because Postfix suspended delivery to it, its lanes
+ * are found at the head of `ready` by the next pop, moved to the domain's `blocked` list, and put back when
+ * the domain may have more. So a blocked lane costs one look for each of the hop's rests.
  *
  * A slot may be stale: the mail was settled elsewhere or expired while it waited. lane_pop() skips those; the
  * flag MAIL_IN_LANE keeps a mail from standing in a lane twice.
@@ -16,16 +16,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A destination domain that somebody's mail waits for or is on its way to. Freed with its last reference. */
-struct domain {
-	RB_ENTRY(domain) node;
-	char *name;
-	uint32_t refs;              /* lanes and mails of open shards */
-	uint32_t in_flight;         /* mails claimed for it */
-	bool held;                  /* Postfix suspended delivery to it a moment ago */
-	struct timer hold;          /* boot time */
-	TAILQ_HEAD(, lane) blocked; /* lanes that wait until it may take more */
-};
+#include "queue/hop.h"
+
 /* The ready mails of one batch for one domain, first in, first out, behind those of orphans. Freed when
  * empty. */
 struct lane {
@@ -64,21 +56,26 @@ struct domain *domain_hold_ref(struct core *core, const char *name)
 		domain = calloc(1, sizeof(*domain));
 		if (domain == NULL || (domain->name = strdup(name)) == NULL)
 			abort();
-		timer_init(&domain->hold, TIMER_DOMAIN_HOLD, domain);
 		TAILQ_INIT(&domain->blocked);
+		hop_join(core, domain);
 		RB_INSERT(domain_tree, &core->domains, domain);
 	}
 	domain->refs++;
 	return domain;
 }
 
-void domain_drop_ref(struct core *core, struct domain *domain)
+static void domain_free(struct core *core, struct domain *domain)
 {
-	if (--domain->refs > 0 || domain->held)
-		return;
 	RB_REMOVE(domain_tree, &core->domains, domain);
+	hop_leave(core, domain);
 	free(domain->name);
 	free(domain);
+}
+
+void domain_drop_ref(struct core *core, struct domain *domain)
+{
+	if (--domain->refs == 0)
+		domain_free(core, domain);
 }
 
 static uint32_t domain_cap(const struct core *core)
@@ -88,12 +85,12 @@ static uint32_t domain_cap(const struct core *core)
 	return cap < 1 ? 1 : (uint32_t)cap;
 }
 
-static bool domain_full(const struct core *core, const struct domain *domain)
+bool domain_full(const struct core *core, const struct domain *domain)
 {
-	return domain->held || domain->in_flight >= domain_cap(core);
+	return hop_rests(domain->hop) || domain->in_flight >= domain_cap(core);
 }
 
-static void unblock(struct core *core, struct domain *domain)
+void domain_unblock(struct core *core, struct domain *domain)
 {
 	struct lane *lane;
 
@@ -117,28 +114,14 @@ static void block(struct lane *lane)
 
 void domain_claimed(struct core *core, struct domain *domain)
 {
-	(void)core;
 	domain->in_flight++;
+	hop_claimed(core, domain->hop);
 }
 
 void domain_settled(struct core *core, struct domain *domain)
 {
 	domain->in_flight--;
-	unblock(core, domain);
-}
-
-void domain_rest(struct core *core, struct domain *domain)
-{
-	domain->held = true;
-	timer_arm(&core->boot_timers, &domain->hold, core->now.us + core->config.domain_hold);
-}
-
-void domain_rested(struct core *core, struct domain *domain)
-{
-	domain->held = false;
-	unblock(core, domain);
-	domain->refs++;
-	domain_drop_ref(core, domain); /* frees it if it was only kept by its rest */
+	domain_unblock(core, domain);
 }
 
 static struct lane *lane_of(struct core *core, struct batch *batch, struct domain *domain)
@@ -281,9 +264,7 @@ void domains_free(struct core *core)
 {
 	struct domain *domain, *next;
 
-	RB_FOREACH_SAFE (domain, domain_tree, &core->domains, next) {
-		RB_REMOVE(domain_tree, &core->domains, domain);
-		free(domain->name);
-		free(domain);
-	}
+	RB_FOREACH_SAFE (domain, domain_tree, &core->domains, next)
+		domain_free(core, domain);
+	hops_free(core);
 }

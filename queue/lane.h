@@ -12,6 +12,17 @@
 
 #include "queue/state.h"
 
+/* A destination domain that somebody's mail waits for or is on its way to. Freed with its last reference. */
+struct domain {
+	RB_ENTRY(domain) node;
+	char *name;
+	uint32_t refs;              /* lanes and mails of open shards */
+	uint32_t in_flight;         /* mails claimed for it */
+	TAILQ_HEAD(, lane) blocked; /* lanes that wait until it may take more */
+	struct hop *hop;
+	TAILQ_ENTRY(domain) of_hop;
+};
+
 /* The domain of that name, with one more reference; made when there is none. */
 struct domain *domain_hold_ref(struct core *core, const char *name);
 void domain_drop_ref(struct core *core, struct domain *domain);
@@ -20,10 +31,10 @@ void domain_drop_ref(struct core *core, struct domain *domain);
 void domain_claimed(struct core *core, struct domain *domain);
 void domain_settled(struct core *core, struct domain *domain);
 
-/* Delivery to the domain rests for config.domain_hold. */
-void domain_rest(struct core *core, struct domain *domain);
-/* The rest is over (TIMER_DOMAIN_HOLD). */
-void domain_rested(struct core *core, struct domain *domain);
+/* Whether no mail for the domain may be claimed now: it has its share of the window, or its hop rests. */
+bool domain_full(const struct core *core, const struct domain *domain);
+/* It may have become less full. */
+void domain_unblock(struct core *core, struct domain *domain);
 
 /* Puts a READY mail whose domain is known at the end of its lane; a mail of an orphan at the head of it, and
  * its lane before the others. */
@@ -37,7 +48,7 @@ bool lane_pop(struct core *core, struct batch *batch, struct shard **ret_shard, 
 
 /* Frees all lanes of the batch. */
 void lanes_free(struct core *core, struct batch *batch);
-/* Frees all domains; nothing may refer to them any more. */
+/* Frees all domains and their hops; nothing may refer to them any more. */
 void domains_free(struct core *core);
 
 #endif

@@ -13,6 +13,7 @@
 #include "queue/control.h"
 #include "queue/error.h"
 #include "queue/heartbeat.h"
+#include "queue/hop.h"
 #include "queue/replica.h"
 #include "queue/shard.h"
 #include "queue/takeover.h"
@@ -59,7 +60,8 @@ static void known_rates(struct work *a, struct work *b)
 
 bool move_stalled(const struct core *core)
 {
-	return core->in_flight > 0 && core->now.us - core->progress_at.us >= STALLED;
+	return hop_relay_rests(core) ||
+	       (core->in_flight > 0 && core->now.us - core->progress_at.us >= STALLED);
 }
 
 static void measure(struct core *core, const struct peer_load *load)

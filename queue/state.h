@@ -57,6 +57,7 @@ RB_HEAD(write_tree, write);
 TAILQ_HEAD(write_list, write);
 RB_HEAD(upload_tree, upload);
 RB_HEAD(domain_tree, domain);
+RB_HEAD(hop_tree, hop);
 RB_HEAD(lane_tree, lane);
 TAILQ_HEAD(lane_list, lane);
 
@@ -309,6 +310,7 @@ struct core {
 	struct shard_tree shards;
 	struct upload_tree uploads;
 	struct domain_tree domains;
+	struct hop_tree hops;
 
 	struct write_tree writes;
 	struct write_list again; /* outcome writes that failed: written again in a moment */

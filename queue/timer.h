@@ -18,7 +18,7 @@ enum timer_kind {
 	TIMER_SHARD_RETRY, /* owner: struct shard */
 	TIMER_BATCH,       /* owner: struct batch; its start or its expiry */
 	TIMER_BATCH_REST,  /* owner: struct batch */
-	TIMER_DOMAIN_HOLD, /* owner: struct domain */
+	TIMER_HOP,         /* owner: struct hop */
 	TIMER_FEED_HOLD,   /* owner: the core */
 	TIMER_STORE_RETRY, /* owner: the core */
 	TIMER_SPOOL_CHECK, /* owner: the core */

@@ -50,7 +50,10 @@ static void tell_outcome(struct node *node, struct sim_file *file, struct attemp
 	event.outcome.outcome.kind = file->outcome;
 	event.outcome.outcome.at = node_utc(node);
 	event.outcome.outcome.dsn = file->outcome == OUTCOME_SENT ? "2.0.0" : "4.0.0";
-	event.outcome.outcome.relay = "mx.example[192.0.2.1]:25";
+	event.outcome.outcome.relay =
+	    file->outcome == OUTCOME_RETURNED || attempt->mail->domain == DOMAIN_DEAD
+	        ? "none"
+	        : "mx.example[192.0.2.1]:25";
 	event.outcome.outcome.reason = "the words of the remote server";
 	node_step(node, &event);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Load moves to whoever has nothing to do. */
 #include "core_net.h"
+#include "queue/state.h"
 
 static const usec beat = USEC_PER_SEC / 10;
 
@@ -152,6 +153,34 @@ static void a_node_whose_postfix_is_stuck_loses_what_it_has_not_claimed(void **s
 	net_free(net);
 }
 
+/* What it feeds comes back untried. */
+static void come_back(struct net *net, struct progress *progress)
+{
+	struct shell *shell = net->shells[0];
+
+	while (progress->settled[0] < shell->fed_count)
+		shell_tell_outcome(shell, &shell->fed[progress->settled[0]++], OUTCOME_RETURNED, 1);
+}
+
+static void a_node_whose_relay_is_down_gives_away_all_that_waits_for_it(void **state)
+{
+	struct net *net = three_nodes(3, 50);
+	struct progress progress = {{0}, {0}};
+
+	(void)state;
+	for (uint32_t i = 0; i < 3; i++)
+		net->shells[i]->core->config.relay = "relay.example:25";
+	net_start(net);
+	/* Nobody has a rate yet, and the last shard is as much for others as for it. */
+	for (int i = 0; i < 100; i++) {
+		come_back(net, &progress);
+		work(net, &progress, (const size_t[]){0, 20, 20});
+	}
+	assert_int_equal(core_numbers(net->shells[0]->core).owned, 0);
+	assert_int_equal(shell_count(net->shells[1], "load", MAIL_SENT), 150);
+	net_free(net);
+}
+
 static void a_node_that_drains_asks_for_nothing_and_gives_all(void **state)
 {
 	struct net *net = three_nodes(20, 50);
@@ -203,6 +232,7 @@ int main(void)
 	    cmocka_unit_test(a_slow_node_gives_away_so_much_that_all_are_done_together),
 	    cmocka_unit_test(shards_do_not_go_to_and_fro),
 	    cmocka_unit_test(a_node_whose_postfix_is_stuck_loses_what_it_has_not_claimed),
+	    cmocka_unit_test(a_node_whose_relay_is_down_gives_away_all_that_waits_for_it),
 	    cmocka_unit_test(a_node_that_drains_asks_for_nothing_and_gives_all),
 	    cmocka_unit_test(a_node_without_postfix_or_store_keeps_no_ownership_and_takes_part_again),
 	};
