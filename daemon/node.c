@@ -137,7 +137,7 @@ static void set_timer(struct node *node, struct boot_time deadline)
 
 static void carry_out(struct node *node, const struct effect *effect)
 {
-	char hex[OPT_ID_HEX];
+	char hex[OPT_ID_HEX], from[OPT_ID_HEX];
 
 	switch (effect->type) {
 	case EFFECT_STORE_UPLOAD:
@@ -194,8 +194,9 @@ static void carry_out(struct node *node, const struct effect *effect)
 		node_cluster_effect(node->cluster, effect);
 		return;
 	case EFFECT_NOTICE:
-		log_info(
-		    effect->text, "id", id_to_hex(&effect->id, hex), "epoch", log_u64(effect->epoch), NULL);
+		log_info(effect->text, "id", id_to_hex(&effect->id, hex), "epoch", log_u64(effect->epoch),
+		    effect->why != NULL ? "from" : NULL, id_to_hex(&effect->node, from), "why", effect->why,
+		    NULL);
 		return;
 	case EFFECT_BATCH_ACCEPTED:
 		log_info("batch_accepted", "batch", effect->text, NULL);

@@ -55,7 +55,9 @@ enum effect_type {
 	/* Notices, for the log. */
 	EFFECT_BATCH_ACCEPTED,
 	EFFECT_BATCH_DONE,
-	EFFECT_NOTICE, /* `text`: what happened, one word; `id`: to which shard, batch or node */
+	/* `text`: what happened, one word; `id`: to which shard, batch or node. A shard was
+	 * taken from `node`, `why` */
+	EFFECT_NOTICE,
 };
 
 struct batch_view;
@@ -99,6 +101,7 @@ struct effect {
 	enum control_answer control; /* CONTROL_ANSWER */
 	struct boot_time deadline;   /* TIMER */
 	const char *text;            /* SPOOL_REMOVE: the file; STORE_COMMIT, BATCH_*: the batch's name */
+	const char *why;             /* NOTICE: one word, static memory; NULL: there is no `node` either */
 	/* FEED */
 	struct opt_id batch; /* LOAD_SHARD, FEED, STORE_SHARD: the batch's key */
 	const char *sender;

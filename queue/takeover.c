@@ -29,6 +29,7 @@ static const usec START_GRACE = 6 * USEC_PER_SEC; /* after our own start: the ot
 static const usec LIMIT = 10 * USEC_PER_SEC;      /* for a takeover to get a step further */
 static const usec OWN_LIMIT = 60 * USEC_PER_SEC;  /* the same, where only others get further */
 static const usec PROMISE_MAX = 30 * USEC_PER_SEC; /* for a promise of which nothing more is heard */
+static const usec REFUSED_LATELY = 30 * USEC_PER_SEC;
 static const usec BUSY_WAIT = 50 * USEC_PER_MSEC;
 
 struct takeover {
@@ -39,6 +40,8 @@ struct takeover {
 	struct boot_time progress_at; /* a promise came, or a part of the union */
 	bool doubtful; /* one of the promises is of a node that lost writes (queue/lost_writes.h) */
 	struct call *calls[REPLICAS_MAX];
+	const struct peer *from; /* who had the shard, and why it is taken from that one: for the notice */
+	const char *why;
 };
 
 static void arm(struct core *core, struct shard *shard, usec wait)
@@ -91,6 +94,8 @@ static void owned(struct core *core, struct shard *shard)
 	struct takeover *takeover = shard->takeover;
 	uint32_t epoch = takeover->epoch;
 	uint8_t promised = (uint8_t)takeover->promised;
+	const struct opt_id from = takeover->from->id;
+	const char *why = takeover->why;
 	bool doubtful = takeover->doubtful || shard->lost == LOST_DOUBTFUL;
 
 	end(core, shard);
@@ -112,6 +117,8 @@ static void owned(struct core *core, struct shard *shard)
 		effect->text = effects_copy_text(core->effects, "shard_taken_over");
 		effect->id = shard->id;
 		effect->epoch = epoch;
+		effect->node = from;
+		effect->why = why;
 	}
 }
 
@@ -229,6 +236,51 @@ static void go_on(struct core *core, struct shard *shard)
 	arm(core, shard, LIMIT - gone);
 }
 
+/* Why a node can't keep the shard that it has, in one word of docs/operating.md; NULL: it could. */
+static const char *why_not(const struct core *core, const struct shard *shard, const struct peer *peer)
+{
+	const struct member *member = view_find(core->view, &peer->id);
+	const unsigned flags = member == NULL ? 0 : member->presence.flags;
+
+	if (peer == core->self)
+		return NULL;
+	if (peer_forgotten(core, peer))
+		return "forgotten";
+	if ((flags & PRESENCE_LEFT) != 0)
+		return "left";
+	if (!peer_alive(core, peer))
+		return peer->refused_last.us > 0 && core->now.us - peer->refused_last.us < REFUSED_LATELY
+		           ? "refused"
+		           : "silent";
+	if ((flags & PRESENCE_DRAINING) != 0)
+		return "draining";
+	if (!peer_may_own(core, peer))
+		return "unable";
+	return replica_number(shard, peer) < 0 ? "removed" : NULL;
+}
+
+/* As things are when it begins: in the end the owner may be there again. */
+static void note_reason(const struct core *core, const struct shard *shard, struct takeover *takeover)
+{
+	const struct peer *expected = takeover_expected(shard);
+	const struct peer *owner = shard->owner;
+
+	takeover->from = expected;
+	takeover->why = why_not(core, shard, expected);
+	if (takeover->why != NULL)
+		return;
+	takeover->from = owner;
+	takeover->why = why_not(core, shard, owner);
+	if (takeover->why != NULL)
+		return;
+	if (owner == core->self)
+		takeover->why = "again";
+	else if (peer_incarnation(core, owner) > shard->owner_incarnation)
+		takeover->why = "restarted";
+	else
+		takeover->why = expected == owner || expected == core->self ? "moved" : "unfinished";
+}
+
 void takeover_start(struct core *core, struct shard *shard)
 {
 	uint32_t epoch = (shard->promised > shard->epoch ? shard->promised : shard->epoch) + 1;
@@ -253,6 +305,7 @@ void takeover_start(struct core *core, struct shard *shard)
 	if (shard->takeover == NULL)
 		abort();
 	core->takeovers++;
+	note_reason(core, shard, shard->takeover);
 	/* An epoch that no majority gives may be taken by somebody else as well; not by chance. */
 	shard->takeover->alone = alone_needed(core, shard) < replica_majority(shard);
 	if (shard->takeover->alone)

@@ -52,8 +52,7 @@ takeovers() {
 	local killed id
 	[ -e "$at/kills" ] && [ -e "$at/report.jsonl" ] || return 0
 	while read -r killed id; do
-		taken_over_after "$killed" "$cluster"/n*/log >"$at/taken"
-		takeover_seconds "$at/ledger" "$at/report.jsonl" "$killed" "$id" "$at/taken"
+		takeover_seconds "$at/ledger" "$at/report.jsonl" "$killed" "$id" "$because_dead" "$cluster"/n*/log
 	done <"$at/kills"
 }
 

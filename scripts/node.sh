@@ -75,42 +75,41 @@ optimus() {
 	"$build/daemon/optimus" --api "unix:$node_dir/api.sock" "$@"
 }
 
-# taken_over_after TIME LOG...: the shards for which some node says so. Shards move for other reasons as well.
-taken_over_after() {
-	local time
-	time="time=$(date -u -d "@${1%??????}.${1: -6}" +%FT%T.%3NZ)"
-	shift
-	cat "$@" | awk -v after="$time" '/ event=shard_taken_over / && $1 > after { print substr($4, 4) }'
+# Why the others take over from a node that is dead, as they say it.
+because_dead='silent refused'
+
+# taken_over NODE SINCE WHY LOG...: the shards that others took over from NODE after SINCE (UTC microseconds) for one of the
+# reasons in WHY, with the time of that. Shards move for other reasons as well, and dead nodes have had others.
+taken_over() {
+	local node=$1 since=$2 why=$3
+	shift 3
+	cat "$@" | awk -v node="$node" -v reasons="$why" '
+		BEGIN { n = split(reasons, list, " "); for (i = 1; i <= n; i++) wanted[list[i]] = 1 }
+		/ event=shard_taken_over / {
+			delete is
+			for (i = 1; i <= NF; i++) is[substr($i, 1, index($i, "=") - 1)] = substr($i, index($i, "=") + 1)
+			if (is["from"] == node && is["why"] in wanted) print is["time"], is["id"]
+		}' | while read -r time shard; do
+		time=$(date -d "$time" +%s%6N)
+		[ "$time" -le "$since" ] || echo "$time $shard"
+	done
 }
 
-# takeover_seconds LEDGER REPORT KILLED_AT NODE [SHARDS [untouched]]: how long after NODE was killed (UTC microseconds) the first mail of
-# one of its shards was sent by another; "-" when there was none. REPORT has JSON lines. The first part of a
-# Message-ID is its shard; the shards of NODE are those of which it had sent the latest mail by then, and of these only those
-# in the file SHARDS where it is given: then, where it had begun none that it had not finished, also those of which nobody had
-# sent anything; always with `untouched`. Where a mail came twice, before and after, the earlier one is the dead node's own: it
-# was resent in doubt.
+# takeover_seconds LEDGER REPORT KILLED_AT NODE WHY LOG...: how long after NODE was killed (UTC microseconds) the first mail of a
+# shard that another took over from it, because of that, was sent by another; "-" when there was none. REPORT has JSON lines;
+# the first part of a Message-ID is its shard. Before the takeover others may send what they had in their Postfix when the shard
+# was moved to NODE. Where a mail came twice, the earlier one may be the dead node's own: it was resent in doubt.
 takeover_seconds() {
-	awk -F '\t' -v killed="$3" -v dead="$4" -v some="${5:-}" -v too="${6:-}" '
-		BEGIN { while (some != "" && (getline shard <some) > 0) taken[shard] = 1 }
-		FNR == NR { gsub(/[<>]/, "", $4); at[$4] = $1; if (!($4 in once)) once[$4] = $1; next }
+	local ledger=$1 report=$2 killed=$3 node=$4 why=$5
+	shift 5
+	awk -v killed="$killed" -v dead="$node" '
+		FILENAME == ARGV[1] { if (!($2 in taken) || $1 < taken[$2]) taken[$2] = $1; next }
+		FILENAME == ARGV[3] { gsub(/[<>]/, "", $4); at[$4] = $1; next }
 		$1 in at {
 			shard = substr($1, 1, index($1, ".") - 1)
-			if (once[$1] <= killed && once[$1] > latest[shard]) {
-				latest[shard] = once[$1]
-				owner[shard] = at[$1] > killed ? dead : $2
-			}
-			if (at[$1] > killed && $2 != dead && (!(shard in first) || at[$1] < first[shard]))
-				first[shard] = at[$1]
+			if (shard in taken && at[$1] >= taken[shard] && $2 != dead && (best == "" || at[$1] < best)) best = at[$1]
 		}
-		END {
-			for (shard in first) {
-				if (some != "" && !(shard in taken)) continue
-				# Asked first, because reading an element makes it.
-				if (shard in owner) {
-					if (owner[shard] == dead && (best == "" || first[shard] < best)) best = first[shard]
-				} else if (some != "" && (untouched == "" || first[shard] < untouched)) untouched = first[shard]
-			}
-			if (untouched != "" && (best == "" || (too != "" && untouched < best))) best = untouched
-			if (best == "") print "-"; else printf "%.1f\n", (best - killed) / 1e6
-		}' "$1" <(jq -r '[.message_id // "", .node // ""] | map(gsub("[<>]"; "")) | @tsv' "$2")
+		END { if (best == "") print "-"; else printf "%.1f\n", (best - killed) / 1e6 }' \
+		<(taken_over "$node" "$killed" "$why" "$@") FS='\t' "$ledger" \
+		<(jq -r '[.message_id // "", .node // ""] | map(gsub("[<>]"; "")) | @tsv' "$report")
 }

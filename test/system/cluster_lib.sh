@@ -62,6 +62,10 @@ expect_at_most() {
 	awk -v most="$2" -v got="$3" 'BEGIN { exit !(got != "-" && got <= most) }' || fail "$1: wanted at most $2, got $3"
 	echo "ok: $1 = $3 (at most $2)"
 }
+expect_at_least() {
+	awk -v least="$2" -v got="$3" 'BEGIN { exit !(got != "-" && got >= least) }' || fail "$1: wanted at least $2, got $3"
+	echo "ok: $1 = $3 (at least $2)"
+}
 
 # ---- the nodes
 
@@ -179,9 +183,11 @@ check_batches() {
 	duplicates=$(jq .duplicates "$work/result")
 }
 
-# taken_over_in SECONDS NODE SINCE: the first mail of a shard of that node was sent by another one so soon after SINCE.
+# taken_over_in SECONDS NODE SINCE [WHY]: the first mail of a shard that was taken over from that node was sent by another one
+# so soon after SINCE: because it is dead, or for one of the reasons in WHY. No death can be seen within a second.
 taken_over_in() {
-	taken_over_after "$3" "$dir"/n*/log >"$work/taken"
-	expect_at_most "seconds until another node sent what $2 had" "$1" \
-		"$(takeover_seconds "$work/sink/ledger" "$work/report.jsonl" "$3" "${id[$2]}" "$work/taken" untouched)"
+	local took why=${4:-$because_dead}
+	took=$(takeover_seconds "$work/sink/ledger" "$work/report.jsonl" "$3" "${id[$2]}" "$why" "$dir"/n*/log)
+	expect_at_most "seconds until another node sent what $2 had (${why// / or })" "$1" "$took"
+	[ "$why" != "$because_dead" ] || expect_at_least 'so long a death is not seen' 1 "$took"
 }

@@ -18,42 +18,63 @@ bad=0
 came() { printf '%s\ta@x\tb@x\t<%s@x>\n' "$((killed + $1 * 1000000))" "$2" >>"$work/ledger"; }
 # by NODE SHARD.INDEX: the report's line of that mail.
 by() { printf '{"message_id":"<%s@x>","node":"%s"}\n' "$2" "$1" >>"$work/report"; }
-begin() { rm -f "$work"/*; touch "$work/taken"; }
-# measures WANTED WHAT ARGUMENT...
+# said SECONDS WORD...: a line of the log, so long after the death.
+said() { echo "time=$(date -u -d "@$((killed / 1000000 + $1))" +%FT%T.000Z) level=info ${*:2}" >>"$work/log"; }
+# takes SECONDS SHARD FROM WHY: another node has taken that shard over.
+takes() { said "$1" event=shard_taken_over "id=$2" epoch=2 "from=$3" "why=$4"; }
+begin() { rm -f "$work"/*; touch "$work/log" "$work/ledger" "$work/report"; }
+# measures WANTED WHAT [WHY]
 measures() {
 	local got
-	got=$(takeover_seconds "$work/ledger" "$work/report" $killed dead "${@:3}")
+	got=$(takeover_seconds "$work/ledger" "$work/report" $killed dead "${3:-$because_dead}" "$work/log")
 	[ "$got" = "$1" ] || { echo "not ok: $2: wanted $1, got $got"; bad=1; }
 }
 
-begin # begun by the dead node, gone on with by another
+begin
+measures - 'nothing was taken over'
 came -1 one.0; by dead one.0
-came 3 one.1; by other one.1
+came 4 one.1; by other one.1
 came 1 two.0; by other two.0 # another node's own
-came -1 two.1; by other two.1
-measures 3.0 'a shard that the dead node had begun'
-came 2 one.2; by dead one.2 # was on the wire when it died
-measures 3.0 'what the dead node had on the wire'
-echo one >"$work/taken"
-measures 3.0 'the same, said to be taken over' "$work/taken"
+came 3 three.0; by other three.0 # the dead node had sent nothing of it
+measures - 'no log says that these were taken over'
+takes 2 one dead refused
+measures 4.0 'a shard that the dead node had begun'
+takes 2 three dead silent
+measures 3.0 'one that it had not begun'
 
-begin # the dead node had sent nothing of it
-came 4 one.0; by other one.0
-came 2 two.0; by other two.0
-echo one >"$work/taken"
-measures - 'nothing is known of a shard of which nobody had sent anything'
-measures 4.0 'a shard of which nobody had sent anything, taken over' "$work/taken"
-came -1 three.0; by dead three.0
-came 6 three.1; by other three.1
-echo three >>"$work/taken"
-measures 6.0 'a shard that it had begun goes before one that it had not' "$work/taken"
-measures 4.0 'unless all count' "$work/taken" untouched
+begin # what others did at the same time
+came 2 moved.0; by other moved.0
+takes 1 moved dead moved
+takes 1 drained dead draining
+came 2 drained.0; by other drained.0
+takes 1 foreign live refused
+came 2 foreign.0; by other foreign.0
+takes -5 earlier dead silent # it was away before
+came 2 earlier.0; by other earlier.0
+said 1 event=shard_taken_over id=nameless epoch=2
+came 2 nameless.0; by other nameless.0
+measures - 'what was moved, drained, of others, or taken over before the death, is no takeover from the dead'
+takes 2 one dead refused
+came 5 one.0; by other one.0
+measures 5.0 'of all that moves, what was taken over from the dead'
+takes 3 sick dead unable
+came 4 sick.0; by other sick.0
+measures 4.0 'for other reasons only where they are asked for' unable
+
+begin # what comes before anybody can have taken it over
+takes 2 one dead refused
+came 1 one.0; by other one.0 # it had been moved to the dead node a moment before
+came 3 one.1; by dead one.1 # was on the wire when it died
+came 6 one.2; by other one.2
+measures 6.0 'the first one after the takeover'
+takes 4 one third refused
+measures 6.0 'a shard that is taken over once more, from another'
 
 begin # resent in doubt: it came before the death, and again
+takes 2 one dead refused
 came -1 one.0
 came 9 one.0; by other one.0
-came 5 one.1; by other one.1
-measures 5.0 'a shard whose latest mail came twice is the dead node'"'"'s'
+measures 9.0 'a mail that came twice'
 
 [ $bad = 0 ] || exit 1
 echo 'ok: takeovers are measured'

@@ -59,6 +59,15 @@ static void take_feed(struct shell *shell, const struct effect *effect)
 	}
 }
 
+static void take_notice(struct shell *shell, const struct effect *effect)
+{
+	if (strcmp(effect->text, "shard_taken_over") != 0 || shell->taken_count == 64)
+		return;
+	shell->taken[shell->taken_count].id = effect->id;
+	shell->taken[shell->taken_count].from = effect->node;
+	shell->taken[shell->taken_count++].why = effect->why;
+}
+
 static void take_effect(struct shell *shell, const struct effect *effect)
 {
 	switch (effect->type) {
@@ -121,6 +130,9 @@ static void take_effect(struct shell *shell, const struct effect *effect)
 		return;
 	case EFFECT_BATCH_DONE:
 		shell->done++;
+		return;
+	case EFFECT_NOTICE:
+		take_notice(shell, effect);
 		return;
 	default:
 		if (shell->other != NULL)

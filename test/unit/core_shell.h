@@ -107,7 +107,12 @@ struct shell {
 	size_t upload_answer_count;
 	enum control_answer control_answers[64];
 	size_t control_answer_count;
-	size_t accepted, done;    /* notices */
+	size_t accepted, done; /* notices */
+	struct {
+		struct opt_id id, from;
+		const char *why;
+	} taken[64]; /* the same: shards that it took over */
+	size_t taken_count;
 	size_t settles;           /* how often the spool was asked for */
 	size_t restarts;          /* how often Postfix was started */
 	size_t stops;             /* how often it was to be stopped */

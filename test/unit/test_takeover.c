@@ -282,6 +282,104 @@ static void what_was_taken_over_for_a_slow_domain_holds_up_nothing_else(void **s
 	net_free(net);
 }
 
+/* Three nodes at work; node 0 owns the shards. */
+static struct net *three_at_work(const char *const *members, uint32_t mails)
+{
+	struct net *net = net_new(3, 3);
+
+	net_put_batch(net, "012", "news", "012", members, mails);
+	net_start(net);
+	net_advance(net, 10 * USEC_PER_SEC);
+	for (uint32_t i = 0; i < net->count; i++)
+		net->shells[i]->taken_count = 0;
+	return net;
+}
+
+/* What the node says of the first shard that it takes over from now on. */
+static void assert_takes_over(struct net *net, uint32_t number, uint32_t from, const char *why)
+{
+	const struct shell *shell = net->shells[number];
+	const struct opt_id node = net_node(from);
+
+	for (int i = 0; i < 300 && shell->taken_count == 0; i++)
+		net_advance(net, beat);
+	if (shell->taken_count == 0)
+		fail_msg("it never takes over: %s", why);
+	assert_memory_equal(&shell->taken[0].from, &node, sizeof(node));
+	assert_string_equal(shell->taken[0].why, why);
+	net_free(net);
+}
+
+static void who_takes_over_from_the_dead_says_so(void **state)
+{
+	struct net *net = three_at_work(one, MAILS);
+
+	(void)state;
+	net_kill(net, 0);
+	assert_takes_over(net, 1, 0, "refused");
+	net = three_at_work(one, MAILS);
+	net_cut(net, 0, 1);
+	net_cut(net, 0, 2);
+	assert_takes_over(net, 1, 0, "silent");
+}
+
+static void who_takes_over_from_the_forgotten_says_so(void **state)
+{
+	struct net *net = three_at_work(one, MAILS);
+
+	(void)state;
+	net_cut(net, 1, 2); /* neither can do anything yet */
+	net_kill(net, 0);
+	net_advance(net, 8 * USEC_PER_SEC);
+	net_forget(net, 1, 0);
+	net_link(net, 1, 2);
+	assert_takes_over(net, 1, 0, "forgotten");
+}
+
+/* It is the latest owner that counts. */
+static void who_takes_over_from_an_heir_says_so(void **state)
+{
+	struct net *net = three_at_work(one, MAILS);
+
+	(void)state;
+	net_kill(net, 0);
+	net_advance(net, 8 * USEC_PER_SEC);
+	assert_true(shard_at(net, 1)->owning);
+	net_restart(net, 0);
+	net_advance(net, 10 * USEC_PER_SEC);
+	assert_int_equal(shell_drain(net->shells[0], true), CONTROL_OK);
+	net_advance(net, USEC_PER_SEC);
+	net_kill(net, 1);
+	assert_takes_over(net, 2, 1, "refused");
+}
+
+static void who_takes_over_from_the_living_says_so(void **state)
+{
+	struct net *net = three_at_work(one, MAILS);
+
+	(void)state;
+	shell_drain(net->shells[0], true);
+	assert_takes_over(net, 1, 0, "draining");
+	net = three_at_work(one, MAILS);
+	shell_tell_engine_down(net->shells[0]);
+	net->shells[0]->hold_engine = true;
+	assert_takes_over(net, 1, 0, "unable");
+	net = net_new(3, 3);
+	net_put_batch(net, "012", "news", "012", nine, 200);
+	net_start(net); /* the others have nothing to do */
+	assert_takes_over(net, 1, 0, "moved");
+}
+
+static void who_takes_its_own_again_says_so(void **state)
+{
+	struct net *net = three_at_work(one, MAILS);
+
+	(void)state;
+	net_kill(net, 0);
+	net_restart(net, 0);
+	assert_takes_over(net, 0, 0, "again");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -291,6 +389,11 @@ int main(void)
 	    cmocka_unit_test(a_takeover_that_stands_still_is_begun_again),
 	    cmocka_unit_test(what_was_taken_over_is_fed_before_the_rest),
 	    cmocka_unit_test(what_was_taken_over_for_a_slow_domain_holds_up_nothing_else),
+	    cmocka_unit_test(who_takes_over_from_the_dead_says_so),
+	    cmocka_unit_test(who_takes_over_from_the_forgotten_says_so),
+	    cmocka_unit_test(who_takes_over_from_an_heir_says_so),
+	    cmocka_unit_test(who_takes_over_from_the_living_says_so),
+	    cmocka_unit_test(who_takes_its_own_again_says_so),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
