@@ -1,0 +1,210 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# That a run of scripts/chaos can be found bad: scripts/judge.sh is given forged ledgers, reports and counts, each wrong in one
+# way, and has to say so; and others in which nothing is wrong.
+# usage: judge_test.sh
+# shellcheck disable=SC2034 # judge.sh reads them
+set -euo pipefail
+: "${BUILD:?BUILD is not set: the build folder}"
+cd "$(dirname "$0")/../.."
+# shellcheck source-path=SCRIPTDIR source=../../scripts/common.sh
+. scripts/common.sh
+# shellcheck source=../../scripts/node.sh
+. scripts/node.sh
+# shellcheck source=../../scripts/judge.sh
+. scripts/judge.sh
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+at=$work/at
+said=$work/said # by the nodes, when they are asked
+cluster=$work/none
+run_seed=7 nodes=2 submitted=2 batch_mails=5 mails=10 count=2 runs=1 json=no happened=kill spent=60
+bad=0
+
+# ---- what stands for the cluster
+
+running() { printf '%s\n' n1 n2; }
+ask() {
+	case $2-${4:-} in
+	report-) cat "$said/$1/report${3##*-}" ;;
+	report---format) : ;; # only the time of takeovers is taken from it
+	status-*) cat "$said/$1/status${3##*-}" ;;
+	esac
+}
+ask_any() { ask n1 "$@"; }
+wait_for() {
+	shift
+	"$@"
+}
+
+# ---- what is forged
+
+# came BATCH MAIL [MESSAGE_ID [FLAG [ADDRESS]]]: a line of the ledger.
+came() {
+	printf '17000000000000%s%s\tnews@x\t%s\t<%s@x>\t900\tabc\t2525\t%s\t-\n' "$1" "$2" "${5:-reader$1-$2@mail.test}" \
+		"${3:-shard$1.$2}" "${4:--}" >>"$at/ledger"
+}
+# reported BATCH MAIL STATE: a line of the report, in the place of the one before.
+reported() {
+	local file=$said/n1/report$1
+	grep -v "^reader$1-$2@" "$file" >"$work/others" || true
+	echo "reader$1-$2@mail.test,$3,2.0.0,\"250 ok, thanks\",relay,node,1,,,shard$1.$2@x" | cat "$work/others" - >"$file"
+}
+# unreported BATCH MAIL
+unreported() { sed -i "/^reader$1-$2@/d" "$said/n1/report$1"; }
+never_came() { sed -i "/<shard$1\.$2@x>/d" "$at/ledger"; }
+# in_doubt BATCH COUNT
+in_doubt() { echo "{\"batch\": \"chaos-7-$1\", \"in_doubt_resent\": $2}" >"$said/n1/status$1"; }
+
+# Two batches of five, of which the fifth bounces; nothing is wrong.
+begin() {
+	local batch mail
+	rm -rf "$at" "$said"
+	mkdir -p "$at" "$said/n1"
+	for batch in 1 2; do
+		echo email,name >"$at/batch$batch.csv"
+		echo email,state,dsn,reason,relay,node,attempts,first_attempt,last_attempt,message_id >"$said/n1/report$batch"
+		for mail in 1 2 3 4 5; do
+			echo "reader$batch-$mail@mail.test,Reader" >>"$at/batch$batch.csv"
+			reported "$batch" "$mail" sent
+			[ "$mail" = 5 ] || came "$batch" "$mail"
+		done
+		reported "$batch" 5 bounced
+		in_doubt "$batch" 0
+	done
+	trouble=
+	doubts=-
+}
+
+# judged WHAT ROW [TROUBLE]: sent, lost, twice, doubts and result in the row of the run, and a pattern for why it is not good.
+judged() {
+	local row
+	[ -e "$said/n2" ] || cp -r "$said/n1" "$said/n2"
+	: >"$work/rows"
+	compare 2>/dev/null || true
+	print_row >"$work/printed"
+	row=$(<"$work/rows")
+	if [ "$row" != "$2" ]; then
+		echo "not ok: $1: wanted the row $2, got $row ($trouble)"
+		bad=1
+	fi
+	# shellcheck disable=SC2053 # a pattern
+	if [[ $trouble != ${3:-} ]]; then
+		echo "not ok: $1: wanted the trouble ${3:-}, got $trouble"
+		bad=1
+	fi
+}
+
+# ---- nothing is wrong
+
+begin
+judged 'a clean run' '8 0 0 0 good'
+
+begin
+came 1 2
+in_doubt 1 1
+judged 'a duplicate that was resent in doubt' '8 0 1 1 good'
+
+begin
+came 1 2 shard1.2 gone
+judged 'a copy of which the sender was never told' '8 0 0 0 good'
+
+begin
+in_doubt 2 3
+judged 'doubts that came to nothing' '8 0 0 3 good'
+
+# ---- lost mail
+
+begin
+unreported 1 3
+never_came 1 3
+judged 'a mail of which nothing is known' '7 1 0 0 FAILED' '*"lost": 1,*'
+
+begin
+reported 1 3 retry
+never_came 1 3
+judged 'a mail that ends in no final state' '7 1 0 0 FAILED' '*"lost": 1,*'
+
+begin
+never_came 2 1
+judged 'a mail that was reported as sent and never came' '8 0 0 0 FAILED' '*"missing": 1,*'
+
+begin
+reported 2 1 unknown
+judged 'a mail of which nobody knows what became of it' '7 0 0 0 FAILED' '1 mails were neither sent nor bounced'
+
+# ---- mail that nobody submitted
+
+begin
+came 1 9 shard1.9
+judged 'a mail to somebody else' '8 0 0 0 FAILED' '*"foreign": 1,*'
+
+begin
+came 1 2 shard8.2
+judged 'a second mail to the same person' '8 0 0 0 FAILED' '*"foreign": 1,*'
+
+begin
+reported 1 9 sent
+came 1 9
+judged 'a mail that is reported and was not submitted' '9 0 0 0 FAILED' '*"foreign": 1,*"mismatch": 1,*'
+
+# ---- duplicates
+
+begin
+came 1 2
+judged 'a duplicate without doubt' '8 0 1 0 FAILED' '1 mails of batch 1 came twice, but only 0 were resent in doubt'
+
+begin
+came 1 2
+in_doubt 2 1
+judged 'a duplicate of one batch and a doubt of another' '8 0 1 1 FAILED' '1 mails of batch 1 came twice*'
+
+begin
+came 1 2
+came 1 2
+came 1 3 shard1.3 gone
+in_doubt 1 1
+judged 'more duplicates than doubts' '8 0 2 1 FAILED' '2 mails of batch 1 came twice, but only 1 were resent in doubt'
+
+begin
+came 2 2
+echo '{"batch": "chaos-7-2"}' >"$said/n1/status2"
+judged 'a batch that does not say how many doubts it had' '8 0 1 0 FAILED' '1 mails of batch 2 came twice*'
+
+# ---- reports that contradict
+
+begin
+reported 1 4 bounced
+judged 'a mail that came and is reported as bounced' '7 0 0 0 FAILED' '*"mismatch": 1,*'
+
+begin
+came 1 5
+judged 'the same, of one that was to bounce' '8 0 0 0 FAILED' '*"mismatch": 1,*'
+
+begin
+cp -r "$said/n1" "$said/n2"
+reported 1 4 bounced
+mv "$said/n1" "$said/n3" # the first one is right, the second one is not
+mv "$said/n2" "$said/n1"
+mv "$said/n3" "$said/n2"
+judged 'two nodes that report differently' '8 0 0 0 FAILED' '*n2 reports of batch 1 what others report'
+
+begin
+rm "$said/n1/report2"
+judged 'a batch that nobody reports' '- - - - FAILED' 'no node gives the report'
+
+begin
+echo nonsense >>"$at/ledger"
+judged 'a ledger that can not be read' '8 0 0 0 FAILED' '*"malformed": 1*'
+
+# ---- all runs in one: with 1 of 1,000 that came twice it is too much
+mails=1000
+echo '1000 0 0 0 good' >"$work/rows"
+: >"$work/takeovers"
+(print_sum) 2>/dev/null || { echo 'not ok: the sum of good runs'; bad=1; }
+echo '1000 0 1 1 good' >"$work/rows"
+! (print_sum) 2>/dev/null || { echo 'not ok: the sum of runs with too many duplicates'; bad=1; }
+
+[ $bad = 0 ] || exit 1
+echo 'ok: what is wrong is found'
