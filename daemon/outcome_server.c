@@ -203,16 +203,19 @@ static void flush(uv_check_t *check)
 	TAILQ_FOREACH (client, &server->clients, link) {
 		struct write_request *write;
 		uv_buf_t buf = uv_buf_init(client->output.data, (unsigned int)client->output.len);
+		int taken;
 
 		if (client->output.len == 0)
 			continue;
-		if (uv_try_write((uv_stream_t *)&client->pipe, &buf, 1) == (int)client->output.len) {
-			buffer_clear(&client->output);
+		taken = uv_try_write((uv_stream_t *)&client->pipe, &buf, 1);
+		if (taken > 0)
+			buffer_consume(&client->output, (size_t)taken);
+		if (client->output.len == 0)
 			continue;
-		}
 		write = calloc(1, sizeof(*write));
 		if (write == NULL)
 			abort();
+		buf = uv_buf_init(client->output.data, (unsigned int)client->output.len);
 		write->data = client->output.data;
 		buffer_init(&client->output);
 		if (uv_write(&write->request, (uv_stream_t *)&client->pipe, &buf, 1, written) != 0)
