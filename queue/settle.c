@@ -11,7 +11,9 @@
  *   no file, and the claim was for another    that spool is gone: in doubt
  *   Postfix is dead, file in incoming         no delivery agent ever saw it: ready again
  *   Postfix is dead, file in active or aside  it may have been sent: in doubt
- *   put aside in deferred, hold or corrupt    in doubt, and the file must go: Postfix would try it by itself
+ *   the same, but the spool is another one    the machine died, and its disk may show what was before: in
+ * doubt put aside in deferred, hold or corrupt    in doubt, and the file must go: Postfix would try it by
+ * itself
  *
  * A dead Postfix is started again only over an empty spool, and the spool is emptied only when what was found
  * in it is durable.
@@ -154,7 +156,8 @@ static void look_at_left(struct core *core, const struct event *event)
 {
 	for (size_t i = 0; !event->spool.alive && i < event->spool.count; i++) {
 		const struct spool_entry *entry = &event->spool.entries[i];
-		const bool tried = entry->place == SPOOL_ACTIVE || entry->place == SPOOL_ASIDE;
+		const bool tried = entry->place == SPOOL_ACTIVE || entry->place == SPOOL_ASIDE ||
+		                   event->spool.generation == 0;
 		const struct outcome outcome = {
 		    .key = entry->key,
 		    .kind = tried ? OUTCOME_IN_DOUBT : OUTCOME_RETURNED,
@@ -258,6 +261,10 @@ static void settle_mail(struct core *core, const struct event *event, struct sha
 			never_fed(core, shard, index);
 		else
 			doubt(core, shard, index, "the spool of its Postfix is gone", NULL);
+		return;
+	}
+	if (!alive && mail->generation != event->spool.generation) {
+		doubt(core, shard, index, "its file was found after the machine died", NULL);
 		return;
 	}
 	switch (entry->place) {

@@ -112,6 +112,17 @@ static void no_file_and_another_spool_means_in_doubt(void **state)
 	check_in_doubt();
 }
 
+/* A spool on disk, after a failure of the power: what qmgr did last with the file may not have got there. */
+static void a_file_in_a_spool_that_another_boot_left_may_have_been_sent(void **state)
+{
+	(void)state;
+	shell_put_in_spool(shell, &shell->fed[0], SPOOL_INCOMING, "incoming/1");
+	shell->generation = 0;
+	shell->spool_alive = false;
+	shell_crash(shell);
+	check_in_doubt();
+}
+
 static void no_file_in_the_spool_of_a_postfix_that_died_means_never_fed(void **state)
 {
 	(void)state;
@@ -269,6 +280,7 @@ int main(void)
 	    TEST(a_file_that_was_being_written_and_got_queued_is_waited_for),
 	    TEST(no_file_in_the_spool_that_it_was_meant_for_means_never_fed),
 	    TEST(no_file_and_another_spool_means_in_doubt),
+	    TEST(a_file_in_a_spool_that_another_boot_left_may_have_been_sent),
 	    TEST(no_file_in_the_spool_of_a_postfix_that_died_means_never_fed),
 	    TEST(a_file_that_a_dead_postfix_was_writing_was_never_sent),
 	    TEST(a_file_in_the_incoming_queue_of_a_dead_postfix_was_never_sent),
