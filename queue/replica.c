@@ -311,10 +311,11 @@ void replica_peer_changed(struct core *core, struct peer *peer)
 	for (struct shard *shard = shard_next(core, NULL); shard != NULL; shard = shard_next(core, shard)) {
 		int member = replica_number(shard, peer);
 
+		/* Who is no member any more compares journals, too: its facts are for those who are left. */
+		if (member >= 0 && shard->sync != NULL)
+			sync_peer_changed(core, shard, peer);
 		if (member < 0 || !shard->mine)
 			continue;
-		if (shard->sync != NULL)
-			sync_peer_changed(core, shard, peer);
 		if (shard->owner == peer)
 			shard->synced = false;
 		/* Heard for the first time since our own start: nothing says that it has restarted. */

@@ -4,6 +4,7 @@
 #include "core_net.h"
 
 #include "queue/change.h"
+#include "queue/peer.h"
 #include "queue/state.h"
 
 enum { MAILS = 5 };
@@ -154,8 +155,8 @@ static void who_left_a_shard_does_not_count_it(void **state)
 	net_free(net);
 }
 
-/* Node 0 dies with a fact that it has told nobody, is removed meanwhile, and comes back. */
-static void who_was_removed_while_it_was_away_brings_its_facts(void **state)
+/* Node 0 died with a fact that it has told nobody, and was removed. The others are there. */
+static struct net *removed_with_a_fact(void)
 {
 	struct net *net = all_fed();
 	const struct opt_id key = batch_key("over"), id = shard_id(&key, 0);
@@ -163,7 +164,6 @@ static void who_was_removed_while_it_was_away_brings_its_facts(void **state)
 	const struct journal_entry entry = {
 	    .type = JOURNAL_CONFIG, .config = CONFIGS_AN_EPOCH, .epoch = 1, .members = others, .count = 2};
 
-	(void)state;
 	net_cut(net, 0, 1);
 	net_cut(net, 0, 2);
 	shell_tell_outcome(net->shells[0], &net->shells[0]->fed[0], OUTCOME_BOUNCED, 1);
@@ -178,11 +178,43 @@ static void who_was_removed_while_it_was_away_brings_its_facts(void **state)
 	net_advance(net, 20 * USEC_PER_SEC);
 	assert_int_equal(shell_count(net->shells[1], "over", MAIL_BOUNCED), 0);
 	memset(net->cut, 0, sizeof(net->cut));
+	return net;
+}
+
+static void who_was_removed_while_it_was_away_brings_its_facts(void **state)
+{
+	struct net *net = removed_with_a_fact();
+
+	(void)state;
 	net_restart(net, 0);
 	net_advance(net, 20 * USEC_PER_SEC);
 	assert_false(net_shard(net, 0, "over", 0)->mine);
 	for (uint32_t i = 1; i < 3; i++)
 		assert_int_equal(shell_count(net->shells[i], "over", MAIL_BOUNCED), 1);
+	net_free(net);
+}
+
+static bool nobody_asks_node_2_for_its_journal(const struct net *net, const struct net_frame *frame)
+{
+	(void)net;
+	return frame->to == 2 && frame->len > 1 && ((const uint8_t *)frame->data)[1] == PEER_JOURNAL;
+}
+
+/* The one member that it waits for dies, and it is no member itself. */
+static void who_was_removed_does_not_wait_for_the_dead(void **state)
+{
+	struct net *net = removed_with_a_fact();
+
+	(void)state;
+	net->hold = nobody_asks_node_2_for_its_journal;
+	net_restart(net, 0);
+	net_advance(net, 3 * USEC_PER_SEC);
+	assert_false(net_shard(net, 0, "over", 0)->mine);
+	assert_non_null(net_shard(net, 0, "over", 0)->sync);
+	net_kill(net, 2);
+	net->hold = NULL;
+	net_advance(net, 20 * USEC_PER_SEC);
+	assert_int_equal(shell_count(net->shells[1], "over", MAIL_BOUNCED), 1);
 	net_free(net);
 }
 
@@ -225,6 +257,7 @@ int main(void)
 	    cmocka_unit_test(who_lacks_a_late_fact_gets_it_after_a_restart_of_the_others),
 	    cmocka_unit_test(who_left_a_shard_does_not_count_it),
 	    cmocka_unit_test(who_was_removed_while_it_was_away_brings_its_facts),
+	    cmocka_unit_test(who_was_removed_does_not_wait_for_the_dead),
 	    cmocka_unit_test(who_has_finished_hears_that_the_batch_was_cancelled),
 	};
 
