@@ -14,8 +14,8 @@
  *
  * What the dead did last may be known to nobody: a mail that looks untouched may have been fed by one of
  * them. So claims made alone carry CLAIM_ALONE, and what they send twice is counted apart. When the others
- * turn out to be alive, both sides exchange facts; of two owners in one epoch, which only this rule can make,
- * the one with the higher node id stays.
+ * turn out to be alive, both sides exchange facts, and the higher epoch owns. Each member has epochs of its
+ * own to go on with alone; two owners in one epoch, which is left to chance, step down and ask for the next.
  */
 #ifndef OPTIMUS_QUEUE_ALONE_H
 #define OPTIMUS_QUEUE_ALONE_H

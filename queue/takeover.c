@@ -19,7 +19,7 @@
 
 enum {
 	TAKEOVERS_MAX = 64, /* at once */
-	ALONE_EPOCHS = 4096,
+	ALONE_EPOCHS = 512, /* of each member, to choose from */
 };
 
 static const usec TURN = 2 * USEC_PER_SEC; /* how long the next in order waits for those before it */
@@ -281,10 +281,23 @@ static void note_reason(const struct core *core, const struct shard *shard, stru
 		takeover->why = expected == owner || expected == core->self ? "moved" : "unfinished";
 }
 
+/*
+ * An epoch that no majority gives may be taken by other members as well, who hear nothing of it. So each has
+ * its own ones for that, by its place, and claims of two owners are never taken for one another. Who has a
+ * majority takes the next one: that it is one of these is left to chance.
+ */
+static uint32_t next_epoch(struct core *core, const struct shard *shard, bool alone)
+{
+	const uint32_t last = shard->promised > shard->epoch ? shard->promised : shard->epoch;
+
+	if (!alone)
+		return last + 1;
+	return (last / REPLICAS_MAX + 1 + (uint32_t)core_random(core, ALONE_EPOCHS)) * REPLICAS_MAX +
+	       (uint32_t)replica_number(shard, core->self);
+}
+
 void takeover_start(struct core *core, struct shard *shard)
 {
-	uint32_t epoch = (shard->promised > shard->epoch ? shard->promised : shard->epoch) + 1;
-
 	if (shard->takeover != NULL || shard->owning || !shard->mine || shard->phase == SHARD_FINISHED ||
 	    shard->journal_loading || !lost_writes_may_vote(core, shard))
 		return;
@@ -306,13 +319,10 @@ void takeover_start(struct core *core, struct shard *shard)
 		abort();
 	core->takeovers++;
 	note_reason(core, shard, shard->takeover);
-	/* An epoch that no majority gives may be taken by somebody else as well; not by chance. */
 	shard->takeover->alone = alone_needed(core, shard) < replica_majority(shard);
-	if (shard->takeover->alone)
-		epoch += (uint32_t)core_random(core, ALONE_EPOCHS);
-	shard->takeover->epoch = epoch;
+	shard->takeover->epoch = next_epoch(core, shard, shard->takeover->alone);
 	shard->takeover->progress_at = core->now;
-	write_promise(core, shard, epoch, core->self, NULL, 0);
+	write_promise(core, shard, shard->takeover->epoch, core->self, NULL, 0);
 	ask_promises(core, shard);
 	arm(core, shard, LIMIT);
 }

@@ -190,6 +190,29 @@ static void two_that_went_on_alone_find_together(void **state)
 	net_free(net);
 }
 
+/* Not by chance, either: both draw the same numbers here. */
+static void two_that_go_on_alone_never_own_the_same_epoch(void **state)
+{
+	struct net *net = start_net(2, pair);
+
+	(void)state;
+	net_cut(net, 0, 1);
+	net_restart(net, 0);
+	net_restart(net, 1);
+	net_advance(net, 20 * USEC_PER_SEC);
+	for (uint32_t i = 0; i < 2; i++) {
+		assert_false(owns(net, i, 0) || owns(net, i, 1));
+		net->shells[i]->core->random = 1;
+		net_forget(net, i, 1 - i);
+	}
+	net_advance(net, 20 * USEC_PER_SEC);
+	for (uint32_t shard = 0; shard < SHARDS; shard++) {
+		assert_true(owns(net, 0, shard) && owns(net, 1, shard));
+		assert_int_not_equal(shard_of(net, 0, shard)->epoch, shard_of(net, 1, shard)->epoch);
+	}
+	net_free(net);
+}
+
 /* The entry that makes 1 and 2 the shard's members, in the stores of these two. */
 static void change_members(struct net *net, uint32_t index)
 {
@@ -256,6 +279,7 @@ int main(void)
 	    cmocka_unit_test(silence_proves_nothing_where_alone_after_is_never),
 	    cmocka_unit_test(the_last_of_three_waits_until_the_others_are_forgotten),
 	    cmocka_unit_test(two_that_went_on_alone_find_together),
+	    cmocka_unit_test(two_that_go_on_alone_never_own_the_same_epoch),
 	    cmocka_unit_test(who_was_no_member_any_more_tells_all_of_them_what_it_did),
 	};
 
