@@ -44,6 +44,13 @@ static bool wanted(const struct core *core, const struct shard *shard)
 	return !shard->synced || (shard->catch_up == NULL && core->now.us - shard->heard_at.us >= ASK_EVERY);
 }
 
+void catchup_finished(struct core *core, struct shard *shard)
+{
+	if (shard->newcomer && takeover_expected(shard) != core->self)
+		ask(core, shard);
+	shard->newcomer = false;
+}
+
 /* Goes on where it stopped the last time, so that each shard has its turn. */
 void catchup_tick(struct core *core)
 {
@@ -121,7 +128,9 @@ void catchup_answered(struct core *core, struct call *call, const struct peer_me
 	struct shard *shard = call->owner;
 
 	shard->catch_up = NULL;
-	if (answer->status != PEER_OK)
+	if (answer->status == PEER_OK)
+		shard->newcomer = false;
+	else
 		shard->synced = false;
 	replica_learn_config(core, shard, answer->config, answer->members, answer->member_count);
 	if (answer->status != PEER_OK)

@@ -8,7 +8,10 @@
  * every now and then whether there is anything that it lacks. The owner answers from memory: only for a
  * member that it holds to be behind, or when the shard is finished, are journals compared.
  *
- * A configuration of which one of the two has not heard comes to light on the same way.
+ * A configuration of which one of the two has not heard comes to light on the same way. An owner that
+ * finishes the shard, or restarts, when only the newcomer has heard of it leaves a member of which the others
+ * do not know, and whom they would not tell what they hear later. So a newcomer asks once also where all is
+ * over.
  */
 #ifndef OPTIMUS_QUEUE_CATCHUP_H
 #define OPTIMUS_QUEUE_CATCHUP_H
@@ -18,6 +21,8 @@
 
 /* With every heartbeat: asks for the shards whose time has come. */
 void catchup_tick(struct core *core);
+/* The shard is finished here: a newcomer that has no answer yet asks now. */
+void catchup_finished(struct core *core, struct shard *shard);
 /* The owner was heard of in this shard: it need not be asked for a while. */
 void catchup_heard(struct core *core, struct shard *shard);
 

@@ -354,7 +354,8 @@ void change_answered(struct core *core, struct call *call, const struct peer_mes
 		return;
 	}
 	shard->change->join = NULL;
-	if (answer->status == PEER_OK && shard->owning)
+	/* Of what is finished in the meantime nobody needs another copy. */
+	if (answer->status == PEER_OK && shard->owning && shard->phase != SHARD_FINISHED)
 		write_config(core, shard);
 	else
 		change_end(core, shard);

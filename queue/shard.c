@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "queue/batch.h"
+#include "queue/catchup.h"
 #include "queue/cluster.h"
 #include "queue/control.h"
 #include "queue/doubt.h"
@@ -375,6 +376,7 @@ static void finish(struct core *core, struct shard *shard)
 	effect->id = shard->id;
 	effect->token = core->next_token++;
 	batch_shard_finished(core, shard->batch);
+	catchup_finished(core, shard);
 }
 
 void shard_try_finish(struct core *core, struct shard *shard)
@@ -511,6 +513,7 @@ void shard_become_mine(struct core *core, struct shard *shard)
 {
 	shard->mine = true;
 	shard->synced = false;
+	shard->newcomer = core->recovered;
 	shard->phase = SHARD_FINISHED; /* so that it is counted as one that is opened again */
 	batch_reload(core, shard);
 }

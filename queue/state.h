@@ -207,6 +207,7 @@ struct shard {
 	bool orphan;          /* it took it over from another node: its mails go first */
 	bool alone;           /* it does so without the promise of a majority (queue/alone.h) */
 	bool synced;          /* its journal was compared with its owner's since one of them was away */
+	bool newcomer;        /* it has become a member; the owner has not said that it knows */
 	bool cut_off;         /* too few members are alive: nothing of it can be claimed */
 	uint8_t lost;         /* enum shard_lost */
 	bool contested;       /* a member has promised the epoch that this node owns to another one */

@@ -178,6 +178,105 @@ static void a_newcomer_does_not_take_what_is_unknown_for_empty(void **state)
 	net_free(net);
 }
 
+static bool is_answer(const struct net_frame *frame, uint32_t from, enum peer_type type)
+{
+	const uint8_t *bytes = frame->data; /* an array, the type as one byte behind its tag */
+
+	return frame->from == from && frame->to == 0 && frame->len > 2 && bytes[1] == 0xcc &&
+	       bytes[2] == PEER_ANSWER + type;
+}
+
+static bool newcomer_says_that_it_joins(const struct net *net, const struct net_frame *frame)
+{
+	(void)net;
+	return is_answer(frame, 3, PEER_JOIN);
+}
+
+static size_t held(const struct net *net)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < net->frame_count; i++)
+		count += net->hold(net, &net->frames[i]);
+	return count;
+}
+
+/* Who replaces node 2 joins, as far as `hold` lets it. */
+static struct net *start_joining(bool (*hold)(const struct net *net, const struct net_frame *frame))
+{
+	struct net *net = start_net(4, "012", three, "012", CORE_BUG_NONE);
+
+	for (int i = 0; i < 300 && net->shells[0]->fed_count < SHARDS * MAILS; i++)
+		net_advance(net, beat);
+	assert_int_equal(net->shells[0]->fed_count, SHARDS * MAILS);
+	net_kill(net, 2);
+	net->hold = hold;
+	for (int i = 0; i < 300 && held(net) == 0; i++)
+		net_advance(net, beat);
+	assert_true(held(net) > 0);
+	net_advance(net, 3 * USEC_PER_SEC);
+	return net;
+}
+
+static void nobody_becomes_a_member_of_what_is_finished(void **state)
+{
+	struct net *net = start_joining(newcomer_says_that_it_joins);
+	size_t from[NET_MAX] = {0};
+
+	(void)state;
+	answer_all(net, from, OUTCOME_SENT);
+	for (uint32_t i = 0; i < SHARDS; i++)
+		assert_int_equal(shard_of(net, 0, i)->phase, SHARD_FINISHED);
+	net->hold = NULL;
+	net_run(net);
+	net_advance(net, 5 * USEC_PER_SEC);
+	for (uint32_t i = 0; i < SHARDS; i++)
+		assert_false(is_member(net, 0, i, 3) || is_member(net, 3, i, 3));
+	net_free(net);
+}
+
+static bool newcomer_says_that_it_is_stored(const struct net *net, const struct net_frame *frame)
+{
+	(void)net;
+	return is_answer(frame, 3, PEER_APPEND);
+}
+
+static bool members_say_that_it_is_stored(const struct net *net, const struct net_frame *frame)
+{
+	return newcomer_says_that_it_is_stored(net, frame) || is_answer(frame, 1, PEER_APPEND);
+}
+
+static bool nobody_goes_on(const struct net *net, const struct net_frame *frame)
+{
+	return members_say_that_it_is_stored(net, frame) || newcomer_asks_for_journal(net, frame);
+}
+
+/* The owner finishes the shard, and ends its change with it, when it has told nobody but the newcomer. */
+static void a_newcomer_is_a_member_for_all_also_where_all_is_over(void **state)
+{
+	struct net *net = start_joining(newcomer_asks_for_journal);
+	size_t from[NET_MAX] = {0};
+
+	(void)state;
+	net->hold = nobody_goes_on;
+	answer_all(net, from, OUTCOME_SENT);
+	net->hold = members_say_that_it_is_stored;
+	net_run(net);
+	for (uint32_t i = 0; i < SHARDS; i++)
+		assert_true(shard_of(net, 3, i)->mine && shard_of(net, 3, i)->phase == SHARD_FINISHED);
+	net->hold = newcomer_says_that_it_is_stored;
+	net_advance(net, USEC_PER_SEC);
+	net->hold = NULL;
+	net_advance(net, 10 * USEC_PER_SEC);
+	for (uint32_t i = 0; i < SHARDS; i++) {
+		for (uint32_t node = 0; node < 2; node++) {
+			assert_true(is_member(net, node, i, 3));
+			assert_int_equal(shard_of(net, node, i)->config, shard_of(net, 3, i)->config);
+		}
+	}
+	net_free(net);
+}
+
 static void who_comes_back_after_it_was_replaced_leaves(void **state)
 {
 	struct net *net = start_net(4, "012", three, "012", CORE_BUG_NONE);
@@ -475,6 +574,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(who_is_gone_for_good_is_replaced),
 	    cmocka_unit_test(a_newcomer_does_not_take_what_is_unknown_for_empty),
+	    cmocka_unit_test(nobody_becomes_a_member_of_what_is_finished),
+	    cmocka_unit_test(a_newcomer_is_a_member_for_all_also_where_all_is_over),
 	    cmocka_unit_test(who_comes_back_after_it_was_replaced_leaves),
 	    cmocka_unit_test(who_was_replaced_says_what_became_of_its_mail),
 	    cmocka_unit_test(a_batch_gets_the_replicas_that_were_missing_when_it_was_accepted),
