@@ -37,6 +37,7 @@
 #include "queue/replica.h"
 #include "queue/requests.h"
 #include "queue/restore.h"
+#include "queue/shard.h"
 #include "queue/tell.h"
 #include "queue/upload.h"
 
@@ -209,6 +210,16 @@ static void begin(struct core *core)
 	core->beat_at.us = core->now.us + HEARTBEAT_EVERY;
 	heartbeat_measure(core);
 	heartbeat_judge_clock(core);
+}
+
+void cluster_recovered(struct core *core)
+{
+	struct shard *shard = shard_next(core, NULL);
+
+	while (shard != NULL && (!shard->mine || shard->member_count == 1))
+		shard = shard_next(core, shard);
+	if (shard != NULL)
+		begin(core);
 }
 
 /* A peer with a link may be unknown to the view until its record comes. */

@@ -66,6 +66,8 @@ void cluster_peer_down(struct core *core, const struct opt_id *id);
 void cluster_peer_refused(struct core *core, const struct opt_id *id);
 void cluster_frame(struct core *core, const struct opt_id *from, const void *data, size_t len);
 void cluster_forget(struct core *core, uint64_t reply, const struct opt_id *node);
+/* The journals are read. Who shares shards with others misses them also when it hears of none. */
+void cluster_recovered(struct core *core);
 /* The node stops in order: its peers hear of it in this step. */
 void cluster_leave(struct core *core);
 /* TIMER_HEARTBEAT */

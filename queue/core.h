@@ -79,6 +79,8 @@ enum core_bug {
 	CORE_BUG_ALONE_WITHOUT_PROOF,      /* who is away counts as dead at once */
 	CORE_BUG_LOST_WRITES_IGNORED,      /* a store that came back older votes as if nothing was missing */
 	CORE_BUG_HALF_A_TEMPLATE,          /* what the record overtakes of a template is not waited for */
+	CORE_BUG_OUTCOMES_NOT_HELD,        /* answers Postfix however many outcomes lack a majority */
+	CORE_BUG_ISOLATION_IGNORED,        /* an owner without a majority lets its Postfix run */
 	CORE_BUGS,
 };
 

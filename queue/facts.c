@@ -320,20 +320,19 @@ static void answer_all(struct core *core, struct write *write)
 	write->held = false;
 }
 
-/* Those that were held because too much was on this node alone. */
-static void answer_held(struct core *core)
+/* A delivery agent that is answered takes the next mail; without a master, there is none. */
+static bool may_answer(const struct core *core)
 {
-	struct write *write = write_first(core);
-
-	for (; write != NULL && core->held_writes > 0; write = write_next(write)) {
-		if (write->held && core->unreplicated <= core->config.unreplicated_max)
-			answer_all(core, write);
-	}
+	if (core->config.broken_rule == CORE_BUG_OUTCOMES_NOT_HELD)
+		return true;
+	return core->unreplicated <= core->config.unreplicated_max || core->master_dead;
 }
 
 void facts_answer_held(struct core *core)
 {
-	for (struct write *write = write_first(core); write != NULL; write = write_next(write)) {
+	struct write *write = write_first(core);
+
+	for (; write != NULL && core->held_writes > 0 && may_answer(core); write = write_next(write)) {
 		if (write->held)
 			answer_all(core, write);
 	}
@@ -347,7 +346,7 @@ void facts_stored(struct core *core, struct write *write)
 	if (safe) {
 		shard->writes--;
 		answer_all(core, write);
-		answer_held(core);
+		facts_answer_held(core);
 	}
 	if (replicate_over(write))
 		write_free(core, write);
@@ -368,7 +367,7 @@ void facts_written(struct core *core, struct write *write, int status)
 	}
 	core->outcome_writes--;
 	write->local = true;
-	if (core->unreplicated <= core->config.unreplicated_max || core->isolated) {
+	if (may_answer(core)) {
 		answer_all(core, write);
 	} else {
 		write->held = true;

@@ -36,7 +36,8 @@ void facts_flush(struct core *core);
 void facts_written(struct core *core, struct write *write, int status);
 /* A member has it, and maybe it is safe now. May free the write. */
 void facts_stored(struct core *core, struct write *write);
-/* Answers Postfix whatever is not replicated yet: it is being stopped, and its deliveries are over anyway. */
+/* Answers what was held because too many outcomes were on this node alone, if that is over; or Postfix's
+ * master is dead. */
 void facts_answer_held(struct core *core);
 /* Answers what was held because this node was away (core->stale): that is over. */
 void facts_release(struct core *core);

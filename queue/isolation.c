@@ -2,7 +2,6 @@
 /* See isolation.h. */
 #include "queue/isolation.h"
 
-#include "queue/facts.h"
 #include "queue/settle.h"
 #include "queue/shard.h"
 
@@ -12,7 +11,7 @@ static const usec ISOLATED_MAX = 5 * USEC_PER_SEC;
 static bool cut_off(struct core *core)
 {
 	for (struct shard *shard = shard_next(core, NULL); shard != NULL; shard = shard_next(core, shard)) {
-		if (shard->owning && shard->cut_off && shard->member_count > 2 &&
+		if (shard->mine && shard->cut_off && shard->member_count > 2 &&
 		    shard->phase != SHARD_FINISHED && shard_has_mail_of(shard, core->self))
 			return true;
 	}
@@ -28,9 +27,9 @@ void isolation_tick(struct core *core)
 	}
 	if (core->isolated_since.us == 0)
 		core->isolated_since = core->now;
-	if (core->isolated || core->now.us - core->isolated_since.us < ISOLATED_MAX)
+	if (core->now.us - core->isolated_since.us < ISOLATED_MAX ||
+	    core->config.broken_rule == CORE_BUG_ISOLATION_IGNORED)
 		return;
 	core->isolated = true;
-	facts_answer_held(core);
 	settle_stand_down(core, "too few nodes can be reached to make outcomes safe");
 }

@@ -80,6 +80,7 @@ static void all_read(struct core *core)
 
 	core->recovered = true;
 	core->recovered_at = core->now;
+	cluster_recovered(core);
 	home_recovered(core);
 	while ((batch = batch_after(core, batch == NULL ? NULL : &batch->key)) != NULL) {
 		batch_begin(core, batch);

@@ -390,6 +390,7 @@ void settle_spool(struct core *core, const struct event *event)
 		return;
 	core->generation = event->spool.generation;
 	core->engine = event->spool.alive ? ENGINE_UP : ENGINE_RESOLVING;
+	core->master_dead = !event->spool.alive;
 }
 
 void settle_run(struct core *core)
@@ -407,12 +408,16 @@ void settle_engine_up(struct core *core, uint64_t generation)
 		return;
 	core->generation = generation;
 	core->engine = ENGINE_UP;
+	core->master_dead = false;
 }
 
 void settle_engine_down(struct core *core, bool lives)
 {
-	if (!lives)
+	if (!lives) {
 		not_stale(core);
+		core->master_dead = true;
+		facts_answer_held(core);
+	}
 	if (core->engine == ENGINE_NONE)
 		return; /* the start settles anyway */
 	core->engine = ENGINE_SETTLING;

@@ -330,6 +330,7 @@ struct core {
 	enum engine_state engine;
 	uint64_t generation;
 	bool settle_asked;
+	bool master_dead; /* nothing in Postfix takes another mail, until it is started again */
 	struct asked_claim {
 		struct attempt_key key;
 		struct boot_time at;
