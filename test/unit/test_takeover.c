@@ -71,6 +71,46 @@ static struct net *owner_is_dead(const char *const *members, uint32_t mails)
 	return net;
 }
 
+/* Nobody else tries: its epoch is the first that is asked for. */
+static void the_first_live_replica_in_the_shards_order_takes_over(void **state)
+{
+	static const char *const members[] = {"012", "021", "012", "021", NULL};
+	struct net *net = owner_is_dead(members, MAILS);
+
+	(void)state;
+	net_advance(net, 10 * USEC_PER_SEC);
+	for (uint32_t i = 0; i < 4; i++) {
+		const uint32_t heir = i % 2 == 0 ? 1 : 2;
+
+		assert_true(shard_of(net, heir, i)->owning);
+		assert_int_equal(shard_of(net, heir, i)->epoch, 3);
+		assert_int_equal(shard_of(net, 3 - heir, i)->promised, 3);
+	}
+	net_free(net);
+}
+
+/* What node 1 asks of node 2 is lost, its heartbeats are not. */
+static bool first_heir_is_not_heard(const struct net *net, const struct net_frame *frame)
+{
+	(void)net;
+	return frame->from == 1 && frame->len > 1 && ((const uint8_t *)frame->data)[1] == PEER_PROMISE;
+}
+
+static void the_next_replica_takes_over_when_the_first_does_not(void **state)
+{
+	struct net *net = owner_is_dead(one, MAILS);
+
+	(void)state;
+	net->hold = first_heir_is_not_heard;
+	net_advance(net, 20 * USEC_PER_SEC);
+	net->hold = NULL;
+	net_advance(net, beat);
+	for (int i = 0; i < 100 && !shard_at(net, 1)->owning && !shard_at(net, 2)->owning; i++)
+		net_advance(net, beat);
+	assert_true(shard_at(net, 2)->owning);
+	net_free(net);
+}
+
 /* Each part takes less than LIMIT, and all of them more than PROMISE_MAX. */
 static void a_takeover_that_gets_further_is_given_time(void **state)
 {
@@ -383,6 +423,8 @@ static void who_takes_its_own_again_says_so(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(the_first_live_replica_in_the_shards_order_takes_over),
+	    cmocka_unit_test(the_next_replica_takes_over_when_the_first_does_not),
 	    cmocka_unit_test(a_takeover_that_gets_further_is_given_time),
 	    cmocka_unit_test(a_union_that_stands_still_among_others_is_begun_again),
 	    cmocka_unit_test(a_union_that_waits_for_its_turn_is_given_time),
