@@ -341,6 +341,176 @@ static void a_batch_gets_the_replicas_that_were_missing_when_it_was_accepted(voi
 	net_free(net);
 }
 
+/* The submitter's number counts, whatever the nodes' own is: 3. */
+static void restored_to(uint32_t number, const char *homes, const char *const *members)
+{
+	struct net *net = net_new(5, 3);
+	size_t from[NET_MAX] = {0};
+
+	for (uint32_t i = 0; i < 5; i++)
+		net->shells[i]->config.replace_after = 20 * USEC_PER_SEC;
+	net_set_broken(net, CORE_BUG_NONE);
+	net_put_batch(net, "01234", "moving", homes, members, MAILS);
+	net_put_template(net, "01234");
+	net_put_values(net, "01234", "moving", SHARDS);
+	net_start(net);
+	defer_all(net, from);
+	net_advance(net, 30 * USEC_PER_SEC);
+	for (uint32_t i = 0; i < SHARDS; i++)
+		assert_int_equal(shard_of(net, 0, i)->member_count, number);
+	net_kill(net, 1);
+	net_advance(net, 40 * USEC_PER_SEC);
+	for (uint32_t i = 0; i < SHARDS; i++) {
+		assert_int_equal(shard_of(net, 0, i)->member_count, number);
+		assert_false(is_member(net, 0, i, 1));
+	}
+	net_free(net);
+}
+
+static void a_batch_keeps_the_number_of_replicas_that_it_was_submitted_with(void **state)
+{
+	static const char *const two[] = {"01", "01", "01", "01", NULL};
+
+	(void)state;
+	restored_to(2, "01", two);
+	restored_to(4, "0123", three);
+}
+
+static bool newcomer_asks_for_anything(const struct net *net, const struct net_frame *frame)
+{
+	(void)net;
+	return frame->to == 3 && frame->len > 1 && ((const uint8_t *)frame->data)[1] == PEER_JOIN;
+}
+
+/* What one node lost comes back bit by bit, and mail goes out meanwhile. */
+static void few_shards_of_an_owner_change_at_once(void **state)
+{
+	const char *members[41] = {NULL};
+	struct net *net = net_new(4, 3);
+	size_t from[NET_MAX] = {0};
+	uint32_t places = 0;
+
+	(void)state;
+	for (uint32_t i = 0; i < 40; i++)
+		members[i] = "012";
+	for (uint32_t i = 0; i < 4; i++)
+		net->shells[i]->config.replace_after = 20 * USEC_PER_SEC;
+	net_set_broken(net, CORE_BUG_NONE);
+	net_put_batch(net, "012", "moving", "012", members, 2);
+	net_put_template(net, "012");
+	net_put_values(net, "012", "moving", 40);
+	net_start(net);
+	defer_all(net, from);
+	net_kill(net, 2);
+	net->hold = newcomer_asks_for_anything;
+	net_advance(net, 30 * USEC_PER_SEC);
+	assert_int_equal(net->shells[0]->core->changes, 8);
+	assert_true(net->shells[1]->core->changes <= 8);
+	net->hold = NULL;
+	net_advance(net, 60 * USEC_PER_SEC);
+	for (uint32_t i = 0; i < 40; i++)
+		places += is_member(net, 3, i, 3);
+	assert_int_equal(places, 40);
+	net_free(net);
+}
+
+/* The configurations of the shards, and their owners, as all live nodes know them together. */
+struct places {
+	uint32_t config[40];
+	uint32_t owner[40];
+	uint32_t members[40]; /* bits */
+};
+
+static struct places places_now(const struct net *net)
+{
+	struct places places = {{0}, {0}, {0}};
+
+	for (uint32_t i = 0; i < 40; i++) {
+		for (uint32_t node = 0; node < net->count; node++) {
+			const struct shard *shard = net->down[node] ? NULL : shard_of(net, node, i);
+
+			if (shard == NULL || !shard->owning)
+				continue;
+			places.owner[i] = node;
+			places.config[i] = shard->config;
+			for (uint32_t who = 0; who < net->count; who++)
+				places.members[i] |= (uint32_t)is_member(net, node, i, who) << who;
+		}
+	}
+	return places;
+}
+
+/* Forty shards over nodes 0 to 3, three replicas each; node 4 is not there yet. All wait for a retry. */
+static struct net *four_of_five(size_t from[NET_MAX])
+{
+	static const char *const orders[] = {"012", "123", "230", "301"};
+	const char *members[41] = {NULL};
+	struct net *net = net_new(5, 3);
+
+	for (uint32_t i = 0; i < 40; i++)
+		members[i] = orders[i % 4];
+	for (uint32_t i = 0; i < 5; i++)
+		net->shells[i]->config.replace_after = 20 * USEC_PER_SEC;
+	net_set_broken(net, CORE_BUG_NONE);
+	net->down[4] = true;
+	net_put_batch(net, "0123", "moving", "012", members, MAILS);
+	net_put_template(net, "0123");
+	net_put_values(net, "0123", "moving", 40);
+	net_start(net);
+	for (int i = 0; i < 20; i++)
+		defer_all(net, from);
+	assert_int_equal(net_fed(net), 40 * MAILS);
+	return net;
+}
+
+/* Nothing has to be fed: a node that joins gets nothing, and when it leaves nothing happens. */
+static void who_joins_moves_nothing_that_has_no_need_to_move(void **state)
+{
+	size_t from[NET_MAX] = {0};
+	struct net *net = four_of_five(from);
+	const struct places before = places_now(net);
+	struct places after;
+
+	(void)state;
+	net_restart(net, 4);
+	net_advance(net, 60 * USEC_PER_SEC);
+	after = places_now(net);
+	assert_memory_equal(&before, &after, sizeof(before));
+	net_kill(net, 4);
+	net_advance(net, 60 * USEC_PER_SEC);
+	after = places_now(net);
+	assert_memory_equal(&before, &after, sizeof(before));
+	net_free(net);
+}
+
+static void who_leaves_for_good_moves_nothing_but_its_own_places(void **state)
+{
+	size_t from[NET_MAX] = {0};
+	struct net *net = four_of_five(from);
+	const struct places before = places_now(net);
+	struct places after;
+
+	(void)state;
+	net_restart(net, 4);
+	net_advance(net, 10 * USEC_PER_SEC);
+	net_kill(net, 3);
+	net_advance(net, 90 * USEC_PER_SEC);
+	after = places_now(net);
+	for (uint32_t i = 0; i < 40; i++) {
+		const uint32_t gone = 1U << 3, kept = before.members[i] & ~gone;
+
+		assert_int_equal(__builtin_popcount(after.members[i]), 3);
+		if (before.owner[i] != 3)
+			assert_int_equal(after.owner[i], before.owner[i]);
+		if ((before.members[i] & gone) == 0)
+			assert_int_equal(after.config[i], before.config[i]);
+		else /* one comes, one goes */
+			assert_int_equal(after.members[i] & kept, kept);
+		assert_int_equal(after.members[i] & gone, 0);
+	}
+	net_free(net);
+}
+
 static void a_newcomer_remembers_what_it_is_a_member_of(void **state)
 {
 	struct net *net = start_net(3, "012", alone, "0", CORE_BUG_NONE);
@@ -420,11 +590,29 @@ static void who_came_after_others_had_left_hears_of_a_command(void **state)
 	net_free(net);
 }
 
+/* The Postfix of each node sends five mails, if it has as many. Returns how many all have sent. */
+static size_t send_some(struct net *net, size_t settled[NET_MAX])
+{
+	size_t all = 0;
+
+	for (uint32_t i = 0; i < net->count; i++) {
+		struct shell *shell = net->shells[i];
+
+		for (int k = 0; k < 5 && settled[i] < shell->fed_count; k++)
+			shell_tell_outcome(shell, &shell->fed[settled[i]++], OUTCOME_SENT, 1);
+		all += settled[i];
+	}
+	net_advance(net, beat);
+	return all;
+}
+
+/* Three nodes have run for a while, and the batch rests, when the fourth comes. */
 static void a_node_that_joins_gets_its_share_of_what_is_there(void **state)
 {
 	const char *members[41] = {NULL};
 	struct net *net = net_new(4, 3);
-	size_t settled[4] = {0}, all = 0;
+	size_t settled[NET_MAX] = {0};
+	uint64_t begin;
 
 	(void)state;
 	for (uint32_t i = 0; i < 40; i++)
@@ -432,20 +620,21 @@ static void a_node_that_joins_gets_its_share_of_what_is_there(void **state)
 	net_put_batch(net, "012", "moving", "012", members, 100);
 	net_put_template(net, "012");
 	net_put_values(net, "012", "moving", 40);
+	net->down[3] = true;
 	net_start(net);
-	for (int round = 0; round < 600 && all < 4000; round++) {
-		all = 0;
-		for (uint32_t i = 0; i < 4; i++) {
-			for (int k = 0; k < 5 && settled[i] < net->shells[i]->fed_count; k++)
-				shell_tell_outcome(
-				    net->shells[i], &net->shells[i]->fed[settled[i]++], OUTCOME_SENT, 1);
-			all += settled[i];
-		}
-		net_advance(net, beat);
-	}
-	assert_int_equal(all, 4000);
-	assert_true(settled[3] > 500);
-	assert_int_equal(shell_count(net->shells[0], "moving", MAIL_SENT) > 0, 1);
+	shell_tell_control(net->shells[0], "moving", CONTROL_PAUSED);
+	net_advance(net, 12 * USEC_PER_SEC);
+	net_restart(net, 3);
+	net_advance(net, 6 * USEC_PER_SEC);
+	shell_tell_control(net->shells[0], "moving", CONTROL_RUNNING);
+	begin = net->shells[0]->now.us;
+	for (int i = 0; i < 600 && send_some(net, settled) < 4000; i++)
+		;
+	assert_int_equal(net_fed(net), 4000);
+	/* 50 a second each, so 20 seconds at best. It has to become a member first, which takes some of them.
+	 */
+	assert_true(net->shells[0]->now.us - begin < 23 * USEC_PER_SEC);
+	assert_true(settled[3] >= 750);
 	net_free(net);
 }
 
@@ -579,6 +768,10 @@ int main(void)
 	    cmocka_unit_test(who_comes_back_after_it_was_replaced_leaves),
 	    cmocka_unit_test(who_was_replaced_says_what_became_of_its_mail),
 	    cmocka_unit_test(a_batch_gets_the_replicas_that_were_missing_when_it_was_accepted),
+	    cmocka_unit_test(a_batch_keeps_the_number_of_replicas_that_it_was_submitted_with),
+	    cmocka_unit_test(few_shards_of_an_owner_change_at_once),
+	    cmocka_unit_test(who_joins_moves_nothing_that_has_no_need_to_move),
+	    cmocka_unit_test(who_leaves_for_good_moves_nothing_but_its_own_places),
 	    cmocka_unit_test(a_newcomer_remembers_what_it_is_a_member_of),
 	    cmocka_unit_test(a_node_that_drains_alone_finds_somebody_else),
 	    cmocka_unit_test(who_came_after_others_had_left_hears_of_a_command),
