@@ -41,6 +41,8 @@ void check_fetch_answer(struct node *node, const struct reply *reply, const stru
 void check_finished(struct node *node, struct sim_batch *batch, const struct journal_entry *entry);
 /* The core lets Postfix go on. */
 void check_outcome_answer(struct node *node, const struct reply *reply);
+/* After that: how many deliveries Postfix was let go on with that few others know of. */
+void check_exposed(struct node *node, const struct reply *reply);
 /* The core answers a client. */
 void check_upload_answer(
     struct node *node, const struct sim_batch *batch, struct content *content, enum upload_answer answer);

@@ -156,6 +156,7 @@ void engine_answer(struct sim_engine *engine, struct reply *reply)
 	struct world *w = engine->node->world;
 
 	check_outcome_answer(engine->node, reply);
+	check_exposed(engine->node, reply);
 	if (reply->kind == REPLY_OUTCOME && reply->attempt != NULL)
 		reply->attempt->answered |= 1U << reply->outcome;
 	if (reply->file != NULL)

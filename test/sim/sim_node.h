@@ -84,6 +84,10 @@ struct node {
 	size_t link_count, link_size;
 	struct presence *published, *published_before; /* NULL: nothing yet */
 	bool was_recovered;                            /* the full check at the end of recovery was made */
+	struct attempt *
+	    *exposed; /* answered in `exposed_life`, and no majority has known of them: check_exposed.c */
+	size_t exposed_count, exposed_size;
+	uint32_t exposed_life;
 };
 
 void node_init(struct node *node, struct world *w, uint32_t index);
