@@ -164,6 +164,13 @@ uint64_t check_any_utc(const struct world *w)
 	return latest;
 }
 
+/* Whether a clock may have said that the batch's time is over. What a node that died was writing it thought
+ * by its own. */
+static bool may_be_over(const struct node *node, const struct sim_batch *batch)
+{
+	return check_any_utc(node->world) >= batch->expires.us || node->core == NULL;
+}
+
 /* NULL when the fact is true. */
 static const char *untrue(const struct node *node, const struct attempt *attempt, enum outcome_kind kind)
 {
@@ -194,13 +201,11 @@ static const char *untrue(const struct node *node, const struct attempt *attempt
 		           : "I3: a mail is called in doubt for no reason";
 	case OUTCOME_UNKNOWN:
 		return node->world->plan.config.resend_in_doubt && !batch->control.cancel_asked &&
-		               check_any_utc(w) < batch->expires.us
+		               !may_be_over(node, batch)
 		           ? "I1: a mail ends unknown although it may be resent"
 		           : NULL;
 	case OUTCOME_EXPIRED:
-		return check_any_utc(w) >= batch->expires.us || node->core == NULL
-		           ? NULL
-		           : "I1: a mail is called expired before its time";
+		return may_be_over(node, batch) ? NULL : "I1: a mail is called expired before its time";
 	case OUTCOME_CANCELLED:
 		if (!batch->control.cancel_asked)
 			return "I6: a mail is called cancelled that nobody did";
