@@ -44,12 +44,15 @@ wait_for() {
 	done
 }
 
-# is_running PID: whether that process of ours still runs. A zombie does not.
+# is_running PID: whether any thread of that process of ours still runs: until the last one has ended it holds its files and
+# locks, and the first one may be a zombie by then. A zombie alone does not run.
 is_running() {
-	local stat
+	local stat threads
 	{ IFS= read -r stat <"/proc/$1/stat"; } 2>/dev/null || return 1
 	stat=${stat##*) }
-	[ "${stat%% *}" != Z ]
+	[ "${stat%% *}" = Z ] || return 0
+	threads=("/proc/$1/task/"*)
+	[ "${#threads[@]}" -gt 1 ]
 }
 
 has_ended() {
