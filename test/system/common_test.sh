@@ -18,7 +18,6 @@ holds() {
 	shift
 	if "$@"; then echo "ok: $what"; else echo "not ok: $what" && bad=1; fi
 }
-first_thread_is_zombie() { grep -q '^State:[[:space:]]*Z' "/proc/$1/status"; }
 
 mkfifo "$work/end"
 # The second thread ends when the pipe does; the process is nobody's to wait for but this shell's.
@@ -27,7 +26,7 @@ threading.Thread(target=lambda: open(sys.argv[1]).read()).start()
 ctypes.CDLL(None).pthread_exit(None)' "$work/end" &
 pid=$!
 exec 3>"$work/end"
-wait_for 30 first_thread_is_zombie "$pid" || die 'the first thread does not end'
+wait_for 30 grep -q '^State:[[:space:]]*Z' "/proc/$pid/status" || die 'the first thread does not end'
 holds 'one whose first thread has ended still runs' is_running "$pid"
 exec 3>&-
 holds 'it ends with the last thread' wait_for 30 has_ended "$pid"
