@@ -438,12 +438,22 @@ static int span_id(const struct span *span, struct opt_id *ret_id)
 	return id_from_hex(hex, ret_id);
 }
 
+/* What can't be read is not nothing: a node that went on without it would forget mail, or its word. */
+static void check_read(int status, const char *event)
+{
+	if (status == 0)
+		return;
+	log_error(event, "error", opt_strerror(status), NULL);
+	exit(1);
+}
+
 static void uploads_read(void *context, int status, const struct span *values, size_t count)
 {
 	struct node *node = context;
 	struct event done = {.type = EVENT_RECOVER_DONE};
 
-	for (size_t i = 0; status == 0 && i + 1 < count; i += 2) {
+	check_read(status, "uploads_unreadable");
+	for (size_t i = 0; i + 1 < count; i += 2) {
 		struct event event = {.type = EVENT_RECOVER_UPLOAD};
 		char about[2 * OPT_ID_HEX] = "";
 
@@ -465,7 +475,8 @@ static void registers_read(void *context, int status, const struct span *values,
 {
 	struct node *node = context;
 
-	for (size_t i = 0; status == 0 && i + 1 < count; i += 2) {
+	check_read(status, "registers_unreadable");
+	for (size_t i = 0; i + 1 < count; i += 2) {
 		struct event event = {.type = EVENT_RECOVER_REGISTER};
 
 		event.recover_register.data = values[i + 1].data;
@@ -493,10 +504,7 @@ static void batches_read(void *context, int status, const struct span *values, s
 {
 	struct node *node = context;
 
-	if (status != 0) {
-		log_error("batches_unreadable", "error", opt_strerror(status), NULL);
-		exit(1);
-	}
+	check_read(status, "batches_unreadable");
 	for (size_t i = 0; i < count; i++) {
 		struct event event = {.type = EVENT_RECOVER_BATCH};
 

@@ -21,6 +21,7 @@ chmod 755 "$work"
 export OPTIMUS_API=unix:$work/d/api.sock
 node_pid='' sink_pid=''
 extra_settings=${extra_settings:-}
+node_options=()
 
 say() { printf '%s\n' "$*"; }
 fail() {
@@ -83,7 +84,7 @@ sink_start() {
 	sink_address=$(sed -n 's/^listening //p' "$work/sink.out" | head -n 1)
 }
 
-# node_start: needs a sink. $extra_settings are lines for the configuration.
+# node_start: needs a sink. $extra_settings are lines for the configuration, node_options more for the command line.
 node_start() {
 	[ -e "$work/key" ] || (umask 077 && "$optimus" keygen >"$work/key")
 	# The node's user may not get to the build folder, as below /root.
@@ -100,7 +101,8 @@ node_start() {
 		echo 'domain_hold = 1s'
 		printf '%s\n' "$extra_settings"
 	} >"$work/conf"
-	"$optimusd" --data "$work/d" --listen 127.0.0.1:0 --key "$work/key" --config "$work/conf" 2>>"$work/log" &
+	"$optimusd" --data "$work/d" --listen 127.0.0.1:0 --key "$work/key" --config "$work/conf" \
+		"${node_options[@]}" 2>>"$work/log" &
 	node_pid=$!
 	await 30 'the API answers' "$optimus" nodes
 }
