@@ -62,6 +62,7 @@ struct batch *batch_new(struct core *core, struct batch_record *record)
 	batch->record = *record;
 	memset(record, 0, sizeof(*record));
 	batch->key = batch_key(batch->record.settings.name);
+	batch->since = core->now;
 	TAILQ_INIT(&batch->closed);
 	TAILQ_INIT(&batch->orphans);
 	TAILQ_INIT(&batch->tellings);

@@ -40,6 +40,7 @@
 #include "queue/shard.h"
 #include "queue/tell.h"
 #include "queue/upload.h"
+#include "queue/values.h"
 
 void cluster_init(struct core *core)
 {
@@ -382,6 +383,7 @@ void cluster_tick(struct core *core)
 	isolation_tick(core);
 	replica_tick(core);
 	catchup_tick(core);
+	values_tick(core);
 	ends_tick(core);
 	tell_tick(core);
 	join_tick(core);

@@ -448,7 +448,7 @@ void feed_shard_loaded(struct core *core, const struct event *event)
 		shard_try_finish(core, shard);
 		return;
 	}
-	shard->batch->template_here = true; /* it was looked for too */
+	shard->batch->template_here = shard->value_here = true; /* both were looked for */
 	shard_need_mails(core, shard);
 	for (uint32_t i = 0; i < shard->count; i++) {
 		struct mail *mail = &shard->mails[i];

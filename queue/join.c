@@ -215,7 +215,10 @@ static void begin_step(struct core *core, struct join *join, enum join_step step
 	case JOIN_TEMPLATE:
 		if (!join->values)
 			take_control(core, join);
-		look_for_value(core, join);
+		if (batch_find(core, &join->batch)->template_here)
+			begin_step(core, join, JOIN_SHARD);
+		else
+			look_for_value(core, join);
 		return;
 	case JOIN_AGAIN:
 		store_record_again(core, join);
@@ -224,6 +227,7 @@ static void begin_step(struct core *core, struct join *join, enum join_step step
 		look_for_value(core, join);
 		return;
 	case JOIN_REOPEN:
+		shard_find(core, &join->shard)->value_here = true;
 		if (join->values)
 			answer(core, join, PEER_OK);
 		else if (batch_find(core, &join->batch)->done)
@@ -278,20 +282,24 @@ static void keep_request(struct join *join, const struct peer_message *request)
 	    .version = request->version, .what = (enum control_what)request->what, .at = request->at};
 }
 
-void join_value(struct core *core, struct shard *shard)
+bool join_value(struct core *core, struct shard *shard)
 {
 	const uint32_t first = (uint32_t)core_random(core, shard->member_count);
 	struct join *join;
 
-	for (uint32_t i = 0; i < shard->member_count && core->join_count < JOINS_MAX; i++) {
+	for (uint32_t i = 0; i < shard->member_count; i++) {
 		struct peer *peer = shard->members[(first + i) % shard->member_count];
 
-		if (peer == core->self || !peer_linked(core, peer) || find(core, &shard->id) != NULL)
+		if (peer == core->self || !peer_linked(core, peer))
 			continue;
+		if (core->join_count >= JOINS_MAX || find(core, &shard->id) != NULL)
+			return false;
 		join = join_new(core, peer, &shard->batch->key, &shard->id);
 		join->values = true;
 		begin_step(core, join, JOIN_TEMPLATE);
+		return true;
 	}
+	return false;
 }
 
 void join_request(struct core *core, struct peer *peer, const struct peer_message *request)

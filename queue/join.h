@@ -19,8 +19,11 @@ enum { JOINS_MAX = 256 /* at once */ };
 /* Request: PEER_JOIN. Answers to CALL_JOIN_FETCH. */
 void join_request(struct core *core, struct peer *peer, const struct peer_message *request);
 void join_fetched(struct core *core, struct call *call, const struct peer_message *answer);
-/* This node is a member and lacks the value, or the template: gets them from another one. */
-void join_value(struct core *core, struct shard *shard);
+/*
+ * This node is a member, and may lack the value or the template: looks for them, and gets them from another one.
+ * False when nobody can be asked, or it has begun already.
+ */
+bool join_value(struct core *core, struct shard *shard);
 /* The batch has just become one. */
 void join_accepted(struct core *core, const struct opt_id *batch);
 /* EVENT_VALUE_LOADED. False when nobody here has asked for it. */

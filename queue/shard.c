@@ -502,7 +502,7 @@ void shard_leave(struct core *core, struct shard *shard)
 		shard->batch->loading--;
 	timer_disarm(&core->utc_timers, &shard->retry);
 	timer_disarm(&core->boot_timers, &shard->takeover_timer);
-	shard->mine = false;
+	shard->mine = shard->value_here = false;
 	if (shard->phase != SHARD_FINISHED)
 		shard->phase = SHARD_CLOSED;
 	shard_reset(core, shard);

@@ -207,6 +207,7 @@ struct shard {
 	bool orphan;          /* it took it over from another node: its mails go first */
 	bool alone;           /* it does so without the promise of a majority (queue/alone.h) */
 	bool synced;          /* its journal was compared with its owner's since one of them was away */
+	bool value_here;      /* this node's store has its value; else nobody has looked since the start */
 	bool newcomer;        /* it has become a member; the owner has not said that it knows */
 	bool cut_off;         /* too few members are alive: nothing of it can be claimed */
 	uint8_t lost;         /* enum shard_lost */
@@ -274,6 +275,7 @@ struct batch {
 	uint32_t loading;            /* shards being opened */
 	uint64_t lane_mails;         /* in lanes that are not blocked */
 	uint64_t lane_orphans;       /* of orphans, in any lane */
+	struct boot_time since;      /* this process knows of it */
 	bool template_here;          /* this node's store has it; else nobody has looked since the start */
 	struct lane_tree lanes;
 	struct lane_list ready; /* lanes that may be fed */
@@ -406,6 +408,7 @@ struct core {
 	uint32_t held_writes;       /* with `held` */
 	uint32_t behind;            /* shards with members that are behind */
 	struct opt_id catchup_next; /* the shard that queue/catchup.c looks at next */
+	struct opt_id values_next;  /* the same of queue/values.c */
 	uint32_t syncs, takeovers;  /* under way */
 	uint32_t owned_shards;      /* not finished */
 	struct boot_time recovered_at;
