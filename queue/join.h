@@ -20,8 +20,8 @@ enum { JOINS_MAX = 256 /* at once */ };
 void join_request(struct core *core, struct peer *peer, const struct peer_message *request);
 void join_fetched(struct core *core, struct call *call, const struct peer_message *answer);
 /*
- * This node is a member, and may lack the value or the template: looks for them, and gets them from another one.
- * False when nobody can be asked, or it has begun already.
+ * This node is a member, and may lack the value or the template: looks for them, and gets them from another
+ * one. False when nobody can be asked, or it has begun already.
  */
 bool join_value(struct core *core, struct shard *shard);
 /* The batch has just become one. */

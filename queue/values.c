@@ -11,8 +11,8 @@ static const usec COORDINATORS_TIME = 10 * USEC_PER_SEC;
 
 static bool wanted(const struct core *core, const struct shard *shard)
 {
-	return shard->mine && !shard->value_here && shard->phase != SHARD_FINISHED && !shard->journal_loading &&
-	       core->now.us - shard->batch->since.us >= COORDINATORS_TIME;
+	return shard->mine && !shard->value_here && shard->phase != SHARD_FINISHED &&
+	       !shard->journal_loading && core->now.us - shard->batch->since.us >= COORDINATORS_TIME;
 }
 
 /* Goes on where it stopped the last time, so that each shard has its turn. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A replica that knows the batch and lacks its values gets them from another one, also when the coordinator died as soon
- * as a majority had them, and nobody feeds the batch yet.
+ * A replica that knows the batch and lacks its values gets them from another one, also when the coordinator
+ * died as soon as a majority had them, and nobody feeds the batch yet.
  */
 #include "core_net.h"
 
