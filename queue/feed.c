@@ -70,24 +70,31 @@ static void open_shard(struct core *core, struct shard *shard)
 	shard->batch->loading++;
 }
 
-/* A shard that this node feeds has mails that are ready, or may have: it goes on, and makes room. */
-static bool any_ready(struct core *core)
+static bool may_feed(const struct core *core, const struct batch *batch)
 {
-	for (struct shard *shard = shard_next(core, NULL); shard != NULL; shard = shard_next(core, shard)) {
-		if (shard->owning && (shard->phase == SHARD_LOADING ||
-		                         (shard->phase == SHARD_OPEN && shard->states[MAIL_READY] > 0)))
+	/* Its shards are expired a few at a time: those that are left must not be fed meanwhile. */
+	return !batch->rest.armed && control_may_feed(core, batch) && !batch_is_over(core, batch);
+}
+
+/* Mails that can be fed are in memory, or on their way there: they go on, and make room. */
+static bool any_to_feed(struct core *core)
+{
+	for (struct batch *batch = batch_next(core, NULL); batch != NULL; batch = batch_next(core, batch)) {
+		if ((batch->lane_mails > 0 || batch->loading > 0) && may_feed(core, batch))
 			return true;
 	}
 	return false;
 }
 
 /*
- * Shards of which others are the owners, and mails that wait for a retry, may take all the room there is for
- * days: then one at a time is opened.
+ * Shards of which others are the owners, batches that are paused, and mails that wait for a retry or for a
+ * domain that rests, may take all the room there is for days: then one at a time is opened, by batches that
+ * do not have a window of mails for such domains themselves.
  */
 static bool has_room(struct core *core, const struct shard *shard)
 {
-	return shard->mails != NULL || core->open_mails < core->config.open_mails_max || !any_ready(core);
+	return shard->mails != NULL || core->open_mails < core->config.open_mails_max ||
+	       (shard->batch->lane_blocked < core->config.window && !any_to_feed(core));
 }
 
 /*
@@ -234,6 +241,7 @@ void feed_announce(struct core *core, struct shard *shard)
 void feed_run(struct core *core)
 {
 	struct write **round;
+	struct batch *batch;
 	size_t writes = 0;
 	uint32_t room;
 
@@ -246,19 +254,21 @@ void feed_run(struct core *core)
 	round = calloc(room, sizeof(struct write *));
 	if (round == NULL)
 		abort();
-	for (struct batch *batch = batch_next(core, NULL); batch != NULL && room > 0;
-	     batch = batch_next(core, batch)) {
+	for (batch = batch_next(core, NULL); batch != NULL && room > 0; batch = batch_next(core, batch)) {
 		struct shard *shard;
 		uint32_t index;
 
-		/* Its shards are expired a few at a time: those that are left must not be fed meanwhile. */
-		if (batch->rest.armed || !control_may_feed(core, batch) || batch_is_over(core, batch))
+		if (!may_feed(core, batch))
 			continue;
 		while (room > 0 && lane_pop(core, batch, &shard, &index)) {
 			claim(core, claim_write(core, round, &writes, shard), index);
 			room--;
 		}
-		open_more(core, batch);
+	}
+	/* Only now is it known which of the mails in memory can be fed. */
+	for (struct batch *seen = batch_next(core, NULL); seen != batch; seen = batch_next(core, seen)) {
+		if (may_feed(core, seen))
+			open_more(core, seen);
 	}
 	for (size_t i = 0; i < writes; i++)
 		write_claims(core, round[i]);

@@ -101,6 +101,7 @@ void domain_unblock(struct core *core, struct domain *domain)
 		lane->blocked = false;
 		TAILQ_INSERT_TAIL(&lane->batch->ready, lane, link);
 		lane->batch->lane_mails += lane->count;
+		lane->batch->lane_blocked -= lane->count;
 	}
 }
 
@@ -110,6 +111,7 @@ static void block(struct lane *lane)
 	lane->blocked = true;
 	TAILQ_INSERT_TAIL(&lane->domain->blocked, lane, link);
 	lane->batch->lane_mails -= lane->count;
+	lane->batch->lane_blocked += lane->count;
 }
 
 void domain_claimed(struct core *core, struct domain *domain)
@@ -198,7 +200,9 @@ void lane_push(struct core *core, struct shard *shard, uint32_t index)
 		    (struct lane_slot){shard, index, false};
 	lane->count++;
 	mail->flags |= MAIL_IN_LANE;
-	if (!lane->blocked)
+	if (lane->blocked)
+		shard->batch->lane_blocked++;
+	else
 		shard->batch->lane_mails++;
 }
 
@@ -257,6 +261,7 @@ void lanes_free(struct core *core, struct batch *batch)
 	RB_FOREACH_SAFE (lane, lane_tree, &batch->lanes, next)
 		lane_free(core, lane);
 	batch->lane_mails = 0;
+	batch->lane_blocked = 0;
 	batch->lane_orphans = 0;
 }
 

@@ -274,6 +274,7 @@ struct batch {
 	struct shard_list orphans;   /* the same, of those that are opened first */
 	uint32_t loading;            /* shards being opened */
 	uint64_t lane_mails;         /* in lanes that are not blocked */
+	uint64_t lane_blocked;       /* in those that are */
 	uint64_t lane_orphans;       /* of orphans, in any lane */
 	struct boot_time since;      /* this process knows of it */
 	bool template_here;          /* this node's store has it; else nobody has looked since the start */

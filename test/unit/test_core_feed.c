@@ -431,6 +431,101 @@ static void what_waits_for_retries_may_take_more_room_than_there_is(void **state
 	deferred_mails_leave_room_for_the_others(10);
 }
 
+/* Room for one shard of 10; the window has room for all that is tried. */
+static void little_room(uint32_t window)
+{
+	struct core_config config = shell_config();
+
+	shell_free(shell);
+	config.window = window;
+	config.open_mails_max = 10;
+	shell = shell_new(&config);
+}
+
+static void submit_shards(const char *name, uint32_t shards)
+{
+	struct batch_settings settings = shell_settings(name);
+	const uint32_t upload = 100 + (uint32_t)shell->accepted;
+
+	shell_open(shell, upload, &settings, "template");
+	for (uint32_t i = 0; i < shards; i++)
+		shell_add(shell, upload, 10, i);
+	shell_commit(shell, upload);
+	shell_run(shell);
+}
+
+/* All that is fed from `from` on, until nothing more is, ends so. Returns the end. */
+static size_t all_end(size_t from, enum outcome_kind kind)
+{
+	for (; from < shell->fed_count; from++) {
+		shell_tell_fed(shell, &shell->fed[from], FED_QUEUED);
+		shell_tell_outcome(shell, &shell->fed[from], kind, 1);
+		if (from + 1 == shell->fed_count)
+			shell_run(shell);
+	}
+	return from;
+}
+
+static void a_paused_batch_leaves_room_for_the_others(void **state)
+{
+	size_t from;
+
+	(void)state;
+	little_room(5);
+	shell_submit_name(shell, "paused", 20);
+	assert_int_equal(shell->fed_count, 5);
+	assert_int_equal(shell_control(shell, "paused", CONTROL_PAUSED), CONTROL_OK);
+	from = all_end(0, OUTCOME_SENT);
+	submit_shards("urgent", 4);
+	from = all_end(from, OUTCOME_SENT);
+	assert_int_equal(shell_count(shell, "urgent", MAIL_SENT), 40);
+	assert_int_equal(shell_count(shell, "paused", MAIL_SENT), 5);
+	assert_int_equal(shell_control(shell, "paused", CONTROL_RUNNING), CONTROL_OK);
+	all_end(from, OUTCOME_SENT);
+	assert_int_equal(shell_count(shell, "paused", MAIL_SENT), 20);
+}
+
+static size_t dead_loads;
+
+/* Called for each mail of a shard that is opened. */
+static const char *dead_domain(uint32_t index)
+{
+	dead_loads += index == 0;
+	return "dead.example";
+}
+
+static void a_domain_that_rests_leaves_room_for_the_others(void **state)
+{
+	size_t from;
+
+	(void)state;
+	little_room(30);
+	shell->domain = dead_domain;
+	shell_submit_name(shell, "dead", 20);
+	from = all_end(0, OUTCOME_RETURNED);
+	assert_int_equal(from, 20);
+	shell->domain = NULL;
+	submit_shards("urgent", 4);
+	all_end(from, OUTCOME_SENT);
+	assert_int_equal(shell_count(shell, "urgent", MAIL_SENT), 40);
+}
+
+static void what_waits_for_a_domain_that_rests_takes_no_more_room_than_a_window(void **state)
+{
+	size_t from = 0;
+
+	(void)state;
+	little_room(30);
+	dead_loads = 0;
+	shell->domain = dead_domain;
+	submit_shards("dead", 40);
+	for (int seconds = 0; seconds < 20; seconds++) {
+		from = all_end(from, OUTCOME_RETURNED);
+		shell_advance(shell, USEC_PER_SEC);
+	}
+	assert_in_range(dead_loads, 1, 5);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -453,6 +548,9 @@ int main(void)
 	    CORE_TEST(a_refused_claim_of_a_mail_that_is_settled_meanwhile_leaves_the_counts_right),
 	    CORE_TEST(shards_with_few_open_mails_count_for_these),
 	    CORE_TEST(what_waits_for_retries_may_take_more_room_than_there_is),
+	    CORE_TEST(a_paused_batch_leaves_room_for_the_others),
+	    CORE_TEST(a_domain_that_rests_leaves_room_for_the_others),
+	    CORE_TEST(what_waits_for_a_domain_that_rests_takes_no_more_room_than_a_window),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
