@@ -25,6 +25,7 @@
 enum { EXPIRE_STEP = 20 };
 
 static const usec CLOCK_WAIT = 10 * USEC_PER_SEC;
+static const usec EXPIRE_AGAIN = 60 * USEC_PER_SEC;
 static const usec COMPARE_WAIT = USEC_PER_SEC; /* after the start: the others' clocks come in a moment */
 
 static int compare_keys(const struct batch *a, const struct batch *b)
@@ -231,17 +232,25 @@ bool batch_is_over(const struct core *core, const struct batch *batch)
 	return core->utc.us >= batch->record.expires.us && clock_wait(core, batch) == 0;
 }
 
-/* Expires a few more shards, and comes back for the rest. */
+/*
+ * Expires a few more shards, and comes back for the rest. Then it begins anew: what Postfix has may become
+ * ready again by a clock that was behind for a moment, and nobody would look at it any more.
+ */
 static void expire(struct core *core, struct batch *batch)
 {
 	uint32_t end = batch->expire_next + EXPIRE_STEP;
+	usec wait = USEC_PER_MSEC;
 
 	if (end > batch->record.shard_count)
 		end = batch->record.shard_count;
 	while (batch->expire_next < end && !batch->done)
 		shard_expire(core, &batch->shards[batch->expire_next++]);
-	if (batch->expire_next < batch->record.shard_count && !batch->done)
-		timer_arm(&core->utc_timers, &batch->timer, core->utc.us + USEC_PER_MSEC);
+	if (batch->expire_next == batch->record.shard_count) {
+		batch->expire_next = 0;
+		wait = EXPIRE_AGAIN;
+	}
+	if (!batch->done)
+		timer_arm(&core->utc_timers, &batch->timer, core->utc.us + wait);
 }
 
 void batch_due(struct core *core, struct batch *batch)

@@ -277,6 +277,28 @@ static void a_mail_that_is_not_delivered_in_time_expires(void **state)
 	journal_reader_free(reader);
 }
 
+/* What had expired was looked for while Postfix had it; and by the clock of then its time is not over. */
+static void a_mail_that_comes_back_while_the_clock_is_behind_expires_all_the_same(void **state)
+{
+	struct batch_settings settings = shell_settings("news");
+
+	(void)state;
+	settings.expire = 400 * USEC_PER_SEC;
+	shell_submit(shell, &settings, 2);
+	shell_tell_outcome(shell, &shell->fed[0], OUTCOME_SENT, 1);
+	shell_advance(shell, 401 * USEC_PER_SEC);
+	assert_int_equal(shell_count(shell, "news", MAIL_CLAIMED), 1);
+	shell->utc.us -= 100 * USEC_PER_SEC;
+	shell_tell_outcome(shell, &shell->fed[1], OUTCOME_RETURNED, 2);
+	shell_run(shell);
+	assert_int_equal(shell_count(shell, "news", MAIL_READY), 1);
+	shell->utc.us += 100 * USEC_PER_SEC;
+	shell_advance(shell, 120 * USEC_PER_SEC);
+	assert_int_equal(shell_count(shell, "news", MAIL_EXPIRED), 1);
+	assert_int_equal(shell_view(shell, "news").state, BATCH_DONE);
+	assert_int_equal(shell->fed_count, 2);
+}
+
 static void a_batch_of_many_shards_expires_whole(void **state)
 {
 	struct batch_settings settings = shell_settings("news");
@@ -367,6 +389,7 @@ int main(void)
 	    CORE_TEST(a_retry_survives_a_restart_at_the_same_time),
 	    CORE_TEST(a_returned_mail_is_ready_again_and_its_domain_rests),
 	    CORE_TEST(a_mail_that_is_not_delivered_in_time_expires),
+	    CORE_TEST(a_mail_that_comes_back_while_the_clock_is_behind_expires_all_the_same),
 	    CORE_TEST(a_batch_of_many_shards_expires_whole),
 	    CORE_TEST(a_mail_in_doubt_is_sent_again_and_counted),
 	    CORE_TEST(a_mail_in_doubt_ends_unknown_where_that_is_wanted),
