@@ -178,7 +178,7 @@ static bool entries_valid(struct core *core, const struct shard *shard, const st
 	for (size_t i = 0; i < append->entry_count; i++) {
 		if (journal_read(core->reader, &shard->id, append->entries[i].data, append->entries[i].len,
 		        &entry) != 0 ||
-		    entry.type == JOURNAL_PROMISE)
+		    entry.type == JOURNAL_PROMISE || entry.type == JOURNAL_TOLD)
 			return false;
 	}
 	return append->entry_count > 0;

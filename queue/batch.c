@@ -152,6 +152,7 @@ void batch_reopening(struct core *core, struct batch *batch)
 {
 	struct journal_entry entry = {.type = JOURNAL_FINISHED};
 
+	batch->end_held = false;
 	if (!batch->ended)
 		return;
 	batch->ended = false;
@@ -159,16 +160,40 @@ void batch_reopening(struct core *core, struct batch *batch)
 	write_entry(core, &batch->key, &entry);
 }
 
+static void write_end(struct core *core, struct batch *batch)
+{
+	if (!batch->end_held || batch->untold > 0)
+		return;
+	batch->end_held = false;
+	batch->end_version = batch_end_version(core, batch);
+	batch->ended = true;
+	write_finished(core, batch);
+}
+
+void batch_hold_end(struct core *core, struct batch *batch)
+{
+	const bool over = batch->ended || batch->end_held;
+
+	batch->untold++;
+	batch_reopening(core, batch);
+	batch->end_held = over;
+}
+
+void batch_release_end(struct core *core, struct batch *batch)
+{
+	batch->untold--;
+	write_end(core, batch);
+}
+
 static void finish(struct core *core, struct batch *batch)
 {
 	batch->finished = end_of(batch);
-	batch->end_version = batch_end_version(core, batch);
-	batch->ended = true;
 	batch->done = true;
+	batch->end_held = true;
 	leave_order(core, batch);
 	timer_disarm(&core->utc_timers, &batch->timer);
 	lanes_free(core, batch);
-	write_finished(core, batch);
+	write_end(core, batch);
 	effects_add(core->effects, EFFECT_BATCH_DONE)->text =
 	    effects_copy_text(core->effects, batch->record.settings.name);
 }
@@ -325,6 +350,7 @@ void batch_shard_reopened(struct core *core, struct batch *batch)
 {
 	batch->unfinished++;
 	core->unfinished_shards++;
+	batch->end_held = false;
 	if (!batch->done)
 		return;
 	batch->done = false;

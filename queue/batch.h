@@ -35,6 +35,10 @@ void batch_shard_reopened(struct core *core, struct batch *batch);
  * without shards says so, that a restart in between reads the journals and does not believe the summary.
  */
 void batch_reopening(struct core *core, struct batch *batch);
+/* A shard that this node has left is untold (queue/left.h), or is not any more: what else it has of the batch
+ * may be over, but no restart may believe the summary alone. */
+void batch_hold_end(struct core *core, struct batch *batch);
+void batch_release_end(struct core *core, struct batch *batch);
 /* For the next FINISHED entry: above those of all before it. */
 struct utc_time batch_end_version(const struct core *core, const struct batch *batch);
 

@@ -44,6 +44,7 @@
 #include "queue/hop.h"
 #include "queue/join.h"
 #include "queue/lane.h"
+#include "queue/left.h"
 #include "queue/lost_writes.h"
 #include "queue/propose.h"
 #include "queue/recover.h"
@@ -188,6 +189,9 @@ static void store_done(struct core *core, uint64_t token, int status)
 		return;
 	case WRITE_JOIN:
 		join_stored(core, write, status);
+		return;
+	case WRITE_TOLD:
+		left_stored(core, write, status);
 		return;
 	case WRITE_PEER_APPEND:
 		append_stored(core, write, status);

@@ -17,6 +17,7 @@
 #include "queue/batch.h"
 #include "queue/hop.h"
 #include "queue/lane.h"
+#include "queue/left.h"
 #include "queue/replicate.h"
 #include "queue/shard.h"
 #include "queue/tally.h"
@@ -116,6 +117,8 @@ static void add(struct core *core, struct fact *fact)
 	fact->outcome.claim_flags = claim_flags(shard, &fact->outcome.key);
 	if (shard->mine)
 		shard_take_outcome(core, shard, &fact->outcome);
+	else
+		left_begin(core, shard);
 	TAILQ_INSERT_TAIL(&shard->facts, fact, link);
 	mark_dirty(core, shard);
 }

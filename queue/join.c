@@ -188,6 +188,7 @@ static void reopen(struct core *core, struct join *join)
 	struct buffer bytes;
 
 	batch->end_version = entry.at;
+	batch->end_held = false;
 	buffer_init(&bytes);
 	journal_encode(&entry, &bytes);
 	effect->id = join->batch;

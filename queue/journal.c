@@ -113,6 +113,12 @@ static void pack_version(msgpack_packer *pk, uint64_t version)
 	msgpack_pack_uint64(pk, version);
 }
 
+static void pack_told(msgpack_packer *pk)
+{
+	msgpack_pack_array(pk, 1);
+	msgpack_pack_uint32(pk, JOURNAL_TOLD);
+}
+
 void journal_encode(const struct journal_entry *entry, struct buffer *out)
 {
 	msgpack_packer pk;
@@ -139,6 +145,9 @@ void journal_encode(const struct journal_entry *entry, struct buffer *out)
 		return;
 	case JOURNAL_VERSION:
 		pack_version(&pk, entry->control.version);
+		return;
+	case JOURNAL_TOLD:
+		pack_told(&pk);
 		return;
 	}
 	abort();
@@ -305,7 +314,7 @@ int journal_read(struct journal_reader *reader, const struct opt_id *shard, cons
 		read_promise(&c, &entry);
 	else if (entry.type == JOURNAL_CONFIG && items == 4)
 		read_config(reader, &c, &entry);
-	else
+	else if (entry.type != JOURNAL_TOLD || items != 1)
 		return OPT_E_INVALID;
 	if (cursor_end(&c) != 0)
 		return OPT_E_INVALID;

@@ -11,8 +11,10 @@
  *   [5 PROMISE,  epoch, node ]             this node has promised the epoch to the node
  *   [6 CONFIG,   number, epoch, [ member, ... ] ]
  *   [7 VERSION,  version ]                 of a batch: a command may have it, the next one gets a higher one
+ *   [8 TOLD ]                              this node has left the shard: its members have all that is before
  *
- * Reading the entries of a journal in any order, and any of them repeatedly, gives the same state.
+ * Reading the entries of a journal in any order, and any of them repeatedly, gives the same state; the place
+ * of TOLD only says what need not be told again (queue/left.h).
  */
 #ifndef OPTIMUS_QUEUE_JOURNAL_H
 #define OPTIMUS_QUEUE_JOURNAL_H
@@ -34,6 +36,7 @@ enum journal_type {
 	JOURNAL_PROMISE = 5,
 	JOURNAL_CONFIG = 6,
 	JOURNAL_VERSION = 7,
+	JOURNAL_TOLD = 8,
 };
 
 enum {

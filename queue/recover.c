@@ -22,6 +22,7 @@
 #include "queue/facts.h"
 #include "queue/header.h"
 #include "queue/home.h"
+#include "queue/left.h"
 #include "queue/replica.h"
 #include "queue/settle.h"
 #include "queue/shard.h"
@@ -216,12 +217,15 @@ static void node_journal(struct core *core, const struct event *event)
 static void shard_journal(struct core *core, struct shard *shard, const struct event *event)
 {
 	struct journal_entry entry;
+	bool untold = false;
 
 	for (size_t i = 0; i < event->journal_loaded.count; i++) {
 		const struct span *bytes = &event->journal_loaded.entries[i];
 
-		if (journal_read(core->reader, &shard->id, bytes->data, bytes->len, &entry) == 0)
-			recover_take_entry(core, shard, &entry);
+		if (journal_read(core->reader, &shard->id, bytes->data, bytes->len, &entry) != 0)
+			continue;
+		recover_take_entry(core, shard, &entry);
+		untold = left_untold(&entry, untold);
 	}
 	shard->journal_loading = false;
 	shard->header = HEADER_KNOWN;
@@ -232,8 +236,13 @@ static void shard_journal(struct core *core, struct shard *shard, const struct e
 		return;
 	}
 	shard_forget_before(shard);
+	/* It has left, and has told all: not once more after each start. */
+	if (!untold && !replica_mine(core, shard))
+		shard->synced = true;
 	if (replica_follow_members(core, shard))
 		return;
+	if (!shard->mine)
+		left_read(core, shard, untold);
 	facts_take_early(core, shard);
 	if (!shard->batch->started)
 		return;

@@ -272,6 +272,7 @@ void replay_entry(struct replay *replay, const struct journal_entry *entry)
 	case JOURNAL_CONFIG:
 	case JOURNAL_CONTROL:
 	case JOURNAL_VERSION:
+	case JOURNAL_TOLD:
 		break;
 	}
 }

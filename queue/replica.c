@@ -11,6 +11,7 @@
 #include "queue/control.h"
 #include "queue/doubt.h"
 #include "queue/feed.h"
+#include "queue/left.h"
 #include "queue/lost_writes.h"
 #include "queue/replicate.h"
 #include "queue/shard.h"
@@ -351,6 +352,7 @@ void replica_tick(struct core *core)
 {
 	/* Claims that found no majority in time cut a shard off although its members seem alive. */
 	for (struct shard *shard = shard_next(core, NULL); shard != NULL; shard = shard_next(core, shard)) {
+		left_check(core, shard);
 		if (shard->phase == SHARD_FINISHED || !shard->mine)
 			continue;
 		if (shard->cut_off)

@@ -23,6 +23,7 @@
 #include "queue/error.h"
 #include "queue/facts.h"
 #include "queue/lane.h"
+#include "queue/left.h"
 #include "queue/replica.h"
 #include "queue/takeover.h"
 #include "queue/tally.h"
@@ -498,6 +499,7 @@ static void settle_own_claims(struct core *core, struct shard *shard)
 void shard_leave(struct core *core, struct shard *shard)
 {
 	settle_own_claims(core, shard);
+	left_begin(core, shard);
 	if (shard->phase == SHARD_LOADING)
 		shard->batch->loading--;
 	timer_disarm(&core->utc_timers, &shard->retry);
@@ -516,6 +518,7 @@ void shard_become_mine(struct core *core, struct shard *shard)
 	shard->newcomer = core->recovered;
 	shard->phase = SHARD_FINISHED; /* so that it is counted as one that is opened again */
 	batch_reload(core, shard);
+	left_end(core, shard);
 }
 
 void shard_remember(const struct core *core, struct shard *shard)

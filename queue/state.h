@@ -201,19 +201,20 @@ struct shard {
 	/* Replication (queue/replica.h). A shard of which this node is no member has no facts here. */
 	struct peer *members[REPLICAS_MAX];
 	uint8_t member_count;
-	uint8_t behind;       /* bits of members that lack facts which others have */
-	bool mine;            /* this node is a member */
-	bool owning;          /* this node feeds it, in `epoch` */
-	bool orphan;          /* it took it over from another node: its mails go first */
-	bool alone;           /* it does so without the promise of a majority (queue/alone.h) */
-	bool synced;          /* its journal was compared with its owner's since one of them was away */
-	bool value_here;      /* this node's store has its value; else nobody has looked since the start */
-	bool newcomer;        /* it has become a member; the owner has not said that it knows */
-	bool cut_off;         /* too few members are alive: nothing of it can be claimed */
-	uint8_t lost;         /* enum shard_lost */
-	bool contested;       /* a member has promised the epoch that this node owns to another one */
-	bool reload;          /* more came while the journal was being read */
-	uint32_t rereads;     /* of its journal, under way: it has more than is known here */
+	uint8_t behind;   /* bits of members that lack facts which others have */
+	bool mine;        /* this node is a member */
+	bool owning;      /* this node feeds it, in `epoch` */
+	bool orphan;      /* it took it over from another node: its mails go first */
+	bool alone;       /* it does so without the promise of a majority (queue/alone.h) */
+	bool synced;      /* its journal was compared with its owner's since one of them was away */
+	bool value_here;  /* this node's store has its value; else nobody has looked since the start */
+	bool newcomer;    /* it has become a member; the owner has not said that it knows */
+	bool cut_off;     /* too few members are alive: nothing of it can be claimed */
+	uint8_t lost;     /* enum shard_lost */
+	bool contested;   /* a member has promised the epoch that this node owns to another one */
+	bool reload;      /* more came while the journal was being read */
+	bool untold;      /* no member any more, and too few of them may have what is here: queue/left.h */
+	uint32_t rereads; /* of its journal, under way: it has more than is known here */
 	uint32_t peer_writes; /* appends of peers, under way */
 	struct call *catch_up;
 	uint32_t config;   /* number of the configuration that `members` is */
@@ -269,6 +270,8 @@ struct batch {
 	struct utc_time finished;    /* the time of its last final fact here; 0: not done */
 	struct utc_time end_version; /* of the latest FINISHED entry in its journal; 0: none */
 	bool ended;                  /* that entry says how it ended, and not that it was opened again */
+	bool end_held;               /* it ended, and that is to be written when nothing is untold any more */
+	uint32_t untold;             /* shards */
 	struct opt_id pushed_to;     /* hash of the homes that its record was pushed to: queue/homesync.c */
 	struct shard_list closed;    /* shards with ready mails that are to be opened */
 	struct shard_list orphans;   /* the same, of those that are opened first */

@@ -2,7 +2,7 @@
 /*
  * See sync.h. The entries are held in memory for the time of the sync, once each, in the order of their
  * hashes, with a bit for each member that has it. Promises are a node's own: of them only the highest one of
- * the others is remembered.
+ * the others is remembered. What a node has told is its own, too.
  */
 #include "queue/sync.h"
 
@@ -81,6 +81,8 @@ static void add_entry(struct core *core, struct sync *sync, const struct span *b
 			see_promise(core, sync, &parsed);
 		return;
 	}
+	if (parsed.type == JOURNAL_TOLD)
+		return;
 	id_hash_init(&hash);
 	id_hash_add(&hash, bytes->data, bytes->len);
 	key.hash = id_hash_done(&hash);

@@ -26,6 +26,7 @@ enum write_kind {
 	WRITE_VERSION,     /* of a command that is to come */
 	WRITE_CONFIG,      /* the entry of a new configuration */
 	WRITE_JOIN,        /* what a newcomer to a shard has fetched */
+	WRITE_TOLD,        /* of a shard that this node has left */
 };
 
 /* What is to happen when the store has answered. */

@@ -124,7 +124,7 @@ static void draw_entry(struct world *world, struct buffer *out)
 	struct claim claims[2];
 	struct outcome outcomes[2];
 	struct opt_id members[2];
-	struct journal_entry entry = {.type = (enum journal_type)draw(world, JOURNAL_VERSION + 1)};
+	struct journal_entry entry = {.type = (enum journal_type)draw(world, JOURNAL_TOLD + 1)};
 
 	buffer_clear(out);
 	if (entry.type == 0) {

@@ -296,6 +296,8 @@ static void append(struct sim_store *store, const struct store_op *op)
 		truth_store_heard(&w->truth, store->node, op, false);
 	else if (entry.type == JOURNAL_VERSION && batch != NULL)
 		return;
+	else if (entry.type == JOURNAL_TOLD && batch == NULL)
+		return;
 	else if (entry.type != JOURNAL_CONTROL || !id_equal(&op->id, &store->node->id))
 		world_fail(w, "an entry of type %d in the journal of a shard", (int)entry.type);
 }

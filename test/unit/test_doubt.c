@@ -140,8 +140,8 @@ static struct net *ask_who_can_not_compare(void)
 {
 	struct net *net = make_net();
 
-	put_outcomes(net->shells[3]);
 	net_start(net);
+	put_outcomes(net->shells[3]); /* of these it did not know at its start: it would have told them */
 	net->shells[3]->hold_loads = true;
 	for (int i = 0; i < 90 && net->shells[3]->core->asked_count == 0; i++)
 		net_advance(net, USEC_PER_SEC);
