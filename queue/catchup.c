@@ -101,7 +101,8 @@ void catchup_request(struct core *core, struct peer *peer, const struct peer_mes
 	int member;
 
 	/* Who can't start it now says nothing, and is asked again. */
-	if (shard == NULL || !header_known(core, shard) || shard->sync != NULL || core->syncs >= SYNCS_MAX)
+	if (shard == NULL || !header_known(core, shard) || shard->sync != NULL || core->syncs >= SYNCS_MAX ||
+	    !sync_may_ask(core, peer))
 		return;
 	/* A change that was given up when only the newcomer had heard of it: it may as well count. */
 	replica_learn_config(core, shard, request->config, request->members, request->member_count);

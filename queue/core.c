@@ -98,6 +98,7 @@ struct core *core_new(const struct core_config *config)
 	core->config = *config;
 	core->random = config->seed;
 	core->next_token = 1; /* 0 is none */
+	TAILQ_INIT(&core->awaited);
 	TAILQ_INIT(&core->again);
 	TAILQ_INIT(&core->dirty);
 	TAILQ_INIT(&core->cancelling);

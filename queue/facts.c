@@ -370,6 +370,7 @@ void facts_written(struct core *core, struct write *write, int status)
 	}
 	core->outcome_writes--;
 	write->local = true;
+	write_answered(core, write);
 	if (may_answer(core)) {
 		answer_all(core, write);
 	} else {

@@ -393,6 +393,7 @@ void feed_claimed(struct core *core, struct write *write, int status)
 		return;
 	}
 	write->local = true;
+	write_answered(core, write);
 	if (write->refused)
 		call_off(core, write);
 	else

@@ -281,8 +281,10 @@ static uint32_t at_hand(const struct core *core, const struct shard *shard)
 	uint32_t members = 0;
 
 	for (uint32_t i = 0; i < shard->member_count; i++) {
-		if (shard->members[i] != core->self && peer_alive(core, shard->members[i]) &&
-		    peer_linked(core, shard->members[i]))
+		const struct peer *peer = shard->members[i];
+
+		if (peer != core->self && peer_alive(core, peer) && peer_linked(core, peer) &&
+		    sync_may_ask(core, peer))
 			members |= 1U << i;
 	}
 	return members;

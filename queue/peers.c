@@ -33,6 +33,7 @@ struct peer *peer_of(struct core *core, const struct opt_id *id)
 		opt_abort("out of memory");
 	peer->id = *id;
 	TAILQ_INIT(&peer->calls);
+	RB_INIT(&peer->requests);
 	RB_INSERT(peer_tree, &core->peers, peer);
 	return peer;
 }
@@ -71,17 +72,10 @@ static bool engine_gone(const struct core *core)
 	       (core->engine_up_at.us == 0 || core->now.us - core->engine_up_at.us >= HEALTH_PATIENCE);
 }
 
-/* Something was given to the store so long ago that it should have answered. Tokens rise with time. */
+/* Something was given to the store so long ago that it should have answered. */
 static bool store_silent(const struct core *core)
 {
-	for (struct write *write = write_first((struct core *)(uintptr_t)core);
-	     write != NULL && core->now.us - write->since.us >= HEALTH_PATIENCE; write = write_next(write)) {
-		/* These stay for as long as a peer has not answered. */
-		if ((write->kind != WRITE_CLAIMS && write->kind != WRITE_OUTCOMES) ||
-		    (!write->local && !write->done))
-			return true;
-	}
-	return false;
+	return write_wait(core) >= HEALTH_PATIENCE;
 }
 
 uint32_t peer_self_flags(const struct core *core)

@@ -336,16 +336,23 @@ void replica_peer_changed(struct core *core, struct peer *peer)
 
 uint32_t replica_catchable(const struct core *core, const struct shard *shard)
 {
-	uint32_t members = 0;
+	uint32_t members = 0, mute = 0;
 
 	for (uint32_t i = 0; i < shard->member_count; i++) {
+		const struct peer *peer = shard->members[i];
+
 		/* Who is gone may still have a link: nobody would say that it went, once the sync has begun.
 		 */
-		if ((shard->behind & 1U << i) != 0 && peer_alive(core, shard->members[i]) &&
-		    peer_linked(core, shard->members[i]))
+		if ((shard->behind & 1U << i) == 0 || !peer_alive(core, peer) || !peer_linked(core, peer) ||
+		    !sync_may_ask(core, peer))
+			continue;
+		if (peer->mute_at.us == 0)
 			members |= 1U << i;
+		else
+			mute |= 1U << i;
 	}
-	return members;
+	/* Nobody waits for one that may say nothing again: it is tried alone. */
+	return members != 0 ? members : mute & -mute;
 }
 
 void replica_tick(struct core *core)
@@ -353,6 +360,9 @@ void replica_tick(struct core *core)
 	/* Claims that found no majority in time cut a shard off although its members seem alive. */
 	for (struct shard *shard = shard_next(core, NULL); shard != NULL; shard = shard_next(core, shard)) {
 		left_check(core, shard);
+		/* A takeover has its own limits. */
+		if (shard->sync != NULL && shard->takeover == NULL)
+			sync_leave_out_mute(core, shard);
 		if (shard->phase == SHARD_FINISHED || !shard->mine)
 			continue;
 		if (shard->cut_off)

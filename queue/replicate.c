@@ -9,9 +9,17 @@
 #include "queue/replica.h"
 #include "queue/write.h"
 
+/* A member that lives and has not answered for so long has a store that does not. */
+static const usec ANSWER_PATIENCE = 10 * USEC_PER_SEC;
+
 static uint32_t bits(uint32_t set)
 {
 	return (uint32_t)__builtin_popcount(set);
+}
+
+static bool is_replicated(const struct write *write)
+{
+	return write->kind == WRITE_CLAIMS || write->kind == WRITE_OUTCOMES;
 }
 
 /* Claims are safe alone only where they say so. */
@@ -94,6 +102,7 @@ bool replicate_stored(struct core *core, struct write *write)
 	if (write->safe || !write->local || !enough_have_it(core, write))
 		return false;
 	write->safe = true;
+	write->safe_at = core->now;
 	if (write->counted)
 		core->unreplicated -= write->count;
 	write->counted = false;
@@ -177,8 +186,10 @@ void replicate_answered(struct core *core, struct call *call, const struct peer_
 		refused(core, write, member, answer);
 		return;
 	}
-	if (answer->status == PEER_OK)
+	if (answer->status == PEER_OK) {
 		write->stored |= (uint8_t)(1U << member);
+		call->peer->mute_at.us = 0; /* its store answers */
+	}
 	/* Who was away may have told members of the past only. */
 	if (write->kind == WRITE_OUTCOMES && answer->config > write->shard->config)
 		replica_learn_config(
@@ -209,7 +220,7 @@ void replicate_to_members(
 
 	for (struct write *write = write_first(core); write != NULL; write = next) {
 		next = write_next(write);
-		if (write->shard != shard || (write->kind != WRITE_CLAIMS && write->kind != WRITE_OUTCOMES))
+		if (write->shard != shard || !is_replicated(write))
 			continue;
 		write->stored = new_places(shard, write->stored, before, before_count);
 		replicate_end_calls(core, write);
@@ -239,8 +250,14 @@ void replicate_tick(struct core *core)
 
 	for (struct write *write = write_first(core); write != NULL; write = next) {
 		next = write_next(write);
-		if (write->kind == WRITE_OUTCOMES && write->local && !write->safe)
+		if (!is_replicated(write))
+			continue;
+		if (write->kind == WRITE_OUTCOMES && write->local && !write->safe) {
 			facts_stored(core, write);
+		} else if (write->safe && core->now.us - write->safe_at.us >= ANSWER_PATIENCE) {
+			replicate_leave_all_behind(core, write);
+			write_free(core, write);
+		}
 	}
 }
 
@@ -250,7 +267,7 @@ void replicate_members_gone(struct core *core)
 
 	for (struct write *write = write_first(core); write != NULL; write = next) {
 		next = write_next(write);
-		if ((write->kind != WRITE_CLAIMS && write->kind != WRITE_OUTCOMES) || !write->safe)
+		if (!is_replicated(write) || !write->safe)
 			continue;
 		leave_behind(core, write);
 		if (replicate_over(write))

@@ -4,8 +4,8 @@
  *
  * A write to a shard's journal goes to this node's store and, as a call, to every other member. It is
  * *durable here* when the store has it, and *safe* when a majority of the members has it, or as many as
- * queue/alone.h asks for. A member that does not answer is left behind once the write is safe and it is no
- * longer alive: replica_behind() notes it.
+ * queue/alone.h asks for. A member that does not answer is left behind once the write is safe, and it is no
+ * longer alive or has had its time: replica_behind() notes it.
  *
  * A member that refuses claims knows of another owner, of other members, or of a batch that is held. The
  * claims are taken back then. Outcomes are never refused: they are facts, whoever owns the shard.
@@ -40,8 +40,10 @@ void replicate_to_members(
     struct core *core, struct shard *shard, struct peer *const *before, uint8_t before_count);
 /* Outcomes of the shard may be safe by now: they waited for members that are known to be dead. */
 void replicate_recheck(struct core *core, const struct shard *shard);
-/* The same for those of all shards, whoever feeds them: who is dead, and how many have to agree, changes in
- * many ways. */
+/*
+ * With every heartbeat. The same for those of all shards, whoever feeds them: who is dead, and how many have
+ * to agree, changes in many ways. And members that live, and have not answered for long, are left behind.
+ */
 void replicate_tick(struct core *core);
 /* Members are not alive any more: nobody waits for their answers about what is safe. */
 void replicate_members_gone(struct core *core);

@@ -163,8 +163,7 @@ static struct write *stage_write(struct core *core, struct peer *peer, const str
 {
 	struct write *write = write_new(core, WRITE_STAGE);
 
-	write->peer = peer;
-	write->peer_token = request->token;
+	write_for(write, peer, request->token);
 	write->peer_type = request->type;
 	write->upload = request->upload;
 	write->id = request->batch;
@@ -252,6 +251,8 @@ void stage_shard(struct core *core, struct peer *peer, const struct peer_message
 	}
 	if (stage != NULL)
 		wait_for_news(core, stage);
+	if (write_under_way(peer, request->token))
+		return;
 	write = stage_write(core, peer, request);
 	effect = effects_add(core->effects, EFFECT_STORE_SHARD);
 	effect->token = write->token;

@@ -55,6 +55,7 @@ RB_HEAD(call_tree, call);
 TAILQ_HEAD(call_list, call);
 RB_HEAD(write_tree, write);
 TAILQ_HEAD(write_list, write);
+RB_HEAD(request_tree, write);
 RB_HEAD(upload_tree, upload);
 RB_HEAD(domain_tree, domain);
 RB_HEAD(hop_tree, hop);
@@ -84,6 +85,8 @@ struct peer {
 	struct boot_time asked_at;    /* for shards, without success; 0: not lately */
 	struct boot_time compared_at; /* when it last answered in a sync (queue/sync.h); 0: not yet */
 	uint64_t compared;            /* how often it has */
+	struct boot_time mute_at;     /* it answered in no sync for long; 0: it has since */
+	uint32_t syncs;               /* that wait for its answer */
 	struct utc_time utc;          /* its clock then */
 	uint64_t seen_incarnation;    /* the one that shards know of */
 	struct opt_id homes_pushed; /* the members for which it has pushed what it holds: queue/homesync.h */
@@ -100,9 +103,10 @@ struct peer {
 	bool vouched; /* it has said what it heard of our earlier lives */
 	bool asks;    /* it wants to be told what we heard of its own */
 	struct call_list calls;
-	struct call *ends_call;     /* queue/ends.h */
-	struct opt_id ends_batch;   /* the latest one that was looked at, */
-	bool ends_begun, ends_left; /* if any was; whether more are to come */
+	struct request_tree requests; /* the writes for them */
+	struct call *ends_call;       /* queue/ends.h */
+	struct opt_id ends_batch;     /* the latest one that was looked at, */
+	bool ends_begun, ends_left;   /* if any was; whether more are to come */
 };
 RB_HEAD(peer_tree, peer);
 TAILQ_HEAD(peer_list, peer);
@@ -320,10 +324,12 @@ struct core {
 	struct hop_tree hops;
 
 	struct write_tree writes;
-	struct write_list again; /* outcome writes that failed: written again in a moment */
+	struct write_list awaited; /* by the store, the oldest first */
+	struct write_list again;   /* outcome writes that failed: written again in a moment */
 	uint64_t next_token;
 	uint32_t claim_writes;
 	uint32_t outcome_writes;
+	uint32_t peer_appends; /* WRITE_PEER_APPEND */
 	struct shard_list dirty;
 
 	struct control_register drain;

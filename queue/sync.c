@@ -47,8 +47,12 @@ struct sync {
 	struct call *calls[REPLICAS_MAX];
 	struct entry *pushed[REPLICAS_MAX]; /* the last entry of the part that is on its way */
 	uint64_t turns[REPLICAS_MAX];       /* so many answers of the member may come before ours */
+	struct boot_time asked_at[REPLICAS_MAX];
 };
 
+/* A member that lives and has not answered for so long has a store that does not, */
+static const usec ANSWER_PATIENCE = 30 * USEC_PER_SEC;
+static const usec MUTE_REST = 30 * USEC_PER_SEC; /* before it is asked again */
 static const usec UNKNOWN_AGAIN = 10 * USEC_PER_SEC;
 
 static int compare(const struct entry *a, const struct entry *b)
@@ -108,6 +112,24 @@ static void call(
 	sync->calls[member]->number = member;
 	/* Each of the others waits for one answer at a time. A link keeps order, but for what is short. */
 	sync->turns[member] = peer->compared + 2 * (uint64_t)core->syncs;
+	sync->asked_at[member] = core->now;
+	peer->syncs++;
+}
+
+static void call_over(struct sync *sync, uint32_t member)
+{
+	sync->calls[member]->peer->syncs--;
+	sync->calls[member] = NULL;
+}
+
+static void end_call(struct core *core, struct sync *sync, uint32_t member)
+{
+	struct call *call = sync->calls[member];
+
+	if (call == NULL)
+		return;
+	call_over(sync, member);
+	call_end(core, call);
 }
 
 static void ask(struct core *core, struct sync *sync, uint32_t member, uint64_t from)
@@ -150,10 +172,8 @@ void sync_end(struct core *core, struct sync *sync)
 {
 	struct entry *entry, *next;
 
-	for (int i = 0; i < REPLICAS_MAX; i++) {
-		if (sync->calls[i] != NULL)
-			call_end(core, sync->calls[i]);
-	}
+	for (uint32_t i = 0; i < REPLICAS_MAX; i++)
+		end_call(core, sync, i);
 	if (sync->own != NULL)
 		sync->own->owner = NULL; /* it is stored all the same */
 	RB_FOREACH_SAFE (entry, entry_tree, &sync->entries, next) {
@@ -185,6 +205,11 @@ struct peer *sync_promised(const struct sync *sync, uint32_t *ret_epoch)
 {
 	*ret_epoch = sync->promised;
 	return sync->promised_to;
+}
+
+bool sync_may_ask(const struct core *core, const struct peer *peer)
+{
+	return peer->mute_at.us == 0 || (core->now.us - peer->mute_at.us >= MUTE_REST && peer->syncs == 0);
 }
 
 bool sync_waits_its_turn(const struct sync *sync)
@@ -345,9 +370,7 @@ void sync_journal_loaded(struct core *core, struct shard *shard, const struct ev
 static void leave_out(struct core *core, struct sync *sync, uint32_t member)
 {
 	sync->members &= ~(1U << member);
-	if (sync->calls[member] != NULL)
-		call_end(core, sync->calls[member]);
-	sync->calls[member] = NULL;
+	end_call(core, sync, member);
 	sync->complete &= ~(1U << member);
 	if (sync->pushing)
 		check_done(core, sync);
@@ -361,9 +384,10 @@ void sync_answered(struct core *core, struct call *call, const struct peer_messa
 	struct sync *sync = shard->sync;
 	uint32_t member = (uint32_t)call->number;
 
-	sync->calls[member] = NULL;
+	call_over(sync, member);
 	call->peer->compared_at = core->now;
 	call->peer->compared++;
+	call->peer->mute_at.us = 0;
 	if (answer->status != PEER_OK) {
 		shard->unknown_at = core->now;
 		leave_out(core, sync, member);
@@ -394,6 +418,27 @@ void sync_peer_changed(struct core *core, struct shard *shard, struct peer *peer
 		leave_out(core, sync, (uint32_t)member);
 }
 
+/* It says nothing about this shard, nor has it about another one meanwhile. */
+static bool mute(const struct core *core, const struct sync *sync, uint32_t member)
+{
+	const struct peer *peer = sync->shard->members[member];
+	uint64_t since = sync->asked_at[member].us;
+
+	if (peer->compared_at.us > since && peer->compared <= sync->turns[member])
+		since = peer->compared_at.us;
+	return sync->calls[member] != NULL && core->now.us - since >= ANSWER_PATIENCE;
+}
+
+void sync_leave_out_mute(struct core *core, struct shard *shard)
+{
+	for (uint32_t i = 0; i < shard->member_count && shard->sync != NULL; i++) {
+		if (!mute(core, shard->sync, i))
+			continue;
+		shard->members[i]->mute_at = core->now;
+		leave_out(core, shard->sync, i);
+	}
+}
+
 /* Others read our journal. */
 
 void sync_journal(struct core *core, struct peer *peer, const struct peer_message *request)
@@ -409,10 +454,11 @@ void sync_journal(struct core *core, struct peer *peer, const struct peer_messag
 			call_reply(core, peer, request, PEER_UNKNOWN, &none);
 		return;
 	}
+	if (write_under_way(peer, request->token))
+		return;
 	write = write_new(core, WRITE_SERVE);
 	write->shard = shard;
-	write->peer = peer;
-	write->peer_token = request->token;
+	write_for(write, peer, request->token);
 	write->generation = request->from;
 	effect = effects_add(core->effects, EFFECT_LOAD_JOURNAL);
 	effect->id = shard->id;

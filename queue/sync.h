@@ -45,6 +45,15 @@ bool sync_complete_here(const struct sync *sync);
 struct peer *sync_promised(const struct sync *sync, uint32_t *ret_epoch);
 void sync_end(struct core *core, struct sync *sync);
 
+/*
+ * A member may live while its store does not answer, without a limit in time, and there is room for few
+ * syncs. With every heartbeat: whoever has not answered for long is left out. It is asked again after a
+ * while, in one sync at a time until it answers.
+ */
+void sync_leave_out_mute(struct core *core, struct shard *shard);
+/* Whether a sync with that peer may begin now. */
+bool sync_may_ask(const struct core *core, const struct peer *peer);
+
 void sync_peer_changed(struct core *core, struct shard *shard, struct peer *peer);
 void sync_journal_loaded(struct core *core, struct shard *shard, const struct event *event);
 void sync_answered(struct core *core, struct call *call, const struct peer_message *answer);

@@ -168,8 +168,8 @@ static void write_promise(struct core *core, struct shard *shard, uint32_t epoch
 	write->data = bytes.data;
 	write->len = bytes.len;
 	write->epoch = epoch;
-	write->peer = asker;
-	write->peer_token = token;
+	if (asker != NULL)
+		write_for(write, asker, token);
 	shard->promised = epoch;
 	shard->promised_to = to;
 	shard->promised_at = core->now;
@@ -488,7 +488,8 @@ void takeover_promise(struct core *core, struct peer *peer, const struct peer_me
 		arm(core, shard, LIMIT); /* should nothing come of it */
 		shard->synced = false;   /* it is asked, in a while, what came of it */
 	}
-	write_promise(core, shard, request->epoch, peer, peer, request->token);
+	if (!write_under_way(peer, request->token))
+		write_promise(core, shard, request->epoch, peer, peer, request->token);
 }
 
 void takeover_promise_stored(struct core *core, struct write *write, int status)

@@ -218,9 +218,10 @@ void tell_request(struct core *core, struct peer *peer, const struct peer_messag
 		reply(core, peer, request->token, PEER_OK, &batch->control.now);
 		return;
 	}
+	if (write_under_way(peer, request->token))
+		return;
 	write = control_write(core, &batch->control, &batch->key, &control);
-	write->peer = peer;
-	write->peer_token = request->token;
+	write_for(write, peer, request->token);
 }
 
 void tell_written(struct core *core, const struct write *write, int status)

@@ -13,6 +13,13 @@ static int compare(const struct write *a, const struct write *b)
 
 RB_GENERATE_STATIC(write_tree, write, node, compare)
 
+static int compare_request(const struct write *a, const struct write *b)
+{
+	return a->peer_token < b->peer_token ? -1 : a->peer_token > b->peer_token;
+}
+
+RB_GENERATE_STATIC(request_tree, write, request, compare_request)
+
 struct write *write_new(struct core *core, enum write_kind kind)
 {
 	struct write *write = calloc(1, sizeof(*write));
@@ -23,6 +30,8 @@ struct write *write_new(struct core *core, enum write_kind kind)
 	write->token = core->next_token++;
 	write->since = core->now;
 	RB_INSERT(write_tree, &core->writes, write);
+	TAILQ_INSERT_TAIL(&core->awaited, write, awaited);
+	write->in_awaited = true;
 	return write;
 }
 
@@ -46,6 +55,9 @@ struct write *write_next(struct write *write)
 void write_free(struct core *core, struct write *write)
 {
 	replicate_end_calls(core, write);
+	write_answered(core, write);
+	if (write->in_requests)
+		RB_REMOVE(request_tree, &write->peer->requests, write);
 	timer_disarm(&core->boot_timers, &write->timer);
 	RB_REMOVE(write_tree, &core->writes, write);
 	for (size_t i = 0; write->files != NULL && i < write->count; i++)
@@ -55,6 +67,34 @@ void write_free(struct core *core, struct write *write)
 	free(write->replies);
 	free(write->data);
 	free(write);
+}
+
+void write_answered(struct core *core, struct write *write)
+{
+	if (write->in_awaited)
+		TAILQ_REMOVE(&core->awaited, write, awaited);
+	write->in_awaited = false;
+}
+
+usec write_wait(const struct core *core)
+{
+	const struct write *oldest = TAILQ_FIRST(&core->awaited);
+
+	return oldest == NULL ? 0 : core->now.us - oldest->since.us;
+}
+
+void write_for(struct write *write, struct peer *peer, uint64_t token)
+{
+	write->peer = peer;
+	write->peer_token = token;
+	write->in_requests = RB_INSERT(request_tree, &peer->requests, write) == NULL;
+}
+
+bool write_under_way(const struct peer *peer, uint64_t token)
+{
+	struct write key = {.peer_token = token};
+
+	return RB_FIND(request_tree, (struct request_tree *)(uintptr_t)&peer->requests, &key) != NULL;
 }
 
 void write_append(struct core *core, struct write *write)

@@ -33,6 +33,10 @@ enum write_kind {
 struct write {
 	RB_ENTRY(write) node;
 	TAILQ_ENTRY(write) again;
+	TAILQ_ENTRY(write) awaited; /* in core->awaited */
+	bool in_awaited;
+	RB_ENTRY(write) request; /* in peer->requests */
+	bool in_requests;
 	uint64_t token;
 	enum write_kind kind;
 	struct opt_id upload; /* UPLOAD, COMMIT, STAGE, REGISTER, DROP: by id, as it may be gone by then */
@@ -50,9 +54,10 @@ struct write {
 	struct opt_id id; /* the journal */
 	/* Replication: CLAIMS, OUTCOMES. */
 	uint32_t epoch;
-	uint8_t stored;     /* bits of members that have it; without one, `local` */
-	bool local;         /* this node's store has it */
-	bool safe;          /* a majority has it, or as many as are left */
+	uint8_t stored; /* bits of members that have it; without one, `local` */
+	bool local;     /* this node's store has it */
+	bool safe;      /* a majority has it, or as many as are left */
+	struct boot_time safe_at;
 	bool alone;         /* CLAIMS: made without a majority, and marked so (queue/alone.h) */
 	bool counted;       /* among core->unreplicated */
 	bool refused;       /* part of it */
@@ -77,6 +82,16 @@ struct write *write_first(struct core *core);
 struct write *write_next(struct write *write);
 /* Ends its calls, too. */
 void write_free(struct core *core, struct write *write);
+
+/* The store has answered. write_free() says so as well. */
+void write_answered(struct core *core, struct write *write);
+/* How long the oldest of those that the store has not answered waits. */
+usec write_wait(const struct core *core);
+
+/* The write is made for that request of the peer, which write_under_way() finds. */
+void write_for(struct write *write, struct peer *peer, uint64_t token);
+/* Whether one is under way for it. A request is repeated until it is answered: one write is enough. */
+bool write_under_way(const struct peer *peer, uint64_t token);
 
 /* EFFECT_STORE_APPEND of write->data to the journal write->id. */
 void write_append(struct core *core, struct write *write);
