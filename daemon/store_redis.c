@@ -217,7 +217,7 @@ static bool is_passing(const redisReply *reply)
 	       starts_with(reply, "ERR max number of clients");
 }
 
-/* Redis has refused the command and has written nothing of it. */
+/* Redis has refused the command. */
 static int error_status(const redisReply *reply)
 {
 	if (starts_with(reply, "OOM") || starts_with(reply, "MISCONF"))
@@ -240,10 +240,22 @@ static void note_error(struct redis_op *op, const redisReply *reply)
 	}
 }
 
+/* EXEC answers for each of its commands: the others are done when one has failed, but not what was asked. */
+static const redisReply *error_in(const redisReply *reply)
+{
+	if (reply->type == REDIS_REPLY_ERROR)
+		return reply;
+	for (size_t i = 0; reply->type == REDIS_REPLY_ARRAY && i < reply->elements; i++) {
+		if (reply->element[i]->type == REDIS_REPLY_ERROR)
+			return reply->element[i];
+	}
+	return NULL;
+}
+
 static void on_reply(redisAsyncContext *connection, void *data, void *context)
 {
 	struct redis_store *store = connection->data;
-	const redisReply *reply = data;
+	const redisReply *reply = data, *error;
 	struct redis_op *op = context;
 
 	if (reply == NULL || store->connection != connection || !store->ready)
@@ -254,8 +266,9 @@ static void on_reply(redisAsyncContext *connection, void *data, void *context)
 		return;
 	}
 	op->waiting--;
-	if (reply->type == REDIS_REPLY_ERROR)
-		note_error(op, reply);
+	error = error_in(reply);
+	if (error != NULL)
+		note_error(op, error);
 	else if (op->class->reply != NULL)
 		op->class->reply(op, reply);
 	if (op->waiting == 0)

@@ -232,6 +232,25 @@ static void a_database_that_was_swapped_gets_no_write(void **state)
 	redisFree(beside);
 }
 
+static void a_write_that_failed_inside_a_transaction_is_no_write(void **state)
+{
+	const struct opt_id id = store_id(4);
+	struct effect effect = effect_append(4, "claim", 5);
+	char hex[OPT_ID_HEX];
+
+	(void)state;
+	beside = redisConnectUnix(redis_server_socket(fixture.server));
+	assert_true(beside != NULL && beside->err == 0);
+	freeReplyObject(redisCommand(beside, "SET journal:%s x", id_to_hex(&id, hex)));
+	effect.sequence = 1;
+	assert_int_equal(fixture_write_now(&fixture, effect), OPT_E_STORE);
+	freeReplyObject(redisCommand(beside, "DEL journal:%s", hex));
+	assert_int_equal(fixture_write_now(&fixture, effect), 0);
+	assert_int_equal(fixture_read_journal(&fixture, &id), 0);
+	assert_int_equal(fixture.count, 1);
+	redisFree(beside);
+}
+
 static void a_full_disk_refuses_only_new_batches(void **state)
 {
 	(void)state;
@@ -253,6 +272,8 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(a_database_belongs_to_one_node, start_redis, stop),
 	    cmocka_unit_test_setup_teardown(a_database_with_other_data_is_refused, start_redis, stop),
 	    cmocka_unit_test_setup_teardown(a_database_that_was_swapped_gets_no_write, start_redis, stop),
+	    cmocka_unit_test_setup_teardown(
+	        a_write_that_failed_inside_a_transaction_is_no_write, start_redis, stop),
 	    cmocka_unit_test_setup_teardown(a_full_disk_refuses_only_new_batches, start_redis, stop),
 	};
 
