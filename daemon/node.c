@@ -22,6 +22,7 @@
 #include "daemon/driver.h"
 #include "daemon/engine.h"
 #include "daemon/log.h"
+#include "daemon/node_check.h"
 #include "daemon/node_cluster.h"
 #include "daemon/node_load.h"
 #include "daemon/node_start.h"
@@ -422,46 +423,17 @@ int node_room(const struct node *node)
 	return disk_room(node->config->data, node->config->reserve);
 }
 
-static void span_text(const struct span *span, char *text, size_t size)
-{
-	size_t len = span->len < size - 1 ? span->len : size - 1;
-
-	memcpy(text, span->data, len);
-	text[len] = '\0';
-}
-
-static int span_id(const struct span *span, struct opt_id *ret_id)
-{
-	char hex[OPT_ID_HEX];
-
-	span_text(span, hex, sizeof(hex));
-	return id_from_hex(hex, ret_id);
-}
-
-/* What can't be read is not nothing: a node that went on without it would forget mail, or its word. */
-static void check_read(int status, const char *event)
-{
-	if (status == 0)
-		return;
-	log_error(event, "error", opt_strerror(status), NULL);
-	exit(1);
-}
-
 static void uploads_read(void *context, int status, const struct span *values, size_t count)
 {
 	struct node *node = context;
 	struct event done = {.type = EVENT_RECOVER_DONE};
 
-	check_read(status, "uploads_unreadable");
+	node_check_read(status, "uploads_unreadable");
 	for (size_t i = 0; i + 1 < count; i += 2) {
 		struct event event = {.type = EVENT_RECOVER_UPLOAD};
-		char about[2 * OPT_ID_HEX] = "";
 
-		span_text(&values[i + 1], about, sizeof(about));
-		if (span_id(&values[i], &event.recover_upload.upload) != 0 ||
-		    id_from_hex(about, &event.recover_upload.batch) != 0 ||
-		    strlen(about) != 2 * OPT_ID_HEX - 1 ||
-		    id_from_hex(about + OPT_ID_HEX, &event.recover_upload.coordinator) != 0)
+		if (node_check_upload(&values[i], &values[i + 1], &event.recover_upload.upload,
+		        &event.recover_upload.batch, &event.recover_upload.coordinator) != 0)
 			log_warning("store_strange_upload", NULL);
 		else
 			node_event(node, &event);
@@ -475,40 +447,27 @@ static void registers_read(void *context, int status, const struct span *values,
 {
 	struct node *node = context;
 
-	check_read(status, "registers_unreadable");
+	node_check_read(status, "registers_unreadable");
 	for (size_t i = 0; i + 1 < count; i += 2) {
 		struct event event = {.type = EVENT_RECOVER_REGISTER};
 
+		event.recover_register.batch = node_check_register(&values[i], &values[i + 1]);
 		event.recover_register.data = values[i + 1].data;
 		event.recover_register.len = values[i + 1].len;
-		if (span_id(&values[i], &event.recover_register.batch) == 0)
-			node_event(node, &event);
+		node_event(node, &event);
 	}
 	store_read_uploads(node->store, uploads_read, node);
-}
-
-/* A record that can't be read is mail that would be forgotten: stop, and let a person look. */
-static void check_record(const struct span *value)
-{
-	struct batch_record record;
-
-	if (record_decode(value->data, value->len, &record) != 0) {
-		log_error("batch_record_unreadable", "advice",
-		    "the store is damaged: restore it, or remove the batch's key", NULL);
-		exit(1);
-	}
-	record_done(&record);
 }
 
 static void batches_read(void *context, int status, const struct span *values, size_t count)
 {
 	struct node *node = context;
 
-	check_read(status, "batches_unreadable");
+	node_check_read(status, "batches_unreadable");
 	for (size_t i = 0; i < count; i++) {
 		struct event event = {.type = EVENT_RECOVER_BATCH};
 
-		check_record(&values[i]);
+		node_check_record(&values[i]);
 		event.recover_batch.data = values[i].data;
 		event.recover_batch.len = values[i].len;
 		node_event(node, &event);

@@ -37,3 +37,14 @@ for key in batches registers uploads; do
 	node_start
 	expect "mails of the batch, with $key as it was" 10 "$(batch_field kept total)"
 done
+
+# One field of the registers: what is no id, and what is no register.
+batch=$(redis-cli -s "$work/d/redis/redis.sock" --raw HKEYS registers | head -n 1)
+for field in garbage "${batch}00" 00112233445566778899aabbccddeeff00112233; do
+	killed
+	redis HSET registers "$field" 'not what it has to be'
+	refuses register_unreadable
+	redis HDEL registers "$field"
+	node_start
+	expect "mails of the batch, without the field $field" 10 "$(batch_field kept total)"
+done
