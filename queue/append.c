@@ -181,7 +181,8 @@ static bool entries_valid(struct core *core, const struct shard *shard, const st
 	for (size_t i = 0; i < append->entry_count; i++) {
 		if (journal_read(core->reader, &shard->id, append->entries[i].data, append->entries[i].len,
 		        &entry) != 0 ||
-		    entry.type == JOURNAL_PROMISE || entry.type == JOURNAL_TOLD)
+		    entry.type == JOURNAL_PROMISE || entry.type == JOURNAL_TOLD ||
+		    !journal_numbers_within(&entry, PEER_NUMBER_MAX))
 			return false;
 	}
 	return append->entry_count > 0;

@@ -155,8 +155,13 @@ void command_known(struct core *core, struct query *query, bool finished)
 		return;
 	}
 	if (!stands || query->what != CONTROL_CANCELLED)
-		query->control =
-		    (struct control){.version = query->given + 1, .what = query->what, .at = core->utc};
+		query->control = (struct control){.version = control_next_version(query->given, query->what),
+		    .what = query->what,
+		    .at = core->utc};
+	if (query->control.version == 0) {
+		end(core, query, CONTROL_FAILED);
+		return;
+	}
 	if (query->what == CONTROL_CANCELLED)
 		give_command(core, query);
 	else

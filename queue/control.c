@@ -59,6 +59,13 @@ bool control_merge(struct control *into, const struct control *other)
 	return true;
 }
 
+uint64_t control_next_version(uint64_t given, enum control_what what)
+{
+	if (given < PEER_VERSION_MAX)
+		return given + 1;
+	return what == CONTROL_CANCELLED ? given : 0;
+}
+
 void control_take(struct core *core, struct control_register *reg, const struct control *control)
 {
 	if (core->config.broken_rule == CORE_BUG_CANCEL_FORGOTTEN && control->what == CONTROL_CANCELLED)
@@ -147,7 +154,8 @@ struct write *control_write_version(struct core *core, struct batch *batch, uint
 static struct write *write_command(
     struct core *core, struct control_register *reg, const struct opt_id *journal, enum control_what what)
 {
-	const struct control control = {.version = reg->given + 1, .what = what, .at = core->utc};
+	const struct control control = {
+	    .version = control_next_version(reg->given, what), .what = what, .at = core->utc};
 
 	return control_write(core, reg, journal, &control);
 }
@@ -185,6 +193,8 @@ void control_command(struct core *core, const struct event *event)
 		answer(core, reply, CONTROL_OK);
 	else if (batch->done || control_cancelled(batch))
 		answer(core, reply, CONTROL_ALREADY);
+	else if (control_next_version(batch->control.given, what) == 0)
+		answer(core, reply, CONTROL_FAILED);
 	else
 		answer_when_written(core, write_command(core, &batch->control, &batch->key, what), reply);
 }

@@ -24,6 +24,11 @@ void control_written(struct core *core, struct write *write, int status);
 bool control_merge(struct control *into, const struct control *other);
 /* Whether `a` stands above `b`. */
 bool control_above(const struct control *a, const struct control *b);
+/*
+ * The version of a new command where `given` was the last one; 0: the others would take none above it. A
+ * cancel stands above all others without one.
+ */
+uint64_t control_next_version(uint64_t given, enum control_what what);
 /* Writes it to the journal; it takes effect in control_written(). */
 struct write *control_write(struct core *core, struct control_register *reg, const struct opt_id *journal,
     const struct control *control);

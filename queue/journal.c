@@ -273,13 +273,19 @@ static void read_promise(struct cursor *c, struct journal_entry *entry)
 	entry->node = cursor_id(c);
 }
 
+/* Different members: one that was named twice would have two votes. */
 static void read_config(struct journal_reader *reader, struct cursor *c, struct journal_entry *entry)
 {
 	entry->config = read_number(c);
 	entry->epoch = read_number(c);
 	entry->count = cursor_array(c, REPLICAS_MAX);
-	for (size_t i = 0; i < entry->count; i++)
+	for (size_t i = 0; i < entry->count; i++) {
 		reader->members[i] = cursor_id(c);
+		for (size_t j = 0; j < i; j++) {
+			if (id_equal(&reader->members[j], &reader->members[i]))
+				c->failed = true;
+		}
+	}
 	if (entry->count == 0)
 		c->failed = true;
 	entry->members = reader->members;
@@ -320,4 +326,16 @@ int journal_read(struct journal_reader *reader, const struct opt_id *shard, cons
 		return OPT_E_INVALID;
 	*ret_entry = entry;
 	return 0;
+}
+
+bool journal_numbers_within(const struct journal_entry *entry, uint32_t max)
+{
+	bool within = entry->epoch <= max && entry->config <= max;
+
+	for (size_t i = 0; i < entry->count && entry->type == JOURNAL_CLAIMS; i++)
+		within = within && entry->claims[i].attempt <= max;
+	for (size_t i = 0; i < entry->count && entry->type == JOURNAL_OUTCOMES; i++)
+		within =
+		    within && entry->outcomes[i].key.epoch <= max && entry->outcomes[i].key.attempt <= max;
+	return within;
 }

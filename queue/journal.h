@@ -40,9 +40,8 @@ enum journal_type {
 };
 
 enum {
-	JOURNAL_ENTRIES_MAX = 1000, /* claims or outcomes in one entry */
-	JOURNAL_NUMBER_MAX =
-	    INT32_MAX, /* of an epoch, a configuration, an attempt: one can always be added */
+	JOURNAL_ENTRIES_MAX = 1000,     /* claims or outcomes in one entry */
+	JOURNAL_NUMBER_MAX = INT32_MAX, /* of an epoch, a configuration, an attempt */
 };
 
 enum claim_flag {
@@ -106,5 +105,7 @@ struct journal_reader *journal_reader_new(void);
 void journal_reader_free(struct journal_reader *reader);
 int journal_read(struct journal_reader *reader, const struct opt_id *shard, const void *data, size_t len,
     struct journal_entry *ret_entry);
+/* Whether none of its epochs, configurations and attempts is above `max`. */
+bool journal_numbers_within(const struct journal_entry *entry, uint32_t max);
 
 #endif

@@ -2,6 +2,8 @@
 /* See lost_writes.h. */
 #include "queue/lost_writes.h"
 
+#include <assert.h>
+
 #include "queue/alone.h"
 #include "queue/cluster.h"
 #include "queue/homesync.h"
@@ -13,6 +15,10 @@
 #include "queue/takeover.h"
 #include "queue/write.h"
 
+enum { SEQUENCE_DIGITS = 18 };
+#define SEQUENCE_MAX UINT64_C(999999999999999999)
+static_assert(PEER_HEARD_MAX < SEQUENCE_MAX, "whoever is told a number counts on from it");
+
 /* Who is said to be alive has so long to be linked, after our own start; then only those with a link count.
  */
 static const usec LINK_TIME = 2 * USEC_PER_SEC;
@@ -22,7 +28,7 @@ void lost_writes_recover(struct core *core, const void *data, size_t len)
 	const char *digits = data;
 	uint64_t number = 0;
 
-	if (core->recover_done || len == 0 || len > 18)
+	if (core->recover_done || len == 0 || len > SEQUENCE_DIGITS)
 		return;
 	for (size_t i = 0; i < len; i++) {
 		if (digits[i] < '0' || digits[i] > '9')
@@ -35,7 +41,7 @@ void lost_writes_recover(struct core *core, const void *data, size_t len)
 static uint64_t next_number(struct core *core)
 {
 	if (core->vouched)
-		return ++core->sequence;
+		return core->sequence < SEQUENCE_MAX ? ++core->sequence : core->sequence;
 	/* What was written before it was noticed must not hide it from the next life. */
 	return core->writes_lost ? core->sequence_start + (core->sequence_start == 0) : 0;
 }
@@ -129,10 +135,17 @@ void lost_writes_beat(const struct core *core, struct peer_message *heartbeat)
 	}
 }
 
+/* What it says of itself may be above what it takes of others. */
+static uint64_t within(uint64_t number)
+{
+	return number < PEER_HEARD_MAX ? number : PEER_HEARD_MAX;
+}
+
 void lost_writes_tell(const struct peer *peer, struct peer_message *heartbeat)
 {
 	heartbeat->what |= BEAT_TELLS;
-	heartbeat->heard = peer->heard;
+	heartbeat->heard = (struct heard_of){
+	    .life = peer->heard.life, .now = within(peer->heard.now), .before = within(peer->heard.before)};
 }
 
 static void remember(struct heard_of *heard, uint64_t life, uint64_t number)

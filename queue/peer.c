@@ -406,8 +406,8 @@ static void read_heard(struct cursor *c, struct heard_of *heard)
 {
 	cursor_array_of(c, HEARD_ITEMS);
 	heard->life = cursor_uint(c, INT64_MAX);
-	heard->now = cursor_uint(c, INT64_MAX);
-	heard->before = cursor_uint(c, INT64_MAX);
+	heard->now = cursor_uint(c, PEER_HEARD_MAX);
+	heard->before = cursor_uint(c, PEER_HEARD_MAX);
 }
 
 static void read_digest_entry(struct cursor *c, struct digest_entry *entry)
@@ -483,10 +483,10 @@ static void read_field(
 		message->next = cursor_uint(c, INT64_MAX);
 		return;
 	case VERSION:
-		message->version = cursor_uint(c, INT64_MAX);
+		message->version = cursor_uint(c, PEER_VERSION_MAX);
 		return;
 	case GIVEN:
-		message->given = cursor_uint(c, INT64_MAX);
+		message->given = cursor_uint(c, PEER_VERSION_MAX);
 		return;
 	case AT:
 		message->at.us = cursor_uint(c, year_10000);

@@ -9,6 +9,10 @@
  * Bytes: msgpack [type, token, field, ...] for a request, [type + PEER_ANSWER, token, status, field, ...] for
  * an answer, with the fields in the order of the table in peer.c. Links (docs/protocol.md) authenticate the
  * sender, encrypt, and carry at most PEER_MESSAGE_MAX bytes.
+ *
+ * Epochs, configurations, attempts and versions have a highest one that is taken from others, and nobody
+ * makes one above it: what a node says next the others can always read. The readers of its own store take
+ * higher ones, so that nothing that it has promised could ever be forgotten.
  */
 #ifndef OPTIMUS_QUEUE_PEER_H
 #define OPTIMUS_QUEUE_PEER_H
@@ -27,11 +31,14 @@
 
 enum {
 	PEER_MESSAGE_MAX = 1024 * 1024,
-	PEER_PART_MAX = 256 * 1024, /* entries of a journal that go into one message */
-	PEER_ENTRIES_MAX = 4096,    /* journal entries in one message */
-	PEER_NUMBER_MAX = JOURNAL_NUMBER_MAX,
+	PEER_PART_MAX = 256 * 1024,                       /* entries of a journal that go into one message */
+	PEER_ENTRIES_MAX = 4096,                          /* journal entries in one message */
+	PEER_NUMBER_MAX = JOURNAL_NUMBER_MAX - (1 << 20), /* of an epoch, a configuration, an attempt */
 	PEER_ANSWER = 128,
 };
+
+#define PEER_VERSION_MAX (INT64_MAX - (1 << 20)) /* of a command */
+#define PEER_HEARD_MAX   (INT64_MAX >> 4) /* of another one's writes: that one goes on counting above it */
 
 enum peer_type {
 	PEER_HEARTBEAT = 1, /* load, digest; no answer */

@@ -21,6 +21,7 @@
 #include "queue/home.h"
 #include "queue/registers.h"
 
+#define ROUND_MAX   (INT64_MAX / 2) /* that a home is believed: there is always a next one */
 #define ROUND_LIMIT (2 * USEC_PER_SEC)
 #define WAIT_MIN    (50 * USEC_PER_MSEC)
 #define WAIT_MAX    (1600 * USEC_PER_MSEC)
@@ -272,7 +273,7 @@ static void take_no(struct core *core, struct proposal *p, uint32_t home, const 
 	p->no |= 1U << home;
 	p->failed = answer->status == PEER_FULL || answer->status == PEER_FAILED;
 	if (answer->status == PEER_REFUSED) {
-		if (answer->ballot.round > core->registers->round)
+		if (answer->ballot.round > core->registers->round && answer->ballot.round <= ROUND_MAX)
 			core->registers->round = answer->ballot.round;
 		if (p->accepting && answer->what == HOME_WORD_ABORTED &&
 		    id_equal(&chosen(p)->upload, &p->own.upload))

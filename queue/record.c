@@ -52,6 +52,27 @@ static uint8_t read_numbers(struct cursor *c, uint32_t nodes, uint16_t numbers[R
 	return count;
 }
 
+static int compare_ids(const void *a, const void *b)
+{
+	return id_compare(a, b);
+}
+
+/* Two numbers for one node would give it two votes. */
+static bool all_different(const struct opt_id *nodes, uint32_t count)
+{
+	struct opt_id *sorted = calloc(count + 1, sizeof(*sorted));
+	bool different = true;
+
+	if (sorted == NULL)
+		abort();
+	memcpy(sorted, nodes, count * sizeof(*sorted));
+	qsort(sorted, count, sizeof(*sorted), compare_ids);
+	for (uint32_t i = 1; i < count; i++)
+		different = different && !id_equal(&sorted[i - 1], &sorted[i]);
+	free(sorted);
+	return different;
+}
+
 static void read_nodes(struct cursor *c, struct batch_record *r)
 {
 	r->node_count = cursor_array(c, BATCH_NODES_MAX);
@@ -60,6 +81,8 @@ static void read_nodes(struct cursor *c, struct batch_record *r)
 		abort();
 	for (uint32_t i = 0; i < r->node_count; i++)
 		r->nodes[i] = cursor_id(c);
+	if (!all_different(r->nodes, r->node_count))
+		c->failed = true;
 	r->home_count = read_numbers(c, r->node_count, r->homes);
 }
 

@@ -331,6 +331,11 @@ static void settle_mail(struct core *core, struct shard *shard, uint32_t index)
 		shard_end_mail(core, shard, index, OUTCOME_EXPIRED);
 		return;
 	}
+	/* Somebody has said the last attempt that the others take: there can be no claim of another one. */
+	if (mail->state == MAIL_READY && mail->attempt >= PEER_NUMBER_MAX) {
+		end_unknown(core, shard, index);
+		return;
+	}
 	if (mail->state == MAIL_READY && shard->phase == SHARD_OPEN && !shard->cut_off)
 		lane_push(core, shard, index);
 }

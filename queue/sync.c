@@ -78,7 +78,8 @@ static void add_entry(struct core *core, struct sync *sync, const struct span *b
 	struct entry *entry, key;
 	struct id_hash hash;
 
-	if (journal_read(core->reader, &sync->shard->id, bytes->data, bytes->len, &parsed) != 0)
+	if (journal_read(core->reader, &sync->shard->id, bytes->data, bytes->len, &parsed) != 0 ||
+	    (who != SELF && !journal_numbers_within(&parsed, PEER_NUMBER_MAX)))
 		return;
 	if (parsed.type == JOURNAL_PROMISE) {
 		if (who != SELF)
@@ -145,6 +146,16 @@ bool sync_may_start(const struct core *core, const struct shard *shard)
 	       (shard->unknown_at.us == 0 || core->now.us - shard->unknown_at.us >= UNKNOWN_AGAIN);
 }
 
+/* A node is not compared with itself, whatever place it has among the members. */
+static uint32_t not_self(const struct core *core, const struct shard *shard, uint32_t members)
+{
+	for (uint32_t i = 0; i < shard->member_count; i++) {
+		if (shard->members[i] == core->self)
+			members &= ~(1U << i);
+	}
+	return members;
+}
+
 struct sync *sync_start(struct core *core, struct shard *shard, uint32_t members, sync_done_fn *done)
 {
 	struct sync *sync = calloc(1, sizeof(*sync));
@@ -155,14 +166,14 @@ struct sync *sync_start(struct core *core, struct shard *shard, uint32_t members
 	RB_INIT(&sync->entries);
 	sync->shard = shard;
 	sync->done = done;
-	sync->members = members;
+	sync->members = not_self(core, shard, members);
 	sync->load = core->next_token++;
 	effect->id = shard->id;
 	effect->token = sync->load;
 	shard->sync = sync;
 	core->syncs++;
 	for (uint32_t i = 0; i < shard->member_count; i++) {
-		if ((members & 1U << i) != 0)
+		if ((sync->members & 1U << i) != 0)
 			ask(core, sync, i, 0);
 	}
 	return sync;

@@ -285,42 +285,63 @@ static void note_reason(const struct core *core, const struct shard *shard, stru
  * An epoch that no majority gives may be taken by other members as well, who hear nothing of it. So each has
  * its own ones for that, by its place, and claims of two owners are never taken for one another. Who has a
  * majority takes the next one: that it is one of these is left to chance.
+ *
+ * 0: somebody has said the last one that the others take. Then nobody can own the shard any more.
  */
 static uint32_t next_epoch(struct core *core, const struct shard *shard, bool alone)
 {
-	const uint32_t last = shard->promised > shard->epoch ? shard->promised : shard->epoch;
+	uint32_t epoch = shard->promised > shard->epoch ? shard->promised : shard->epoch;
 
-	if (!alone)
-		return last + 1;
-	return (last / REPLICAS_MAX + 1 + (uint32_t)core_random(core, ALONE_EPOCHS)) * REPLICAS_MAX +
-	       (uint32_t)replica_number(shard, core->self);
+	if (alone)
+		epoch =
+		    (epoch / REPLICAS_MAX + 1 + (uint32_t)core_random(core, ALONE_EPOCHS)) * REPLICAS_MAX +
+		    (uint32_t)replica_number(shard, core->self);
+	else
+		epoch++;
+	return epoch <= PEER_NUMBER_MAX ? epoch : 0;
+}
+
+/*
+ * Nobody else can have been promised anything since this node is the only member. Before that another one may
+ * have owned the epoch.
+ */
+static void own_alone(struct core *core, struct shard *shard)
+{
+	const uint32_t epoch = shard->promised + (shard->promised_to != core->self);
+
+	if (epoch > PEER_NUMBER_MAX)
+		return;
+	shard->alone = shard->lost == LOST_DOUBTFUL;
+	replica_own(core, shard, epoch);
 }
 
 void takeover_start(struct core *core, struct shard *shard)
 {
+	uint32_t epoch;
+	bool alone;
+
 	if (shard->takeover != NULL || shard->owning || !shard->mine || shard->phase == SHARD_FINISHED ||
 	    shard->journal_loading || !lost_writes_may_vote(core, shard))
 		return;
 	if (shard->member_count == 1) {
-		/*
-		 * Nobody else can have been promised anything since this node is alone. Before that another
-		 * one may have owned the epoch.
-		 */
-		shard->alone = shard->lost == LOST_DOUBTFUL;
-		replica_own(core, shard, shard->promised + (shard->promised_to != core->self));
+		own_alone(core, shard);
 		return;
 	}
 	if (core->takeovers >= TAKEOVERS_MAX) {
 		arm(core, shard, BUSY_WAIT);
 		return;
 	}
+	alone = alone_needed(core, shard) < replica_majority(shard);
+	epoch = next_epoch(core, shard, alone);
+	if (epoch == 0)
+		return;
 	shard->takeover = calloc(1, sizeof(*shard->takeover));
 	if (shard->takeover == NULL)
 		abort();
 	core->takeovers++;
 	note_reason(core, shard, shard->takeover);
-	shard->takeover->alone = alone_needed(core, shard) < replica_majority(shard);
-	shard->takeover->epoch = next_epoch(core, shard, shard->takeover->alone);
+	shard->takeover->alone = alone;
+	shard->takeover->epoch = epoch;
 	shard->takeover->progress_at = core->now;
 	write_promise(core, shard, shard->takeover->epoch, core->self, NULL, 0);
 	ask_promises(core, shard);

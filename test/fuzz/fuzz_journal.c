@@ -31,6 +31,12 @@ static void check_limits(const struct journal_entry *entry)
 		if (entry->claims[i].attempt - 1 >= JOURNAL_NUMBER_MAX)
 			abort();
 	}
+	for (size_t i = 0; entry->type == JOURNAL_CONFIG && i < entry->count; i++) {
+		for (size_t k = 0; k < i; k++) {
+			if (id_equal(&entry->members[i], &entry->members[k]))
+				abort();
+		}
+	}
 	for (size_t i = 0; entry->type == JOURNAL_OUTCOMES && i < entry->count; i++) {
 		const struct outcome *outcome = &entry->outcomes[i];
 

@@ -44,8 +44,10 @@ static void check_limits(const struct peer_message *message)
 {
 	if (message->type == 0 || message->type >= PEER_TYPES || message->status >= PEER_STATUSES ||
 	    message->index >= BATCH_SHARDS_MAX || message->epoch > PEER_NUMBER_MAX ||
-	    message->config > PEER_NUMBER_MAX || message->member_count > REPLICAS_MAX ||
-	    message->entry_count > PEER_ENTRIES_MAX || message->len > PEER_MESSAGE_MAX)
+	    message->config > PEER_NUMBER_MAX || message->version > PEER_VERSION_MAX ||
+	    message->given > PEER_VERSION_MAX || message->heard.before > PEER_HEARD_MAX ||
+	    message->member_count > REPLICAS_MAX || message->entry_count > PEER_ENTRIES_MAX ||
+	    message->len > PEER_MESSAGE_MAX)
 		abort();
 	for (size_t i = 0; i < message->entry_count; i++) {
 		if (message->entries[i].len == 0 ||

@@ -21,6 +21,12 @@ static void check_limits(const struct batch_record *record)
 	    settings->priority < PRIORITY_MIN || settings->priority > PRIORITY_MAX ||
 	    record->shard_count > BATCH_SHARDS_MAX)
 		abort();
+	for (uint32_t i = 0; i < record->node_count; i++) {
+		for (uint32_t k = 0; k < i; k++) {
+			if (id_equal(&record->nodes[i], &record->nodes[k]))
+				abort();
+		}
+	}
 	for (uint32_t i = 0; i < record->shard_count; i++) {
 		if (record->shards[i].count == 0 || record->shards[i].count > SHARD_MAILS_MAX)
 			abort();

@@ -362,6 +362,47 @@ static void numbers_that_have_no_next_one_are_refused(void **state)
 	    &(struct journal_entry){.type = JOURNAL_CONFIG, .config = over, .members = members, .count = 1});
 }
 
+/* One that was named twice would have two votes. */
+static void members_that_are_named_twice_are_refused(void **state)
+{
+	(void)state;
+	for (size_t count = 2; count <= REPLICAS_MAX; count++) {
+		for (size_t i = 0; i < count; i++) {
+			struct opt_id twice[REPLICAS_MAX];
+
+			memcpy(twice, members, sizeof(twice));
+			twice[i] = twice[(i + 1) % count];
+			check_refused(&(struct journal_entry){
+			    .type = JOURNAL_CONFIG, .config = 2, .members = twice, .count = count});
+		}
+	}
+}
+
+static void check_within(struct journal_entry entry, uint32_t highest)
+{
+	assert_true(journal_numbers_within(&entry, highest));
+	assert_false(journal_numbers_within(&entry, highest - 1));
+}
+
+static void the_highest_number_of_an_entry_is_found(void **state)
+{
+	const struct claim two[] = {{.attempt = 1}, {.attempt = 50}};
+	const struct outcome attempt[] = {{.key.attempt = 50}, {.key.attempt = 1}};
+	const struct outcome epoch[] = {{.key.epoch = 1}, {.key.epoch = 50}};
+
+	(void)state;
+	check_within((struct journal_entry){.type = JOURNAL_CLAIMS, .claims = two, .count = 2}, 50);
+	check_within(
+	    (struct journal_entry){.type = JOURNAL_CLAIMS, .epoch = 60, .claims = two, .count = 2}, 60);
+	check_within((struct journal_entry){.type = JOURNAL_OUTCOMES, .outcomes = attempt, .count = 2}, 50);
+	check_within((struct journal_entry){.type = JOURNAL_OUTCOMES, .outcomes = epoch, .count = 2}, 50);
+	check_within((struct journal_entry){.type = JOURNAL_PROMISE, .epoch = 50}, 50);
+	check_within(
+	    (struct journal_entry){
+	        .type = JOURNAL_CONFIG, .config = 50, .epoch = 3, .members = members, .count = 2},
+	    50);
+}
+
 static void what_is_no_entry_is_refused(void **state)
 {
 	static const char *const bad[] = {"\x90", "\x91\x01", "\x92\x01\x90", "\x96\x02\x90\x01\x01\x01\x01",
@@ -384,6 +425,8 @@ int main(void)
 	    cmocka_unit_test(kinds_and_texts_beyond_their_limits_are_refused),
 	    cmocka_unit_test(every_cut_and_every_changed_byte_is_refused_or_valid),
 	    cmocka_unit_test(numbers_that_have_no_next_one_are_refused),
+	    cmocka_unit_test(members_that_are_named_twice_are_refused),
+	    cmocka_unit_test(the_highest_number_of_an_entry_is_found),
 	    cmocka_unit_test(what_is_no_entry_is_refused),
 	};
 

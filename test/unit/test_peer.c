@@ -77,8 +77,8 @@ static struct peer_message sample(enum peer_type type, bool answer)
 	    .what = 1,
 	    .from = 9,
 	    .next = 10,
-	    .version = INT64_MAX,
-	    .given = 17,
+	    .version = PEER_VERSION_MAX,
+	    .given = PEER_VERSION_MAX,
 	    .at = {UINT64_C(1700000000000001)},
 	    .ballot = {11, {{12}}},
 	    .accepted = {INT64_MAX, {{14}}},
@@ -91,7 +91,7 @@ static struct peer_message sample(enum peer_type type, bool answer)
 	    .shards = shards,
 	    .shard_count = 2,
 	    .load = {1, 2, 3, 4, 5, 6, 7, 1},
-	    .heard = {INT64_MAX, 15, 16},
+	    .heard = {INT64_MAX, 15, PEER_HEARD_MAX},
 	    .digest = digest,
 	    .digest_count = 2,
 	};
@@ -334,9 +334,9 @@ static void numbers_out_of_their_bounds_are_refused(void **state)
 	REFUSED(PEER_APPEND, false, what = APPEND_KINDS);
 	REFUSED(PEER_FETCH, false, what = FETCH_WHATS);
 	REFUSED(PEER_CONTROL, false, what = CONTROL_CANCELLED + 1);
-	REFUSED(PEER_CONTROL, false, version = (uint64_t)INT64_MAX + 1);
-	REFUSED(PEER_STATUS, true, given = UINT64_MAX);
-	REFUSED(PEER_VERSION, false, version = UINT64_MAX);
+	REFUSED(PEER_CONTROL, false, version = (uint64_t)PEER_VERSION_MAX + 1);
+	REFUSED(PEER_STATUS, true, given = (uint64_t)PEER_VERSION_MAX + 1);
+	REFUSED(PEER_VERSION, false, version = INT64_MAX);
 	REFUSED(PEER_CONTROL, false, at.us = UINT64_MAX);
 	REFUSED(PEER_STATUS, true, what = CONTROL_CANCELLED + 1);
 	REFUSED(PEER_JOURNAL, false, from = UINT64_MAX);
@@ -344,8 +344,8 @@ static void numbers_out_of_their_bounds_are_refused(void **state)
 	REFUSED(PEER_HEARTBEAT, false, load.postfix = 2);
 	REFUSED(PEER_HEARTBEAT, false, load.sent = UINT64_MAX);
 	REFUSED(PEER_HEARTBEAT, false, heard.life = UINT64_MAX);
-	REFUSED(PEER_HEARTBEAT, false, heard.now = UINT64_MAX);
-	REFUSED(PEER_HEARTBEAT, false, heard.before = UINT64_MAX);
+	REFUSED(PEER_HEARTBEAT, false, heard.now = (uint64_t)PEER_HEARD_MAX + 1);
+	REFUSED(PEER_HEARTBEAT, false, heard.before = (uint64_t)PEER_HEARD_MAX + 1);
 	REFUSED(PEER_HEARTBEAT, false, version = UINT64_MAX);
 }
 

@@ -181,7 +181,7 @@ static void values_beyond_their_limits_are_refused(void **state)
 	struct batch_record good = sample(2), bad;
 
 	(void)state;
-	for (int what = 0; what < 16; what++) {
+	for (int what = 0; what < 17; what++) {
 		bad = good;
 		bad.shards = some_shards(2);
 		bad.nodes = some_nodes();
@@ -235,6 +235,9 @@ static void values_beyond_their_limits_are_refused(void **state)
 			break;
 		case 15:
 			bad.homes[0] = NODES;
+			break;
+		case 16:
+			bad.nodes[1] = bad.nodes[NODES - 1];
 			break;
 		}
 		if (round_trip(&bad) != OPT_E_INVALID)
