@@ -168,6 +168,47 @@ state_of() {
 	fi
 }
 
+# ---- the processors
+
+# Where Linux shares the processors between sessions first (sched(7), autogroup), and a node is several of them, a node among
+# others on one machine does nothing at all for a tenth of a second now and then: what its delivery agents have done waits, and
+# is sent again when it dies just then. In a control group the processes of all nodes compete as processes.
+
+# control_group NAME: the folder of that group, which need not be there yet; nothing where none is needed or can be made.
+control_group() {
+	local at
+	[ "$(cat /proc/sys/kernel/sched_autogroup_enabled 2>/dev/null)" = 1 ] || return 0
+	for at in /sys/fs/cgroup/cpu /sys/fs/cgroup; do
+		[ -w "$at/cgroup.procs" ] || continue
+		# Version 2 of cgroups(7), where the controller has to be asked for.
+		[ ! -e "$at/cgroup.controllers" ] || { echo +cpu >"$at/cgroup.subtree_control"; } 2>/dev/null || continue
+		echo "$at/optimus-$1"
+		return
+	done
+}
+
+# The calling shell, and all that it starts from now on.
+enter_control_group() {
+	local group
+	group=$(control_group "$(setting id)")
+	[ -n "$group" ] || return 0
+	{
+		mkdir -p "$group"
+		# Ten times what a session has: that many they are at least.
+		if [ -e "$group/cpu.shares" ]; then echo 10240 >"$group/cpu.shares"; else echo 1000 >"$group/cpu.weight"; fi
+		echo 0 >"$group/cgroup.procs"
+	} 2>/dev/null || true
+}
+
+# And what clusters that were killed have left: only empty ones can be removed.
+remove_control_group() {
+	local group
+	group=$(control_group "$(setting id)")
+	[ -n "$group" ] || return 0
+	[ ! -d "$group" ] || wait_for 10 rmdir "$group" || say "$group can't be removed: something runs in it"
+	rmdir "${group%-*}"-op* 2>/dev/null || true
+}
+
 # ---- a node's folder and its life
 
 # The first process of a node's namespace. Ends when it is killed, and everything with it.
@@ -176,6 +217,7 @@ node_init() {
 	# /proc is still that of the machine, and says what our id is out there.
 	read -r pid _ </proc/self/stat
 	cd /
+	enter_control_group
 	exec 3<>"$at/control"
 	remember_pid "$pid" "$at/init"
 	mount -t proc proc /proc

@@ -58,6 +58,17 @@ control up --nodes 2 --clocks "${options[@]}"
 is n1 up
 is n2 up
 [ "$(processes n2)" -gt 3 ] || fail 'n2 runs no Postfix'
+id=$(sed -n 's/^id=//p' "$dir/settings")
+# Sessions share the processors only where the system says so, and only whom it lets may make a group.
+groups=$(find /sys/fs/cgroup -maxdepth 2 -type d -name "optimus-$id" 2>/dev/null)
+if [ "$(cat /proc/sys/kernel/sched_autogroup_enabled 2>/dev/null)" = 1 ] && [ -w /sys/fs/cgroup/cpu/cgroup.procs ]; then
+	[ "$groups" = "/sys/fs/cgroup/cpu/optimus-$id" ] || fail "the nodes have no control group, but: $groups"
+	for node in n1 n2; do
+		# cgroup.procs names processes by their ids here, and so does status.
+		grep -qx "$(field $node pid)" "$groups/cgroup.procs" || fail "$node is not in the control group"
+	done
+	echo 'ok: the nodes share the processors as processes do'
+fi
 
 for part in redis pickup postfix; do
 	control kill n1 --only "$part"
@@ -124,12 +135,12 @@ if [ "${#options[@]}" -gt 0 ]; then
 	echo 'ok: cut, heal, slow'
 fi
 
-id=$(sed -n 's/^id=//p' "$dir/settings")
 control down
 [ ! -e "$dir" ] || fail 'down left the folder'
 [ "$(processes '')" = 0 ] || fail 'down left processes'
 ! grep -q " $dir/" /proc/self/mounts || fail 'down left mounts'
 ! ip link | grep -q "$id" || fail 'down left links'
 ! ip netns list | grep -q "$id" || fail 'down left namespaces'
+[ -z "$(find /sys/fs/cgroup -maxdepth 2 -name "optimus-$id" 2>/dev/null)" ] || fail 'down left a control group'
 control down
 echo 'ok: down leaves nothing'
