@@ -189,13 +189,18 @@ control_group() {
 
 # The calling shell, and all that it starts from now on.
 enter_control_group() {
-	local group
+	local group count
 	group=$(control_group "$(setting id)")
 	[ -n "$group" ] || return 0
+	count=$(nodes | wc -l)
 	{
 		mkdir -p "$group"
-		# Ten times what a session has: that many they are at least.
-		if [ -e "$group/cpu.shares" ]; then echo 10240 >"$group/cpu.shares"; else echo 1000 >"$group/cpu.weight"; fi
+		# Of each node as much as a session of others has.
+		if [ -e "$group/cpu.shares" ]; then
+			echo $((1024 * count)) >"$group/cpu.shares"
+		else
+			echo $((100 * count)) >"$group/cpu.weight"
+		fi
 		echo 0 >"$group/cgroup.procs"
 	} 2>/dev/null || true
 }
