@@ -10,8 +10,9 @@
  *
  * Any doubt about a connection ends it, and all that it has not answered is repeated on the next one, in
  * order: a lost connection, a reply that makes no sense, Redis loading or busy. Repeating single operations
- * while others go on would break the order. A new connection is asked for the `node` key first; its answer
- * shows that Redis has loaded, and that the database is still ours.
+ * while others go on would break the order. A new connection is asked first for the settings that durability
+ * stands on, for it may be another Redis than the one before, and for the `node` key, whose answer shows that
+ * Redis has loaded, and that the database is still ours.
  */
 #include "daemon/store_redis.h"
 
@@ -21,6 +22,7 @@
 #include <string.h>
 
 #include "daemon/log.h"
+#include "daemon/redis_check.h"
 #include "daemon/redis_loop.h"
 #include "daemon/store_redis_op.h"
 #include "queue/error.h"
@@ -39,8 +41,10 @@ struct redis_store {
 	uv_loop_t *loop;
 	char *path;
 	redisAsyncContext *connection; /* NULL between two tries */
+	size_t checked;                /* settings that this connection has answered */
 	bool ready;                    /* the node key was answered as it should be */
 	bool told;                     /* the log has said that Redis is away */
+	bool weak;                     /* the log has said that Redis would lose writes */
 	bool foreign;                  /* the log has said that the database isn't ours */
 	uint64_t retry_ms;
 	uv_timer_t retry;
@@ -347,6 +351,26 @@ static void on_connect(const redisAsyncContext *connection, int status)
 		retry_later(connection->data, connection->errstr);
 }
 
+/* They come in the order in which they were asked for, and before the answer about the node. */
+static void on_setting(redisAsyncContext *connection, void *data, void *context)
+{
+	struct redis_store *store = context;
+	const redisReply *reply = data;
+	char message[256];
+	int r;
+
+	if (reply == NULL || store->connection != connection)
+		return;
+	r = redis_check_reply(&redis_settings[store->checked++], reply, message, sizeof(message));
+	if (r == 0)
+		return;
+	if (r == OPT_E_DENIED && !store->weak) {
+		store->weak = true;
+		log_error("redis_refused", "reason", message, NULL);
+	}
+	connection_drop(store);
+}
+
 static bool node_is_ours(const struct redis_store *store, const redisReply *reply)
 {
 	char hex[OPT_ID_HEX];
@@ -380,6 +404,7 @@ static void on_node(redisAsyncContext *connection, void *data, void *context)
 	if (store->told)
 		log_info("store_back", "waiting", log_u64(store->pending), NULL);
 	store->told = false;
+	store->weak = false;
 	store->foreign = false;
 	store->ready = true;
 	store->retry_ms = RETRY_MIN_MS;
@@ -398,6 +423,9 @@ static void connect_now(struct redis_store *store)
 	connection->data = store;
 	redisAsyncSetConnectCallback(connection, on_connect);
 	redisAsyncSetDisconnectCallback(connection, on_disconnect);
+	store->checked = 0;
+	for (size_t i = 0; i < REDIS_SETTINGS; i++)
+		redisAsyncCommand(connection, on_setting, store, "CONFIG GET %s", redis_settings[i].name);
 	redisAsyncCommand(connection, on_node, store, "GET node");
 }
 

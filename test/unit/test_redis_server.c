@@ -15,6 +15,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -233,7 +234,8 @@ static void a_path_that_is_too_long_is_refused(void **state)
 
 /* ---- others' servers ---- */
 
-static pid_t start_external(const char *name, const char *fsync, const char *policy)
+static pid_t start_external(
+    const char *name, const char *fsync, const char *policy, const char *unsynced_in_rewrites)
 {
 	pid_t pid = fork();
 
@@ -241,10 +243,11 @@ static pid_t start_external(const char *name, const char *fsync, const char *pol
 	if (pid == 0) {
 		int null = open("/dev/null", O_WRONLY);
 
+		prctl(PR_SET_PDEATHSIG, SIGKILL); /* also when the test fails before it ends this one */
 		dup2(null, STDOUT_FILENO);
 		execlp("redis-server", "redis-server", "--port", "0", "--unixsocket", in_dir(name), "--dir",
 		    fixture.dir, "--appendonly", "yes", "--appendfsync", fsync, "--maxmemory-policy", policy,
-		    "--save", "", NULL);
+		    "--no-appendfsync-on-rewrite", unsynced_in_rewrites, "--save", "", NULL);
 		_exit(127);
 	}
 	return pid;
@@ -271,18 +274,22 @@ static void end_external(pid_t pid)
 static void a_redis_that_loses_writes_is_refused(void **state)
 {
 	char message[256];
-	pid_t pid = start_external("weak.sock", "everysec", "noeviction");
+	pid_t pid = start_external("weak.sock", "everysec", "noeviction", "no");
 
 	(void)state;
 	assert_int_equal(check_external("weak.sock", message, sizeof(message)), OPT_E_DENIED);
 	assert_non_null(strstr(message, "appendfsync = everysec"));
 	assert_non_null(strstr(message, "set appendfsync always"));
 	end_external(pid);
-	pid = start_external("evicts.sock", "always", "allkeys-lru");
+	pid = start_external("evicts.sock", "always", "allkeys-lru", "no");
 	assert_int_equal(check_external("evicts.sock", message, sizeof(message)), OPT_E_DENIED);
 	assert_non_null(strstr(message, "maxmemory-policy"));
 	end_external(pid);
-	pid = start_external("good.sock", "always", "noeviction");
+	pid = start_external("rewrites.sock", "always", "noeviction", "yes");
+	assert_int_equal(check_external("rewrites.sock", message, sizeof(message)), OPT_E_DENIED);
+	assert_non_null(strstr(message, "no-appendfsync-on-rewrite = yes"));
+	end_external(pid);
+	pid = start_external("good.sock", "always", "noeviction", "no");
 	assert_int_equal(check_external("good.sock", message, sizeof(message)), 0);
 	end_external(pid);
 	assert_int_equal(redis_check_durability(in_dir("none.sock"), message, sizeof(message)), OPT_E_IO);
@@ -292,7 +299,7 @@ static void a_redis_that_loses_writes_is_refused(void **state)
 static void a_weaker_one_in_its_place_is_replaced(void **state)
 {
 	char message[256];
-	pid_t pid = start_external("redis.sock", "everysec", "noeviction");
+	pid_t pid = start_external("redis.sock", "everysec", "noeviction", "no");
 
 	(void)state;
 	assert_int_equal(check_external("redis.sock", message, sizeof(message)), OPT_E_DENIED);

@@ -189,7 +189,7 @@ static redisReply *command(redisContext *redis, const char *text)
 static redisContext *beside;
 static long gets_before;
 
-/* How often Redis was asked for a key, by anybody. */
+/* How often Redis was asked for a key, by anybody: by the store, once a connection. */
 static long count_gets(void)
 {
 	redisReply *reply = command(beside, "INFO commandstats");
@@ -227,6 +227,32 @@ static void a_database_that_was_swapped_gets_no_write(void **state)
 	freeReplyObject(reply);
 	/* Ours again: what waited is written. */
 	freeReplyObject(command(beside, "RENAME aside node"));
+	fixture_until_answered(&fixture, 1);
+	assert_int_equal(fixture.statuses[1], 0);
+	redisFree(beside);
+}
+
+static void a_redis_that_loses_writes_by_now_gets_none(void **state)
+{
+	struct effect effect = effect_append(1, "late", 4);
+	redisReply *reply;
+
+	(void)state;
+	beside = redisConnectUnix(redis_server_socket(fixture.server));
+	assert_true(beside != NULL && beside->err == 0);
+	assert_int_equal(claim(1), 0);
+	freeReplyObject(command(beside, "CONFIG SET appendfsync everysec"));
+	gets_before = count_gets();
+	freeReplyObject(command(beside, "CLIENT KILL TYPE normal SKIPME yes"));
+	effect.token = 1;
+	fixture_write(&fixture, &effect);
+	fixture_until(&fixture, has_looked_twice);
+	assert_int_equal(store_redis_pending(fixture.store), 1);
+	reply = command(beside, "DBSIZE");
+	assert_int_equal(reply->integer, 1);
+	freeReplyObject(reply);
+	/* As it has to be again: what waited is written. */
+	freeReplyObject(command(beside, "CONFIG SET appendfsync always"));
 	fixture_until_answered(&fixture, 1);
 	assert_int_equal(fixture.statuses[1], 0);
 	redisFree(beside);
@@ -272,6 +298,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(a_database_belongs_to_one_node, start_redis, stop),
 	    cmocka_unit_test_setup_teardown(a_database_with_other_data_is_refused, start_redis, stop),
 	    cmocka_unit_test_setup_teardown(a_database_that_was_swapped_gets_no_write, start_redis, stop),
+	    cmocka_unit_test_setup_teardown(a_redis_that_loses_writes_by_now_gets_none, start_redis, stop),
 	    cmocka_unit_test_setup_teardown(
 	        a_write_that_failed_inside_a_transaction_is_no_write, start_redis, stop),
 	    cmocka_unit_test_setup_teardown(a_full_disk_refuses_only_new_batches, start_redis, stop),
