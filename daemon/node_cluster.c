@@ -20,7 +20,7 @@ struct node_cluster {
 	struct rendezvous *rendezvous;
 	struct presence presence; /* the last one that was published */
 	bool closing;
-	int open; /* of links and rendezvous, while closing */
+	int open; /* of known members, links and rendezvous, while closing */
 	void (*closed)(void *context);
 	void *closed_context;
 	char address[PRESENCE_ADDRESS_MAX + 1];
@@ -165,7 +165,7 @@ int node_cluster_new(uv_loop_t *loop, const struct config *config, const struct 
 	if (cluster == NULL)
 		abort();
 	cluster->config = config;
-	cluster->known = known_members_load(config->data);
+	cluster->known = known_members_load(loop, config->data);
 	status = links_new(loop, identity, key, config->listen, &links, &cluster->links, error, size);
 	if (status == 0)
 		status = own_address(cluster, error, size);
@@ -290,7 +290,6 @@ static void one_closed(void *context)
 		return;
 	if (cluster->closed != NULL)
 		cluster->closed(cluster->closed_context);
-	known_members_free(cluster->known);
 	free(cluster);
 }
 
@@ -308,12 +307,8 @@ void node_cluster_close(struct node_cluster *cluster, void (*fn)(void *context),
 	cluster->closing = true;
 	cluster->closed = fn;
 	cluster->closed_context = context;
-	cluster->open = (cluster->links != NULL) + (cluster->rendezvous != NULL);
-	if (cluster->open == 0) {
-		cluster->open = 1;
-		one_closed(cluster);
-		return;
-	}
+	cluster->open = 1 + (cluster->links != NULL) + (cluster->rendezvous != NULL);
+	known_members_close(cluster->known, one_closed, cluster);
 	if (cluster->links != NULL)
 		links_close(cluster->links, one_closed, cluster);
 	if (cluster->rendezvous == NULL)
