@@ -14,19 +14,23 @@
 
 #include "queue/error.h"
 
-/* 0 when there is none yet. What can't be read as a number is taken for none: the clock is then all there is.
+/*
+ * 0 when there is none yet. What can't be read as a number is taken for none: the clock is then all there is.
+ * But a file that can't be opened may hold one that is ahead of the clock.
  */
-static uint64_t last_one(const char *path)
+static int last_one(const char *path, uint64_t *ret_number)
 {
 	FILE *file = fopen(path, "re");
 	uint64_t number = 0;
 
-	if (file == NULL)
-		return 0;
-	if (fscanf(file, "%" SCNu64, &number) != 1)
+	if (file == NULL && errno != ENOENT)
+		return OPT_E_IO;
+	if (file != NULL && fscanf(file, "%" SCNu64, &number) != 1)
 		number = 0;
-	fclose(file);
-	return number;
+	if (file != NULL)
+		fclose(file);
+	*ret_number = number;
+	return 0;
 }
 
 static int write_number(const char *path, uint64_t number)
@@ -60,11 +64,14 @@ static int sync_folder_of(const char *path)
 
 int node_incarnation(const char *path, uint64_t *ret_incarnation)
 {
-	uint64_t number = last_one(path) + 1;
 	struct timespec now;
+	uint64_t number;
 	char *fresh;
-	int status;
+	int status = last_one(path, &number);
 
+	if (status != 0)
+		return status;
+	number++;
 	clock_gettime(CLOCK_REALTIME, &now);
 	if ((uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000 > number)
 		number = (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
