@@ -66,6 +66,7 @@ struct redis_server {
 	bool full;
 	bool told_full;
 	bool told;
+	bool ending; /* this one was told to end, for another to take its place */
 	bool stopping;
 	int closing;
 };
@@ -198,7 +199,9 @@ static void on_pong(redisAsyncContext *probe, void *data, void *context)
 	if (server->stopping)
 		return;
 	if (!is_trusted(server)) {
+		server->ending = true;
 		redis_process_signal(&server->process, SIGTERM);
+		next_step(server, KILL_MS);
 		return;
 	}
 	server->up_since = uv_now(server->loop);
@@ -276,7 +279,7 @@ static void on_timer(uv_timer_t *timer)
 
 	if (server->stopping && server->process.pid == 0) {
 		tell(server, REDIS_SERVER_STOPPED);
-	} else if (server->stopping) {
+	} else if (server->process.pid != 0 && (server->stopping || server->ending)) {
 		log_warning("redis_killed", "reason", "it did not end by itself", NULL);
 		redis_process_signal(&server->process, SIGKILL);
 	} else if (server->process.pid != 0) {
@@ -293,6 +296,7 @@ static void on_exit_of_redis(void *context, int64_t code, int signum)
 	    server->state == REDIS_SERVER_UP && uv_now(server->loop) - server->up_since >= SETTLED_MS;
 
 	probe_end(server);
+	server->ending = false;
 	if (server->stopping) {
 		log_info("redis_stopped", NULL);
 		next_step(server, 0);

@@ -309,6 +309,26 @@ static void a_weaker_one_in_its_place_is_replaced(void **state)
 	assert_int_equal(check_external("redis.sock", message, sizeof(message)), 0);
 }
 
+static void one_that_refuses_to_end_is_killed(void **state)
+{
+	char message[256];
+	pid_t pid = start_external("redis.sock", "everysec", "noeviction", "no");
+	redisContext *redis;
+
+	(void)state;
+	assert_int_equal(check_external("redis.sock", message, sizeof(message)), OPT_E_DENIED);
+	/* With a snapshot to save that can't be saved Redis does not heed SIGTERM. */
+	assert_int_equal(mkdir(in_dir("dump.rdb"), 0700), 0);
+	redis = redisConnectUnix(in_dir("redis.sock"));
+	assert_true(redis != NULL && redis->err == 0);
+	freeReplyObject(redisCommand(redis, "CONFIG SET save %s", "3600 1"));
+	freeReplyObject(redisCommand(redis, "SET x y"));
+	redisFree(redis);
+	fixture_start_server(&fixture, 0);
+	assert_true(redis_server_pid(fixture.server) != pid);
+	assert_int_equal(waitpid(pid, NULL, WNOHANG), pid);
+}
+
 /* ---- a full disk ---- */
 
 enum { PIECE = 64 * 1024, PIECES = 500 };
@@ -451,6 +471,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(a_path_that_is_too_long_is_refused, setup, teardown),
 	    cmocka_unit_test_setup_teardown(a_redis_that_loses_writes_is_refused, setup, teardown),
 	    cmocka_unit_test_setup_teardown(a_weaker_one_in_its_place_is_replaced, setup, teardown),
+	    cmocka_unit_test_setup_teardown(one_that_refuses_to_end_is_killed, setup, teardown),
 	    cmocka_unit_test_setup_teardown(a_full_disk_costs_nothing_acknowledged, setup, teardown),
 	};
 
