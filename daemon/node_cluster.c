@@ -229,6 +229,7 @@ static void homes_found(void *context, int status, const struct opt_id *homes, s
 	struct event event = {.type = EVENT_DIRECTORY};
 
 	event.directory.token = lookup->token;
+	event.directory.status = status == OPT_E_NOT_FOUND ? 0 : status;
 	event.directory.homes = homes;
 	event.directory.count = status == 0 ? count : 0;
 	if (!lookup->cluster->closing)

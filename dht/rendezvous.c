@@ -8,7 +8,9 @@
  * fill its key with hundreds of values. The tombstone is not.
  *
  * A get collects entries until OpenDHT says that it is done, or for a second when it has some, for at most 6
- * s without any, and then answers with the newest. After that it only waits for OpenDHT to let go of it.
+ * s without any, and then answers with the newest. After that it only waits for OpenDHT to let go of it,
+ * which can't be told to, and does not while it knows nobody. So there is a limit to them; those over it are
+ * refused, at the next tick like all that can't be asked.
  *
  * One timer ticks each second: pings, publications that wait, the limits of gets and of leaving.
  */
@@ -50,6 +52,7 @@ struct get {
 	rendezvous_homes_fn *fn; /* NULL: answered */
 	void *context;
 	uint64_t started;
+	bool refused;                /* OpenDHT was not asked */
 	struct directory_entry best; /* home_count 0: none yet */
 };
 
@@ -227,17 +230,28 @@ static void answer_get(struct get *get, int status)
 		fn(get->context, status, NULL, 0);
 }
 
+static void free_get(struct get *get)
+{
+	struct rendezvous *r = get->rendezvous;
+
+	TAILQ_REMOVE(&r->gets, get, link);
+	r->counts.gets -= !get->refused;
+	free(get);
+}
+
 /* A callback may add gets, and close us, but not remove one: only on_get_done() does that. */
 static void check_gets(struct rendezvous *r)
 {
 	uint64_t now = uv_now(r->loop);
-	struct get *get;
+	struct get *get, *next;
 
-	TAILQ_FOREACH (get, &r->gets, link) {
+	TAILQ_FOREACH_SAFE (get, &r->gets, link, next) {
 		uint64_t limit = get->best.home_count > 0 ? GET_FOUND_MS : GET_NONE_MS;
 
-		if (now - get->started >= limit)
+		if (get->refused || now - get->started >= limit)
 			answer_get(get, OPT_E_AGAIN);
+		if (get->refused)
+			free_get(get);
 	}
 }
 
@@ -432,9 +446,8 @@ static void on_get_done(void *context, bool ok)
 {
 	struct get *get = context;
 
-	TAILQ_REMOVE(&get->rendezvous->gets, get, link);
 	answer_get(get, ok ? OPT_E_NOT_FOUND : OPT_E_AGAIN);
-	free(get);
+	free_get(get);
 }
 
 void rendezvous_get_batch(
@@ -447,7 +460,11 @@ void rendezvous_get_batch(
 	get->fn = fn;
 	get->context = context;
 	get->started = uv_now(rendezvous->loop);
+	get->refused = rendezvous->counts.gets == RENDEZVOUS_GETS_MAX;
 	TAILQ_INSERT_TAIL(&rendezvous->gets, get, link);
+	if (get->refused)
+		return;
+	rendezvous->counts.gets++;
 	opendht_get(rendezvous->dht, batch, on_entry, on_get_done, get);
 }
 
@@ -469,10 +486,8 @@ static void on_part_closed(void *context)
 		return;
 	while ((batch = RB_ROOT(&r->batches)) != NULL)
 		free_batch(r, batch);
-	while ((get = TAILQ_FIRST(&r->gets)) != NULL) {
-		TAILQ_REMOVE(&r->gets, get, link);
-		free(get);
-	}
+	while ((get = TAILQ_FIRST(&r->gets)) != NULL)
+		free_get(get);
 	identity_wipe(&r->identity);
 	cluster_key_wipe(&r->key);
 	if (r->closed_fn != NULL)

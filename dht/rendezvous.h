@@ -24,6 +24,8 @@
 
 struct rendezvous;
 
+enum { RENDEZVOUS_GETS_MAX = 256 /* that OpenDHT has not ended */ };
+
 struct rendezvous_callbacks {
 	void *context;
 	/* A record of any member, this node and those that left included. Borrowed for the call. */
@@ -36,6 +38,7 @@ struct rendezvous_counts {
 	uint64_t records;  /* received, repeated ones included */
 	uint64_t rejected; /* that no member sealed, or that make no sense */
 	uint64_t dropped;  /* too long, or faster than the loop took them */
+	uint64_t gets;     /* under way, those answered included that OpenDHT goes on with */
 };
 
 /* status: 0, OPT_E_NOT_FOUND (no entry seen, which is no proof), OPT_E_AGAIN (could not ask). Borrowed. */
@@ -83,7 +86,10 @@ int rendezvous_leave(
 int rendezvous_put_batch(
     struct rendezvous *rendezvous, const struct opt_id *batch, const struct opt_id *homes, size_t count);
 void rendezvous_drop_batch(struct rendezvous *rendezvous, const struct opt_id *batch);
-/* Asks for the homes of a batch. Answers within 7 s, usually in a few ms; not after rendezvous_close(). */
+/*
+ * Asks for the homes of a batch. Answers within 7 s, usually in a few ms; not after rendezvous_close(). With
+ * RENDEZVOUS_GETS_MAX under way, which happens to nodes that are cut off, the answer is OPT_E_AGAIN.
+ */
 void rendezvous_get_batch(
     struct rendezvous *rendezvous, const struct opt_id *batch, rendezvous_homes_fn *fn, void *context);
 

@@ -172,7 +172,8 @@ struct event {
 		} frame;
 		struct {
 			uint64_t token;
-			const struct opt_id *homes; /* none: not found */
+			int status; /* 0, also where nothing was found; OPT_E_AGAIN: it could not be asked */
+			const struct opt_id *homes;
 			size_t count;
 		} directory;
 		struct {

@@ -5,8 +5,9 @@
  * A record is a megabyte at most and is asked of all homes at once; the first one that comes whole is taken,
  * and the last few are kept, for a report asks for every shard of a batch. They never change.
  *
- * "Not found" is said only where a majority of the homes knows nothing of the batch and the directory does
- * not either; with fewer answers it is "try again".
+ * "Not found" is said only where a majority of the homes knows nothing of the batch, and the directory does
+ * not either, or names nodes that know nothing. With fewer answers it is "try again": homes that are new know
+ * little, and a directory that is cut off nothing.
  */
 #include "queue/query.h"
 
@@ -231,18 +232,40 @@ static void found(struct core *core, struct query *query)
 		gather_found(core, query);
 }
 
+static bool knows_nothing(const struct core *core, const struct asked *asked)
+{
+	return asked->peer == core->self ? core->recover_done : asked->unknown;
+}
+
+/* A node alone has nobody who could have put anything there. */
+static bool has_directory(const struct core *core)
+{
+	return cluster_members(core) > 1;
+}
+
+/* Whoever put a name there had the batch: only those that it names can say that it is gone. */
+static bool directory_knows_nothing(struct core *core, struct query *query)
+{
+	struct asked *asked;
+
+	RB_FOREACH (asked, asked_tree, &query->asked) {
+		if (asked->named && !knows_nothing(core, asked) && !peer_forgotten(core, asked->peer))
+			return false;
+	}
+	return query->looked_up || !has_directory(core);
+}
+
 static void lost(struct core *core, struct query *query)
 {
 	struct peer *homes[REPLICAS_MAX];
 	uint32_t count = cluster_homes(core, &query->batch, homes);
 	uint32_t unknown = 0;
-	int status;
+	int status = OPT_E_AGAIN;
 
-	for (uint32_t i = 0; i < count; i++) {
-		if (homes[i] == core->self ? core->recover_done : query_asked(query, homes[i])->unknown)
-			unknown++;
-	}
-	status = unknown > count / 2 ? OPT_E_NOT_FOUND : OPT_E_AGAIN;
+	for (uint32_t i = 0; i < count; i++)
+		unknown += knows_nothing(core, query_asked(query, homes[i]));
+	if (unknown > count / 2 && directory_knows_nothing(core, query))
+		status = OPT_E_NOT_FOUND;
 	if (query->kind == QUERY_FETCH)
 		fetch_lost(core, query, status);
 	else if (query->kind == QUERY_COMMAND)
@@ -260,12 +283,11 @@ static void ask_for_record(struct core *core, struct query *query, struct peer *
 		query_ask(core, query, asked, CALL_RECORD, &request);
 }
 
-/* A node alone has nobody who could have put anything there. */
 static void ask_directory(struct core *core, struct query *query)
 {
 	struct effect *effect;
 
-	if (cluster_members(core) < 2) {
+	if (!has_directory(core)) {
 		lost(core, query);
 		return;
 	}
@@ -336,8 +358,13 @@ void query_record_answered(
 void query_directory(struct core *core, struct query *query, const struct event *event)
 {
 	query->phase = QUERY_NAMED;
-	for (size_t i = 0; i < event->directory.count; i++)
-		ask_for_record(core, query, peer_of(core, &event->directory.homes[i]));
+	query->looked_up = event->directory.status == 0;
+	for (size_t i = 0; i < event->directory.count; i++) {
+		struct peer *home = peer_of(core, &event->directory.homes[i]);
+
+		query_asked(query, home)->named = true;
+		ask_for_record(core, query, home);
+	}
 	query_wait(core, query);
 	if (query->waiting == 0)
 		search_on(core, query);

@@ -3,7 +3,7 @@
  * A question about a batch that other nodes help to answer: whom it asks, who has answered, and the search
  * for the batch's record where this node has none.
  *
- *   record: here → the homes that are computed → those that the directory names → not found
+ *   record: here → the homes that are computed → those that the directory names → not found, or try again
  *
  * Nobody waits for a node longer than QUERY_WAIT, and one that is not alive is not asked. What is asked once
  * the record is known is the business of the query's kind: counts (queue/gather.c), a shard (queue/fetch.c).
@@ -47,6 +47,7 @@ struct asked {
 	struct call *call;  /* NULL: nothing is expected of it */
 	struct buffer data; /* parts of a value so far */
 	bool unknown;       /* it knows nothing of the batch */
+	bool named;         /* by the directory, as a home of the batch */
 	bool told;          /* it has said what it knows */
 	bool holds;         /* and has the batch; FETCH: the shard, and `counts` is its word */
 	uint64_t from;      /* COUNTS: the page that was asked for last */
@@ -80,6 +81,7 @@ struct query {
 	struct asked_tree asked;
 	uint32_t waiting; /* calls under way */
 	uint64_t token;   /* of a directory or store effect */
+	bool looked_up;   /* the directory has answered */
 	struct timer timer;
 	/* COUNTS, COMMAND */
 	struct word *words;

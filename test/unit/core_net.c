@@ -108,10 +108,14 @@ static void take_effect(struct shell *shell, const struct effect *effect)
 static void answer_directory(struct net *net, struct shell *shell, const struct effect *effect)
 {
 	struct event event = {.type = EVENT_DIRECTORY,
-	    .directory = {.token = effect->token, .homes = net->directory, .count = net->directory_count}};
+	    .directory = {.token = effect->token,
+	        .status = net->directory_status,
+	        .homes = net->directory,
+	        .count = net->directory_status == 0 ? net->directory_count : 0}};
 
 	net->directory_gets++;
-	shell_step(shell, &event);
+	if (!net->directory_silent)
+		shell_step(shell, &event);
 }
 
 /* The test has put it there, or the core has stored it. */

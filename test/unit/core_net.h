@@ -49,6 +49,8 @@ struct net {
 	bool (*hold)(const struct net *net, const struct net_frame *frame); /* it is still on its way */
 	struct opt_id directory[NET_MAX]; /* what EFFECT_DIRECTORY_GET finds */
 	size_t directory_count;
+	int directory_status;
+	bool directory_silent; /* it never answers */
 	size_t directory_gets;
 	struct {
 		struct opt_id id, upload;

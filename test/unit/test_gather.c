@@ -3,6 +3,7 @@
 #include "core_net.h"
 
 #include "queue/cluster.h"
+#include "queue/query.h"
 #include "queue/state.h"
 
 enum { MANY = 9001 /* shards: three messages */ };
@@ -349,6 +350,83 @@ static void homes_of_another_day_are_found(void **state)
 	net_free(net);
 }
 
+static bool is_record(const struct net *net, const struct net_frame *frame)
+{
+	(void)net;
+	return frame->len > 1 && ((const uint8_t *)frame->data)[1] == PEER_RECORD;
+}
+
+/* Node 4 is no home any more: all others came after the batch, and nobody has pushed it to them yet. */
+enum { HOLDER = 4 };
+
+static struct net *newcomers(void)
+{
+	static const char *const one[] = {"4", NULL};
+	struct net *net = net_new(8, 1);
+
+	net->hold = is_record;
+	net_put_batch(net, "4", "news", "4", one, 10);
+	net_start(net);
+	return net;
+}
+
+static void check_try_again(struct net *net)
+{
+	net_query(net, 7, "news");
+	net_fetch(net, 7, "news", 0);
+	net_run(net);
+	net_advance(net, net->directory_silent ? QUERY_WAIT : 0);
+	assert_int_equal(net->answers[7].count, 2);
+	assert_int_equal(net->answers[7].status, OPT_E_AGAIN);
+	net_query(net, 7, "news");
+	net_run(net);
+	net_advance(net, net->directory_silent ? QUERY_WAIT : 0);
+	assert_int_equal(net->answers[7].count, 3);
+	assert_int_equal(net->answers[7].status, OPT_E_AGAIN);
+	assert_int_equal(net->directory_gets, 3);
+}
+
+static void a_directory_that_can_not_be_asked_is_no_proof(void **state)
+{
+	struct net *net = newcomers();
+
+	(void)state;
+	net->directory_status = OPT_E_AGAIN;
+	check_try_again(net);
+	net->directory_status = 0;
+	assert_int_equal(ask(net, 7, "nothing")->status, OPT_E_NOT_FOUND);
+	net->directory[0] = net_node(HOLDER);
+	net->directory_count = 1;
+	assert_int_equal(ask(net, 7, "news")->status, 0);
+	net_free(net);
+}
+
+static void a_directory_that_is_silent_is_no_proof(void **state)
+{
+	struct net *net = newcomers();
+
+	(void)state;
+	net->directory_silent = true;
+	check_try_again(net);
+	net_free(net);
+}
+
+static void who_is_named_and_away_may_have_it(void **state)
+{
+	struct net *net = newcomers();
+
+	(void)state;
+	net->directory[0] = net_node(HOLDER);
+	net->directory_count = 1;
+	net_kill(net, HOLDER);
+	net_advance(net, 10 * USEC_PER_SEC);
+	assert_int_equal(ask(net, 7, "news")->status, OPT_E_AGAIN);
+	net_forget(net, 7, HOLDER);
+	net_advance(net, 2 * USEC_PER_SEC);
+	assert_int_equal(ask(net, 7, "news")->status, OPT_E_NOT_FOUND);
+	net_free(net);
+}
+
 /* Puts the end of the batch into the shell's store, so that nothing is left to do: two mails sent a shard. */
 static void put_finished(struct net *net, uint32_t number, const char *const *members)
 {
@@ -504,6 +582,9 @@ int main(void)
 	    cmocka_unit_test(nobody_is_asked_who_is_not_alive),
 	    cmocka_unit_test(not_found_takes_a_majority_of_the_homes),
 	    cmocka_unit_test(homes_of_another_day_are_found),
+	    cmocka_unit_test(a_directory_that_can_not_be_asked_is_no_proof),
+	    cmocka_unit_test(a_directory_that_is_silent_is_no_proof),
+	    cmocka_unit_test(who_is_named_and_away_may_have_it),
 	    cmocka_unit_test(a_batch_of_any_size_fits),
 	    cmocka_unit_test(who_knows_most_is_believed),
 	    cmocka_unit_test(a_shard_is_read_from_the_node_that_knows_most),

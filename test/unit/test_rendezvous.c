@@ -230,6 +230,63 @@ static void who_is_alone_can_not_say_that_there_is_no_batch(void **state)
 	assert_int_equal(fixture_get(0, &batch).status, OPT_E_AGAIN);
 }
 
+struct answers {
+	unsigned int again, other;
+};
+
+static void on_answer(void *context, int status, const struct opt_id *homes, size_t count)
+{
+	struct answers *answers = context;
+
+	(void)homes;
+	(void)count;
+	if (status == OPT_E_AGAIN)
+		answers->again++;
+	else
+		answers->other++;
+}
+
+enum { MANY = RENDEZVOUS_GETS_MAX + 100 };
+
+static bool all_are_answered(void *context)
+{
+	const struct answers *answers = context;
+
+	return answers->again + answers->other == MANY;
+}
+
+static bool no_get_is_left(void *context)
+{
+	(void)context;
+	return rendezvous_counts(nodes[0].rendezvous).gets == 0;
+}
+
+/* OpenDHT keeps what it is asked while those that it knew are silent. */
+static void who_is_cut_off_for_long_does_not_collect_questions(void **state)
+{
+	const struct opt_id questions = batch_key("questions");
+	struct answers answers = {0};
+
+	(void)state;
+	start_group(0, 1);
+	fixture_close(1);
+	for (uint32_t i = 0; i < MANY; i++) {
+		const struct opt_id batch = shard_id(&questions, i);
+
+		rendezvous_get_batch(nodes[0].rendezvous, &batch, on_answer, &answers);
+	}
+	assert_int_equal(rendezvous_counts(nodes[0].rendezvous).gets, RENDEZVOUS_GETS_MAX);
+	fixture_until(all_are_answered, &answers);
+	assert_int_equal(answers.again, MANY);
+	assert_int_equal(fixture_get(0, &questions).status, OPT_E_AGAIN);
+	assert_true(rendezvous_counts(nodes[0].rendezvous).gets <= RENDEZVOUS_GETS_MAX);
+	/* Later it asks as before. */
+	fixture_start(2, 0);
+	fixture_bootstrap(2, 0);
+	fixture_until(no_get_is_left, NULL);
+	assert_int_equal(fixture_get(0, &questions).status, OPT_E_NOT_FOUND);
+}
+
 static void ignore(void *context, const uint8_t *data, size_t len)
 {
 	(void)context;
@@ -415,6 +472,7 @@ int main(void)
 	    CASE(a_batch_is_found_after_who_put_it_there_is_gone),
 	    CASE(the_newest_homes_of_a_batch_count),
 	    CASE(who_is_alone_can_not_say_that_there_is_no_batch),
+	    CASE(who_is_cut_off_for_long_does_not_collect_questions),
 	    CASE(values_of_strangers_are_counted_and_hurt_nobody),
 	    CASE(another_cluster_stays_apart),
 	    CASE(a_port_that_is_taken_is_refused),
