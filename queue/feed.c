@@ -453,7 +453,7 @@ void feed_shard_loaded(struct core *core, const struct event *event)
 	if (event->shard_loaded.status != 0 || event->shard_loaded.count != shard->count) {
 		/* The shell says why. Its mails wait, nobody else's do: settling opens it again then, if
 		 * anything is left. */
-		timer_arm(&core->utc_timers, &shard->retry, core->utc.us + UNREADABLE_WAIT);
+		timer_arm(&core->boot_timers, &shard->retry, core->now.us + UNREADABLE_WAIT);
 		if (event->shard_loaded.status == OPT_E_NOT_FOUND)
 			join_value(core, shard);
 		shard_try_finish(core, shard);

@@ -121,7 +121,7 @@ void replica_step_down(struct core *core, struct shard *shard)
 	change_end(core, shard);
 	core->owned_shards -= shard->phase != SHARD_FINISHED;
 	doubt_end(core, shard);
-	timer_disarm(&core->utc_timers, &shard->retry);
+	timer_disarm(&core->boot_timers, &shard->retry);
 	for (struct write *write = write_first(core); write != NULL; write = next) {
 		next = write_next(write);
 		if (write->kind == WRITE_CLAIMS && write->shard == shard && !write->safe)

@@ -78,7 +78,7 @@ static void free_mails(struct core *core, struct shard *shard)
 
 void shard_done(struct core *core, struct shard *shard)
 {
-	timer_disarm(&core->utc_timers, &shard->retry);
+	timer_disarm(&core->boot_timers, &shard->retry);
 	replica_forget(core, shard);
 	facts_free(shard);
 	free_mails(core, shard);
@@ -213,23 +213,29 @@ void shard_take_claim(struct core *core, struct shard *shard, const struct claim
 		shard_move(core, shard, claim->index, MAIL_CLAIMED);
 }
 
-/* When a deferred mail is tried again: Postfix's rule, the time since its first attempt within two bounds. */
+/*
+ * When a deferred mail is tried again: Postfix's rule, the time since its first attempt within two bounds.
+ * The fact has it in UTC; what is left of it is waited for in boot time, so that clocks may be set meanwhile.
+ * A fact from the future is one of a clock that is, or was, ahead: it counts as one of now.
+ */
 static uint32_t retry_time(
     const struct core *core, const struct shard *shard, const struct mail *mail, struct utc_time at)
 {
 	uint64_t first = (uint64_t)mail->first_try * USEC_PER_SEC;
-	usec wait = at.us > first ? at.us - first : 0;
-	uint64_t due;
+	const uint64_t since = at.us < core->utc.us ? at.us : core->utc.us;
+	usec wait = since > first ? since - first : 0;
+	uint64_t due, left;
 
 	if (wait > core->config.max_backoff)
 		wait = core->config.max_backoff;
 	if (wait < core->config.min_backoff)
 		wait = core->config.min_backoff;
-	due = at.us + wait;
+	due = since + wait;
 	/* Where the clock is known to be wrong nothing expires then: it would be tried all the time. */
 	if (due > shard->batch->record.expires.us && !cluster_clock_wrong(core))
 		due = shard->batch->record.expires.us;
-	return (uint32_t)((due + USEC_PER_SEC - 1) / USEC_PER_SEC);
+	left = due > core->utc.us ? due - core->utc.us : 0;
+	return (uint32_t)((core->now.us + left + USEC_PER_SEC - 1) / USEC_PER_SEC);
 }
 
 /* An outcome that is not final, of the latest attempt. */
@@ -347,7 +353,7 @@ static void arm_retry(struct core *core, struct shard *shard)
 
 	if (shard->mails == NULL || shard->states[MAIL_RETRY] == 0 || !shard->owning ||
 	    core->config.broken_rule == CORE_BUG_RETRY_FORGOTTEN) {
-		timer_disarm(&core->utc_timers, &shard->retry);
+		timer_disarm(&core->boot_timers, &shard->retry);
 		return;
 	}
 	for (uint32_t i = 0; i < shard->count; i++) {
@@ -355,7 +361,7 @@ static void arm_retry(struct core *core, struct shard *shard)
 			earliest = shard->mails[i].due;
 	}
 	if (!shard->retry.armed || shard->retry.due != (uint64_t)earliest * USEC_PER_SEC)
-		timer_arm(&core->utc_timers, &shard->retry, (uint64_t)earliest * USEC_PER_SEC);
+		timer_arm(&core->boot_timers, &shard->retry, (uint64_t)earliest * USEC_PER_SEC);
 }
 
 bool shard_open_mails_left(const struct shard *shard)
@@ -367,7 +373,7 @@ static void finish(struct core *core, struct shard *shard)
 {
 	struct effect *effect;
 
-	timer_disarm(&core->utc_timers, &shard->retry);
+	timer_disarm(&core->boot_timers, &shard->retry);
 	free_mails(core, shard);
 	tally_free(shard);
 	shard->phase = SHARD_FINISHED;
@@ -436,7 +442,7 @@ void shard_retry_due(struct core *core, struct shard *shard)
 	for (uint32_t i = 0; shard->mails != NULL && i < shard->count; i++) {
 		struct mail *mail = &shard->mails[i];
 
-		if (mail->state == MAIL_RETRY && mail->due <= utc_seconds(core->utc))
+		if (mail->state == MAIL_RETRY && (uint64_t)mail->due * USEC_PER_SEC <= core->now.us)
 			shard_move(core, shard, i, MAIL_READY);
 	}
 	shard_settle(core, shard);
@@ -507,7 +513,7 @@ void shard_leave(struct core *core, struct shard *shard)
 	left_begin(core, shard);
 	if (shard->phase == SHARD_LOADING)
 		shard->batch->loading--;
-	timer_disarm(&core->utc_timers, &shard->retry);
+	timer_disarm(&core->boot_timers, &shard->retry);
 	timer_disarm(&core->boot_timers, &shard->takeover_timer);
 	shard->mine = shard->value_here = false;
 	if (shard->phase != SHARD_FINISHED)

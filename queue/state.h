@@ -129,7 +129,7 @@ struct mail {
 	uint32_t sent_attempt; /* key of its first `sent` */
 	uint32_t sent_epoch;
 	uint32_t first_try; /* seconds, UTC */
-	uint32_t due;       /* RETRY: seconds, UTC */
+	uint32_t due;       /* RETRY: seconds, boot time */
 	uint8_t state;      /* enum mail_state */
 	uint8_t flags;      /* enum mail_flag */
 };
@@ -200,7 +200,7 @@ struct shard {
 	struct attempt_set resent;     /* claims that repeated an attempt in doubt */
 	struct fact_list facts;        /* to be written */
 	struct fact_list early;        /* to be taken in once the journal is read */
-	struct timer retry;            /* UTC: the earliest due of its mails */
+	struct timer retry;            /* the earliest due of its mails */
 
 	/* Replication (queue/replica.h). A shard of which this node is no member has no facts here. */
 	struct peer *members[REPLICAS_MAX];

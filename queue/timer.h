@@ -2,9 +2,9 @@
 /*
  * Deadlines: one per object, in an ordered set; no polling.
  *
- * There are two sets of them, one for boot time and one for UTC, since facts that survive a reboot (retry,
- * start, expiry) carry UTC deadlines and everything else does not. Equal deadlines fire in the order in which
- * they were armed, so that a seed of the simulator replays.
+ * There are two sets of them, one for boot time and one for UTC, since the start and the end of a batch are
+ * moments in UTC, and all else is a time to wait: also a retry, whose fact has it in UTC (queue/shard.c).
+ * Equal deadlines fire in the order in which they were armed, so that a seed of the simulator replays.
  */
 #ifndef OPTIMUS_QUEUE_TIMER_H
 #define OPTIMUS_QUEUE_TIMER_H

@@ -44,14 +44,16 @@ static bool too_early(const struct node *node, const struct attempt *earlier)
 {
 	usec backoff = node->config.min_backoff;
 	usec second = USEC_PER_SEC; /* deadlines are kept in seconds */
+	uint64_t waited = node_boot_time(node).us + second;
 
-	/* Deadlines are kept in the UTC of whoever owned it meanwhile. */
+	/* What is left of it goes by the UTC of whoever heard of it, and then by boot time. */
 	if (!(earlier->told & 1U << OUTCOME_DEFERRED) || node->world->node_count > 1)
 		return false;
-	if (earlier->deferred_life == node->life &&
-	    node_boot_time(node).us + second >= earlier->deferred_boot.us + backoff)
+	if (waited + node->utc_ahead >= earlier->deferred_utc.us + backoff)
 		return false;
-	return node->utc_max.us + second < earlier->deferred_utc.us + backoff;
+	if (earlier->deferred_booted == node->booted)
+		waited -= earlier->deferred_boot.us;
+	return waited < backoff;
 }
 
 /* Its node has claimed the mail again and did not call that a doubt: it knew how this one had ended. */

@@ -41,7 +41,7 @@ static void tell_outcome(struct node *node, struct sim_file *file, struct attemp
 	if (file->outcome == OUTCOME_DEFERRED && !(attempt->facts & 1U << OUTCOME_DEFERRED)) {
 		attempt->deferred_boot = node_boot_time(node);
 		attempt->deferred_utc = node_utc(node);
-		attempt->deferred_life = node->life;
+		attempt->deferred_booted = node->booted;
 	}
 	TRACE_NODE(node, "outcome: %m attempt %u: %s (reply %u)", M(attempt->mail), N(attempt->key.attempt),
 	    T(outcome_kind_name(file->outcome)), N(reply->number));

@@ -264,6 +264,8 @@ void node_step(struct node *node, struct event *event)
 	event->utc = node_utc(node);
 	if (event->utc.us > node->utc_max.us)
 		node->utc_max = event->utc;
+	if (event->utc.us - event->now.us > node->utc_ahead)
+		node->utc_ahead = event->utc.us - event->now.us;
 	w->steps++;
 	node->stepped = w->now;
 	core_step(node->core, event, &node->effects);
@@ -399,6 +401,7 @@ static void end_life(struct node *node, bool power)
 	node->ending = false;
 	node->was_recovered = false;
 	node->utc_max.us = 0;
+	node->utc_ahead = 0;
 	store_daemon_died(&node->store);
 	truth_forget_told(&w->truth, node);
 	net_daemon_died(node, power);

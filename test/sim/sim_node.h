@@ -61,6 +61,7 @@ struct node {
 	usec booted;             /* when the machine booted, in the world's time */
 	int64_t jumped;          /* of UTC */
 	struct utc_time utc_max; /* the latest that this life of the daemon has seen */
+	usec utc_ahead;          /* of boot time: the most in this life */
 	usec stepped;            /* when its core was stepped last */
 	uint64_t timer;          /* the serial of the latest EFFECT_TIMER */
 	struct boot_time deadline;

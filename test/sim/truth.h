@@ -78,7 +78,7 @@ struct attempt {
 	bool not_now;      /* the core was told that nothing was queued */
 	struct boot_time deferred_boot;
 	struct utc_time deferred_utc;
-	uint32_t deferred_life; /* the daemon's life that was told */
+	usec deferred_booted; /* when its machine had booted */
 };
 
 struct mail {

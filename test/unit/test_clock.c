@@ -9,14 +9,14 @@ static const usec hour = 3600 * USEC_PER_SEC;
 
 enum { NODES = 3, MAILS = 20 };
 
-/* Accepted by a node, to start in half an hour. */
-static void submit(struct net *net, uint32_t number)
+/* Accepted by a node, for half an hour that begins after `wait`. */
+static void submit_for(struct net *net, uint32_t number, usec wait)
 {
 	struct batch_settings settings = shell_settings("later");
 
 	settings.replicas = NODES;
-	settings.start.us = net->shells[number]->utc.us + hour / 2;
-	settings.expire = hour;
+	settings.start.us = wait > 0 ? net->shells[number]->utc.us + wait : 0;
+	settings.expire = wait + hour / 2;
 	net_put_template(net, "");
 	net_put_values(net, "", "later", 1);
 	shell_open(net->shells[number], 1, &settings, "template");
@@ -27,6 +27,12 @@ static void submit(struct net *net, uint32_t number)
 	net_run(net);
 	net_advance(net, USEC_PER_SEC);
 	assert_int_equal(shell_last_answer(net->shells[number]), UPLOAD_ACCEPTED);
+}
+
+/* To start in half an hour. */
+static void submit(struct net *net, uint32_t number)
+{
+	submit_for(net, number, hour / 2);
 }
 
 /* All clocks were compared. */
@@ -193,6 +199,40 @@ static void of_two_that_differ_neither_acts(void **state)
 	net_free(net);
 }
 
+static struct shell *owner(struct net *net, uint32_t *ret_number)
+{
+	for (uint32_t i = 0; i < NODES; i++) {
+		*ret_number = i;
+		if (net->shells[i]->fed_count > 0)
+			return net->shells[i];
+	}
+	fail_msg("nobody has fed anything");
+	return NULL;
+}
+
+/* Its owner has deferred it by a clock that was ahead, by which its end comes before the retry. */
+static void a_mail_is_tried_again_in_time_by_who_takes_it_over(void **state)
+{
+	struct net *net = started();
+	struct shell *shell;
+	uint32_t number;
+
+	(void)state;
+	submit_for(net, 0, 0);
+	shell = owner(net, &number);
+	assert_int_equal(shell->fed_count, MAILS);
+	shell->utc.us += hour;
+	for (uint32_t i = 0; i < MAILS; i++)
+		shell_tell_outcome(shell, &shell->fed[i], OUTCOME_DEFERRED, i + 1);
+	net_advance(net, USEC_PER_SEC);
+	net_kill(net, number);
+	net_advance(net, 290 * USEC_PER_SEC);
+	assert_int_equal(net_fed(net), MAILS);
+	net_advance(net, 20 * USEC_PER_SEC);
+	assert_int_equal(net_fed(net), 2 * MAILS);
+	net_free(net);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -202,6 +242,7 @@ int main(void)
 	    cmocka_unit_test(nor_when_it_starts_cut_off),
 	    cmocka_unit_test(who_is_left_alone_goes_by_its_own_clock_in_the_end),
 	    cmocka_unit_test(of_two_that_differ_neither_acts),
+	    cmocka_unit_test(a_mail_is_tried_again_in_time_by_who_takes_it_over),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
