@@ -60,6 +60,7 @@ static void add_state(struct text *text, const struct core *core, const struct s
 	add_flag(text, shard->owning, "owning");
 	add_flag(text, shard->synced, "synced");
 	add_flag(text, shard->cut_off, "cut off");
+	add_flag(text, shard->resting, "members silent");
 	add_flag(text, !shard->batch->started, "not started");
 	add_flag(text, shard->batch->control.now.what == CONTROL_PAUSED, "paused");
 	add_flag(text, control_cancelled(shard->batch), "cancelled");

@@ -24,6 +24,7 @@
 #include "queue/replica.h"
 #include "queue/replicate.h"
 #include "queue/shard.h"
+#include "queue/silent.h"
 #include "queue/takeover.h"
 #include "queue/tally.h"
 #include "queue/write.h"
@@ -86,6 +87,11 @@ static bool any_to_feed(struct core *core)
 	return false;
 }
 
+static bool in_room(const struct core *core, const struct shard *shard)
+{
+	return shard->mails != NULL || core->open_mails < core->config.open_mails_max;
+}
+
 /*
  * Shards of which others are the owners, batches that are paused, and mails that wait for a retry or for a
  * domain that rests, may take all the room there is for days: then one at a time is opened, by batches that
@@ -93,7 +99,7 @@ static bool any_to_feed(struct core *core)
  */
 static bool has_room(struct core *core, const struct shard *shard)
 {
-	return shard->mails != NULL || core->open_mails < core->config.open_mails_max ||
+	return in_room(core, shard) ||
 	       (shard->batch->lane_blocked < core->config.window && !any_to_feed(core));
 }
 
@@ -123,12 +129,21 @@ static void open_more(struct core *core, struct batch *batch)
 
 	while ((shard = next_to_open(core, batch)) != NULL) {
 		batch_opens(batch, shard);
-		if (shard->phase == SHARD_CLOSED && shard->states[MAIL_READY] > 0 && shard->owning)
+		/* Others come back when they are settled. */
+		if (shard->phase != SHARD_CLOSED || shard->states[MAIL_READY] == 0 || !shard->owning ||
+		    !shard_claimable(shard))
+			continue;
+		if (silent_shard(shard) && !in_room(core, shard))
+			silent_rest(core, shard);
+		else
 			open_shard(core, shard);
 	}
 }
 
-/* The claim write of this round for the shard, made when there is none. Rounds touch few shards. */
+/*
+ * The claim write of this round for the shard, made when there is none. Rounds touch few shards. Of a silent
+ * one the first mail is the only one: it rests from now on.
+ */
 static struct write *claim_write(struct core *core, struct write **round, size_t *count, struct shard *shard)
 {
 	struct write *write;
@@ -141,6 +156,9 @@ static struct write *claim_write(struct core *core, struct write **round, size_t
 	write->shard = shard;
 	write->id = shard->id;
 	write->alone = alone_claims(core, shard);
+	write->tried = silent_shard(shard);
+	if (write->tried)
+		silent_rest(core, shard);
 	write->claims = calloc(core->config.claim_group, sizeof(*write->claims));
 	if (write->claims == NULL)
 		abort();
@@ -219,7 +237,7 @@ static void write_claims(struct core *core, struct write *write)
 	write->len = bytes.len;
 	write->generation = core->generation;
 	write->epoch = write->shard->epoch;
-	core->claim_writes++;
+	core->claim_writes += !write->tried;
 	write->shard->writes++;
 	timer_init(&write->timer, TIMER_CLAIMS, write);
 	write_append(core, write);
@@ -304,7 +322,7 @@ static void take_back(struct core *core, struct write *write, bool durable)
 static void claims_done(struct core *core, struct write *write)
 {
 	write->done = true;
-	core->claim_writes--;
+	core->claim_writes -= !write->tried;
 	write->shard->writes--;
 	timer_disarm(&core->boot_timers, &write->timer);
 }
@@ -349,6 +367,7 @@ void feed_claims_stored(struct core *core, struct write *write)
 		end_if_over(core, write);
 		return;
 	}
+	silent_answered(core, write);
 	if (core->engine != ENGINE_UP || core->generation != write->generation || !write->shard->owning ||
 	    write->shard->epoch != write->epoch || core->now.us - write->since.us > CLAIM_MAX_AGE ||
 	    !control_may_feed(core, write->shard->batch)) {
@@ -364,10 +383,9 @@ void feed_claims_late(struct core *core, struct write *write)
 {
 	struct shard *shard = write->shard;
 
-	/* Too few members answer: these shards wait until the others are heard again. */
 	if (write->done)
 		return;
-	shard->cut_off = true;
+	silent_late(core, write);
 	feed_claims_refused(core, write);
 	/* Those who promised this epoch to another one never will: with the next one they may. */
 	if (shard->owning && shard->contested && replica_alive(core, shard) >= replica_majority(shard)) {

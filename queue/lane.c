@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "queue/hop.h"
+#include "queue/shard.h"
 
 /* The ready mails of one batch for one domain, first in, first out, behind those of orphans. Freed when
  * empty. */
@@ -224,7 +225,7 @@ static bool take_slot(struct lane *lane, struct lane_slot *ret_slot)
 		return false;
 	mail->flags &= (uint8_t)~MAIL_IN_LANE;
 	*ret_slot = slot;
-	return mail->state == MAIL_READY && slot.shard->owning && !slot.shard->cut_off;
+	return mail->state == MAIL_READY && slot.shard->owning && shard_claimable(slot.shard);
 }
 
 bool lane_pop(struct core *core, struct batch *batch, struct shard **ret_shard, uint32_t *ret_index)

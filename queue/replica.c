@@ -15,6 +15,7 @@
 #include "queue/lost_writes.h"
 #include "queue/replicate.h"
 #include "queue/shard.h"
+#include "queue/silent.h"
 #include "queue/sync.h"
 #include "queue/takeover.h"
 #include "queue/tell.h"
@@ -145,6 +146,7 @@ void replica_own(struct core *core, struct shard *shard, uint32_t epoch)
 	shard->owned_at = core->now;
 	shard->config_sent = false;
 	shard->synced = true;
+	shard->resting = false;
 	replica_check_quorum(core, shard);
 	doubt_watch(core, shard);
 	if (control_cancelled(shard->batch))
@@ -250,6 +252,7 @@ void replica_learn_config(
 	for (uint32_t i = 0; i < count && shard->owning; i++)
 		tell_peer(core, shard->batch, shard->members[i]);
 	replica_check_quorum(core, shard);
+	silent_try(core, shard);
 	takeover_consider(core, shard);
 }
 
@@ -296,6 +299,7 @@ void replica_check_quorum(struct core *core, struct shard *shard)
 		return;
 	shard->cut_off = cut_off;
 	if (!cut_off && shard->owning) {
+		shard->resting = false;
 		replicate_recheck(core, shard);
 		shard_settle(core, shard);
 	}
@@ -327,6 +331,7 @@ void replica_peer_changed(struct core *core, struct peer *peer)
 		    peer_incarnation(core, peer) > peer->seen_incarnation)
 			replica_behind(core, shard, (uint8_t)(1U << member));
 		replica_check_quorum(core, shard);
+		silent_try(core, shard);
 		if (!alive && shard->owning)
 			replicate_recheck(core, shard);
 		takeover_consider(core, shard);
@@ -357,7 +362,6 @@ uint32_t replica_catchable(const struct core *core, const struct shard *shard)
 
 void replica_tick(struct core *core)
 {
-	/* Claims that found no majority in time cut a shard off although its members seem alive. */
 	for (struct shard *shard = shard_next(core, NULL); shard != NULL; shard = shard_next(core, shard)) {
 		left_check(core, shard);
 		/* A takeover has its own limits. */
@@ -365,8 +369,10 @@ void replica_tick(struct core *core)
 			sync_leave_out_mute(core, shard);
 		if (shard->phase == SHARD_FINISHED || !shard->mine)
 			continue;
+		/* Who is away is taken for dead after a time. */
 		if (shard->cut_off)
 			replica_check_quorum(core, shard);
+		silent_tick(core, shard);
 		/* Members and owners change in many ways; whoever should own it is asked again. */
 		if (!shard->owning && !shard->takeover_timer.armed)
 			takeover_consider(core, shard);

@@ -315,6 +315,11 @@ void shard_end_mail(struct core *core, struct shard *shard, uint32_t index, enum
 		fact_add_own(core, shard, index, kind, "", "");
 }
 
+bool shard_claimable(const struct shard *shard)
+{
+	return !shard->cut_off && !shard->resting;
+}
+
 static void settle_mail(struct core *core, struct shard *shard, uint32_t index)
 {
 	struct mail *mail = &shard->mails[index];
@@ -342,7 +347,7 @@ static void settle_mail(struct core *core, struct shard *shard, uint32_t index)
 		end_unknown(core, shard, index);
 		return;
 	}
-	if (mail->state == MAIL_READY && shard->phase == SHARD_OPEN && !shard->cut_off)
+	if (mail->state == MAIL_READY && shard->phase == SHARD_OPEN && shard_claimable(shard))
 		lane_push(core, shard, index);
 }
 

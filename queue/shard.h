@@ -35,6 +35,8 @@ void shard_take_outcome(struct core *core, struct shard *shard, const struct out
  * finished. Not while its journal is being read.
  */
 void shard_settle(struct core *core, struct shard *shard);
+/* Whether its members are there, as far as is known, so that mails of it may be claimed. */
+bool shard_claimable(const struct shard *shard);
 /* The same after a fact about one of its mails. */
 void shard_settle_one(struct core *core, struct shard *shard, uint32_t index);
 /* Finishes the shard when every mail is final and every fact is durable. */

@@ -214,6 +214,7 @@ struct shard {
 	bool value_here;  /* this node's store has its value; else nobody has looked since the start */
 	bool newcomer;    /* it has become a member; the owner has not said that it knows */
 	bool cut_off;     /* too few members are alive: nothing of it can be claimed */
+	bool resting;     /* its members are silent: nothing of it is claimed for a while */
 	uint8_t lost;     /* enum shard_lost */
 	bool contested;   /* a member has promised the epoch that this node owns to another one */
 	bool reload;      /* more came while the journal was being read */
@@ -238,10 +239,12 @@ struct shard {
 	struct call *hand_over;
 	struct takeover *takeover;
 	struct sync *sync;
-	struct boot_time unknown_at; /* when a member last said that it does not know it; 0: never */
-	struct timer takeover_timer; /* boot time */
-	struct timer doubt_timer;    /* boot time */
-	struct call *claims_told;    /* queue/doubt.c; NULL: answered */
+	usec claims_rest;             /* the latest rest (queue/silent.h); 0: claims are answered */
+	struct boot_time rests_until; /* if it rests */
+	struct boot_time unknown_at;  /* when a member last said that it does not know it; 0: never */
+	struct timer takeover_timer;  /* boot time */
+	struct timer doubt_timer;     /* boot time */
+	struct call *claims_told;     /* queue/doubt.c; NULL: answered */
 	struct boot_time claims_told_at;
 	struct peer *claims_told_to;
 };

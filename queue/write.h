@@ -60,6 +60,7 @@ struct write {
 	struct boot_time safe_at;
 	bool alone;         /* CLAIMS: made without a majority, and marked so (queue/alone.h) */
 	bool counted;       /* among core->unreplicated */
+	bool tried;         /* CLAIMS: of a silent shard; no round waits for them */
 	bool refused;       /* part of it */
 	bool done;          /* CLAIMS: fed or taken back. OUTCOMES: written here */
 	bool held;          /* OUTCOMES: Postfix is not answered yet, as too few facts are safe */
