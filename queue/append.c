@@ -17,9 +17,6 @@
 #include "queue/tell.h"
 #include "queue/write.h"
 
-/* So many of the peers' appends wait for the store; what comes then is repeated by who sent it. */
-enum { APPENDS_MAX = 1000 };
-
 /* Copies the entries behind each other, each with its length, so that they can be taken in when stored. */
 static void keep_entries(struct write *write, const struct span *entries, size_t count)
 {
@@ -229,9 +226,8 @@ void append_request(struct core *core, struct peer *peer, const struct peer_mess
 	if (by_owner)
 		replica_learn(core, shard, request->epoch, peer);
 	catchup_heard(core, shard);
-	if (write_under_way(peer, request->token) || core->peer_appends >= APPENDS_MAX)
+	if (write_under_way(peer, request->token))
 		return;
-	core->peer_appends++;
 	write = write_new(core, WRITE_PEER_APPEND);
 	write->shard = shard;
 	write_for(write, peer, request->token);
@@ -248,7 +244,6 @@ void append_stored(struct core *core, struct write *write, int status)
 	if (--write->pending > 0)
 		return;
 	shard->peer_writes--;
-	core->peer_appends--;
 	/* A part that was refused: the sender repeats all of it. */
 	if (!write->refused) {
 		struct peer_message answer = replica_header(shard);

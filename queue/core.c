@@ -509,6 +509,7 @@ struct core_numbers core_numbers(const struct core *core)
 	    .in_flight = core->in_flight,
 	    .sent = core->sent,
 	    .unreplicated = core->unreplicated,
+	    .writes = core->write_count,
 	    .recovered = core->recovered,
 	    .engine_up = core->engine == ENGINE_UP,
 	    .stale = core->stale,

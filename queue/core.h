@@ -145,6 +145,7 @@ struct core_numbers {
 	uint32_t in_flight;    /* mails inside Postfix or on their way */
 	uint64_t sent;         /* since the start */
 	uint64_t unreplicated; /* outcomes that no majority of their shard's members has yet */
+	uint64_t writes;       /* that the store, or a peer, has not answered */
 	bool recovered;        /* the start is over */
 	bool engine_up;
 	bool stale;    /* it was away, and others may have sent what its Postfix has */

@@ -13,13 +13,46 @@
 #include "queue/homeread.h"
 #include "queue/join.h"
 #include "queue/move.h"
+#include "queue/peers.h"
 #include "queue/stage.h"
 #include "queue/sync.h"
 #include "queue/takeover.h"
 #include "queue/tell.h"
+#include "queue/write.h"
+
+/* So many writes, and reads, may wait for a store that does not answer before others can't add to them. */
+enum { SMALL_MAX = 1000, VALUES_MAX = 100 /* of up to 768 KiB */ };
+
+static uint64_t most_waiting(enum peer_type type)
+{
+	switch (type) {
+	case PEER_STAGE_OPEN:
+	case PEER_STAGE_SHARD:
+		return VALUES_MAX;
+	case PEER_PREPARE:
+	case PEER_ACCEPT:
+	case PEER_RECORD:
+	case PEER_APPEND:
+	case PEER_PROMISE:
+	case PEER_JOURNAL:
+	case PEER_CONTROL:
+	case PEER_VERSION:
+		return SMALL_MAX;
+	default:
+		return UINT64_MAX;
+	}
+}
+
+/* A store may be away for hours, and whoever asked will ask again. */
+static bool has_room(const struct core *core, enum peer_type type)
+{
+	return core->awaited_count < most_waiting(type) || write_wait(core) < HEALTH_PATIENCE;
+}
 
 void requests_take(struct core *core, struct peer *peer, const struct peer_message *message)
 {
+	if (!has_room(core, message->type))
+		return;
 	switch (message->type) {
 	case PEER_STAGE_OPEN:
 		stage_open(core, peer, message);

@@ -327,12 +327,13 @@ struct core {
 	struct hop_tree hops;
 
 	struct write_tree writes;
+	uint64_t write_count;
 	struct write_list awaited; /* by the store, the oldest first */
-	struct write_list again;   /* outcome writes that failed: written again in a moment */
+	uint64_t awaited_count;
+	struct write_list again; /* outcome writes that failed: written again in a moment */
 	uint64_t next_token;
 	uint32_t claim_writes;
 	uint32_t outcome_writes;
-	uint32_t peer_appends; /* WRITE_PEER_APPEND */
 	struct shard_list dirty;
 
 	struct control_register drain;

@@ -30,8 +30,10 @@ struct write *write_new(struct core *core, enum write_kind kind)
 	write->token = core->next_token++;
 	write->since = core->now;
 	RB_INSERT(write_tree, &core->writes, write);
+	core->write_count++;
 	TAILQ_INSERT_TAIL(&core->awaited, write, awaited);
 	write->in_awaited = true;
+	core->awaited_count++;
 	return write;
 }
 
@@ -60,6 +62,7 @@ void write_free(struct core *core, struct write *write)
 		RB_REMOVE(request_tree, &write->peer->requests, write);
 	timer_disarm(&core->boot_timers, &write->timer);
 	RB_REMOVE(write_tree, &core->writes, write);
+	core->write_count--;
 	for (size_t i = 0; write->files != NULL && i < write->count; i++)
 		free(write->files[i]);
 	free(write->files);
@@ -71,9 +74,11 @@ void write_free(struct core *core, struct write *write)
 
 void write_answered(struct core *core, struct write *write)
 {
-	if (write->in_awaited)
-		TAILQ_REMOVE(&core->awaited, write, awaited);
+	if (!write->in_awaited)
+		return;
+	TAILQ_REMOVE(&core->awaited, write, awaited);
 	write->in_awaited = false;
+	core->awaited_count--;
 }
 
 usec write_wait(const struct core *core)

@@ -130,6 +130,8 @@ static const char *not_over(struct world *w, const struct node *node)
 		return "an upload is still staged";
 	if (!engine_empty(&node->engine))
 		return "the spool is not empty";
+	if (!node->store.up)
+		return "the store is away";
 	if (node->store.first != NULL)
 		return "the store is at work";
 	if (w->pending > 0)

@@ -125,9 +125,11 @@ static void check_mail(struct node *node, const struct attempt *attempt)
 		check_held(node, attempt);
 	if (node->utc_max.us < batch->accepted->settings.start.us)
 		fail(w, "a mail is fed before its start", attempt);
-	/* A clock that most others contradict expires nothing (rule 9). */
+	/* A clock that most others contradict expires nothing (rule 9), nor does one that none could be
+	 * compared with since the start. */
 	if (attempt->claimed_at.us > batch->expires.us &&
-	    (w->node_count == 1 || !(plan_has(&w->plan, FAULT_CLOCK) || plan_has(&w->plan, FAULT_DRIFT))))
+	    (w->node_count == 1 || !(plan_has(&w->plan, FAULT_CLOCK) || plan_has(&w->plan, FAULT_DRIFT) ||
+	                               plan_has(&w->plan, FAULT_AWAY))))
 		fail(w, "a mail is claimed and fed after it expired", attempt);
 	if (attempt->fed > 0 && !attempt->not_now)
 		fail(w, "I2: a mail is fed twice under one claim", attempt);

@@ -127,6 +127,9 @@ static void strike(struct world *w, struct node *node, enum fault fault, struct 
 	case FAULT_REDIS:
 		store_crash(&node->store);
 		return;
+	case FAULT_AWAY:
+		store_away(&node->store, rng_between(rng, 1, 600) * USEC_PER_SEC);
+		return;
 	case FAULT_SLOW:
 		store_slow_down(&node->store, rng_below(rng, 10 * USEC_PER_SEC));
 		return;

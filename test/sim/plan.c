@@ -28,6 +28,7 @@ static const char *const names[FAULTS] = {
     [FAULT_FLAP] = "flap",
     [FAULT_LEAVE] = "leave",
     [FAULT_END] = "end",
+    [FAULT_AWAY] = "away",
     [FAULT_STORE_ERROR] = "store-error",
     [FAULT_LOAD_ERROR] = "load-error",
     [FAULT_NOT_NOW] = "not-now",
@@ -79,8 +80,8 @@ static void draw_faults(struct plan *plan, struct rng *rng)
 		usec every;
 		uint32_t chance;
 
-		if (i == FAULT_END)
-			continue; /* drawn apart: it came later, and the older seeds stay what they are */
+		if (i == FAULT_END || i == FAULT_AWAY)
+			continue; /* drawn apart: they came later, and the older seeds stay what they are */
 		on = rng_chance(rng, wanted);
 		every = plan->fault_phase / rng_between(rng, 1, mood == 2 ? 12 : 4);
 		chance = (uint32_t)rng_between(rng, 2000, mood == 2 ? 200000 : 50000);
@@ -202,6 +203,15 @@ static void draw_cluster(struct plan *plan, uint64_t seed, uint32_t nodes)
 		many_nodes(plan);
 }
 
+static void draw_away(struct plan *plan)
+{
+	struct rng rng;
+
+	rng_seed(&rng, plan->seed, 9);
+	if (plan->nodes > 1 && plan->nodes <= MANY_NODES && rng_chance(&rng, 150000))
+		plan->every[FAULT_AWAY] = plan->fault_phase / rng_between(&rng, 1, 4);
+}
+
 /* In half of the clusters a template takes several messages, as a long one does. */
 static void draw_parts(struct plan *plan, uint64_t seed)
 {
@@ -239,6 +249,7 @@ void plan_draw(struct plan *plan, uint64_t seed, uint32_t nodes)
 	plan->repeats = (uint32_t)rng_below(&rng, 600000);
 	draw_cluster(plan, seed, nodes);
 	draw_parts(plan, seed);
+	draw_away(plan);
 	if (seed % 3 == 0)
 		plan->config.relay = "relay.example:25"; /* all domains are behind one next hop */
 }

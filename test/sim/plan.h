@@ -33,6 +33,8 @@ enum fault {
 	FAULT_LEAVE,  /* no fault: a node is drained, stopped, and started again */
 	/* Of any number of nodes. */
 	FAULT_END, /* no fault: a node is stopped in order, with mails on their way, and started again */
+	/* Of several nodes. */
+	FAULT_AWAY, /* Redis is away for up to ten minutes, while optimusd lives */
 	FAULTS_TIMED,
 	/* At occasions, with chance[] of a million. */
 	FAULT_STORE_ERROR = FAULTS_TIMED, /* a write is refused */

@@ -245,19 +245,24 @@ static void come_back(struct world *w, void *context)
 	}
 }
 
-static void go_down(struct sim_store *store)
+static void go_down(struct sim_store *store, usec how_long)
+{
+	store->up = false;
+	store->life++;
+	world_in(store->node->world, how_long, come_back, store);
+}
+
+static usec a_while(struct sim_store *store)
 {
 	struct world *w = store->node->world;
 
-	store->up = false;
-	store->life++;
-	world_in(w, rng_delay(&w->rng_fault, w->plan.down_time), come_back, store);
+	return rng_delay(&w->rng_fault, w->plan.down_time);
 }
 
 void store_power_lost(struct sim_store *store)
 {
 	if (store->up)
-		go_down(store);
+		go_down(store, a_while(store));
 }
 
 void store_crash(struct sim_store *store)
@@ -266,7 +271,16 @@ void store_crash(struct sim_store *store)
 		return;
 	TRACE_NODE(store->node, "redis CRASH", N(0));
 	land_prefix(store);
-	go_down(store);
+	go_down(store, a_while(store));
+}
+
+void store_away(struct sim_store *store, usec how_long)
+{
+	if (!store->up)
+		return;
+	TRACE_NODE(store->node, "redis is AWAY for %u s", N(how_long / USEC_PER_SEC));
+	land_prefix(store);
+	go_down(store, how_long);
 }
 
 void store_slow_down(struct sim_store *store, usec how_long)

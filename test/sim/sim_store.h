@@ -58,6 +58,8 @@ void store_daemon_died(struct sim_store *store);
 void store_power_lost(struct sim_store *store);
 /* Redis dies and comes back; then the shell repeats everything that was not answered. */
 void store_crash(struct sim_store *store);
+/* The same, for so long; also when the world heals meanwhile. */
+void store_away(struct sim_store *store, usec how_long);
 void store_slow_down(struct sim_store *store, usec how_long);
 
 #endif

@@ -201,6 +201,32 @@ static void a_request_that_comes_again_is_written_once(void **state)
 	net_free(net);
 }
 
+/* A large upload would be in its memory as a whole. */
+static void a_dead_store_takes_few_values_of_an_upload(void **state)
+{
+	struct batch_settings settings = shell_settings("large");
+
+	(void)state;
+	settings.replicas = 3;
+	net = net_new(3, 3);
+	start_net(3);
+	set_store(SICK, false);
+	shell_open(net->shells[0], 2, &settings, "template");
+	net_advance(net, 3 * USEC_PER_SEC);
+	for (uint32_t i = 0; i < 150; i++) {
+		shell_add(net->shells[0], 2, 1, i);
+		net_advance(net, beat);
+	}
+	assert_in_range(requests_at(SICK), 90, 110);
+	shell_commit(net->shells[0], 2);
+	net_advance(net, 5 * USEC_PER_SEC);
+	assert_true(net_said(net, 0, 2, UPLOAD_ACCEPTED));
+	set_store(SICK, true);
+	net_advance(net, 60 * USEC_PER_SEC);
+	assert_true(net_has_batch(net, SICK, "large"));
+	net_free(net);
+}
+
 static void who_waits_for_the_stores_of_others_has_one_that_answers(void **state)
 {
 	static const char *const shards[] = {"012", NULL};
@@ -227,6 +253,7 @@ int main(void)
 	    cmocka_unit_test(what_a_dead_store_leaves_unanswered_does_not_pile_up),
 	    cmocka_unit_test(who_was_away_is_brought_up_to_date_beside_a_node_with_a_dead_store),
 	    cmocka_unit_test(a_request_that_comes_again_is_written_once),
+	    cmocka_unit_test(a_dead_store_takes_few_values_of_an_upload),
 	    cmocka_unit_test(who_waits_for_the_stores_of_others_has_one_that_answers),
 	};
 
