@@ -144,6 +144,11 @@ static void check_promises(struct core *core, struct shard *shard)
 	if (takeover->united || (takeover->promised & self) == 0 ||
 	    count_bits(takeover->promised) < needed(core, shard))
 		return;
+	/* Without a union nobody else tells what its own journal has and it does not know. */
+	if (takeover->promised == self && shard->rereads > 0) {
+		try_later(core, shard);
+		return;
+	}
 	takeover->united = true;
 	if (takeover->promised == self || core->config.broken_rule == CORE_BUG_TAKEOVER_WITHOUT_UNION) {
 		owned(core, shard);
@@ -323,6 +328,10 @@ void takeover_start(struct core *core, struct shard *shard)
 	if (shard->takeover != NULL || shard->owning || !shard->mine || shard->phase == SHARD_FINISHED ||
 	    shard->journal_loading || !lost_writes_may_vote(core, shard))
 		return;
+	if (shard->rereads > 0) {
+		arm(core, shard, BUSY_WAIT);
+		return;
+	}
 	if (shard->member_count == 1) {
 		own_alone(core, shard);
 		return;
@@ -543,7 +552,7 @@ void takeover_take(struct core *core, struct peer *peer, const struct peer_messa
 	struct peer_message answer = {.count = 0};
 
 	/* A new member takes it when it has read what it has: it is asked again. */
-	if (shard == NULL || shard->journal_loading || !shard->batch->started ||
+	if (shard == NULL || shard->journal_loading || shard->rereads > 0 || !shard->batch->started ||
 	    (shard->mine && !lost_writes_may_vote(core, shard)))
 		return;
 	if (!shard->mine || !peer_may_own(core, core->self)) {

@@ -2,6 +2,9 @@
 /* Rule 7: who goes on without a majority, with which proof, and how two that did so find together again. */
 #include "core_net.h"
 
+#include "queue/change.h"
+#include "queue/error.h"
+#include "queue/peer.h"
 #include "queue/state.h"
 
 enum { SHARDS = 2, MAILS = 200 /* more than a window, so that some are left */ };
@@ -270,6 +273,123 @@ static void who_was_no_member_any_more_tells_all_of_them_what_it_did(void **stat
 	net_free(net);
 }
 
+/* A node says to node 1 what stands in these entries. */
+static void say(
+    struct net *net, uint32_t from, enum append_kind what, const struct journal_entry *said, uint32_t count)
+{
+	const struct opt_id key = batch_key("alone");
+	struct buffer bytes[2], frame;
+	struct span entries[2];
+	struct peer_message append = {.type = PEER_APPEND,
+	    .token = what + 1,
+	    .shard = shard_id(&key, 0),
+	    .epoch = shard_of(net, 1, 0)->promised,
+	    .config = 1,
+	    .what = what,
+	    .entries = entries,
+	    .entry_count = count};
+	struct event event = {.type = EVENT_FRAME, .frame.node = net_node(from)};
+
+	for (uint32_t i = 0; i < count; i++) {
+		buffer_init(&bytes[i]);
+		journal_encode(&said[i], &bytes[i]);
+		entries[i] = (struct span){bytes[i].data, bytes[i].len};
+	}
+	buffer_init(&frame);
+	peer_encode(&append, &frame);
+	event.frame.data = frame.data;
+	event.frame.len = frame.len;
+	shell_step(net->shells[1], &event);
+	buffer_done(&frame);
+	for (uint32_t i = 0; i < count; i++)
+		buffer_done(&bytes[i]);
+}
+
+/* Two facts of node 0 that node 2 brings, of which node 1 stores but the second: it has to read its journal
+ * again. */
+static void tell_half(struct net *net)
+{
+	struct shell *shell = net->shells[1];
+	struct outcome outcomes[2];
+	struct journal_entry entries[2];
+
+	for (uint32_t i = 0; i < 2; i++) {
+		outcomes[i] =
+		    (struct outcome){.key = {.index = i, .epoch = 1, .node = net_node(0), .attempt = 1},
+		        .kind = OUTCOME_SENT,
+		        .at = shell->utc,
+		        .dsn = "",
+		        .relay = "",
+		        .reason = ""};
+		entries[i] =
+		    (struct journal_entry){.type = JOURNAL_OUTCOMES, .outcomes = &outcomes[i], .count = 1};
+	}
+	shell->hold_loads = shell->hold_writes = true;
+	say(net, 2, APPEND_UNION, entries, 2);
+	assert_int_equal(shell->write_count, 2);
+}
+
+static void store_half(struct shell *shell)
+{
+	shell_answer_write(shell, OPT_E_FULL);
+	shell_answer_write(shell, 0);
+	shell->hold_writes = false;
+}
+
+/* Node 1 is the only member from now on. */
+static void leave_to_node_1(struct net *net)
+{
+	const struct opt_id self = net_node(1);
+	const struct journal_entry entry = {.type = JOURNAL_CONFIG,
+	    .config = shard_of(net, 1, 0)->promised * CONFIGS_AN_EPOCH,
+	    .epoch = shard_of(net, 1, 0)->promised,
+	    .members = &self,
+	    .count = 1};
+
+	say(net, 0, APPEND_CONFIG, &entry, 1);
+	net_run(net);
+	assert_int_equal(shard_of(net, 1, 0)->member_count, 1);
+}
+
+/* Node 1 is left alone, as the only member or of two; and it may be about to take over when it learns so. */
+static void who_is_left_knows_its_own_journal_before_it_owns(void **state)
+{
+	static const char *const one[] = {"01", NULL};
+	enum { DEAD, REMOVED, BEGUN, WAYS };
+
+	(void)state;
+	for (int way = 0; way < WAYS; way++) {
+		struct net *net = net_new(3, 2);
+		struct shell *shell = net->shells[1];
+
+		net_put_batch(net, "01", "alone", "01", one, 2);
+		net_put_values(net, "01", "alone", 1);
+		net_start(net);
+		net_advance(net, USEC_PER_SEC);
+		assert_true(owns(net, 0, 0));
+		net_kill(net, 0);
+		net_advance(net, 20 * USEC_PER_SEC);
+		tell_half(net);
+		if (way != BEGUN)
+			store_half(shell);
+		if (way == REMOVED)
+			leave_to_node_1(net);
+		else
+			net_forget(net, 1, 0);
+		for (int i = 0; i < 15; i++) { /* a store may take so long */
+			net_advance(net, USEC_PER_SEC / 10);
+			if (shell->hold_writes && shard_of(net, 1, 0)->takeover != NULL)
+				store_half(shell);
+		}
+		assert_false(shell->hold_writes || owns(net, 1, 0));
+		shell->hold_loads = false;
+		net_advance(net, 3 * USEC_PER_SEC);
+		assert_true(owns(net, 1, 0));
+		assert_int_equal(shell_count(shell, "alone", MAIL_SENT), 1);
+		net_free(net);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -281,6 +401,7 @@ int main(void)
 	    cmocka_unit_test(two_that_went_on_alone_find_together),
 	    cmocka_unit_test(two_that_go_on_alone_never_own_the_same_epoch),
 	    cmocka_unit_test(who_was_no_member_any_more_tells_all_of_them_what_it_did),
+	    cmocka_unit_test(who_is_left_knows_its_own_journal_before_it_owns),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
