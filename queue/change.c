@@ -274,8 +274,7 @@ static bool at_rest(const struct core *core, const struct shard *shard)
 	       shard->epoch < PEER_NUMBER_MAX / CONFIGS_AN_EPOCH - 1 && shard->promised == shard->epoch &&
 	       shard->change == NULL && shard->takeover == NULL && shard->sync == NULL &&
 	       shard->phase != SHARD_FINISHED && !shard->journal_loading && core->changes < CHANGES_MAX &&
-	       core->now.us >= core->recovered_at.us + START_REST &&
-	       next_config(shard) < (shard->epoch + 1) * CONFIGS_AN_EPOCH;
+	       core->now.us >= core->recovered_at.us + START_REST;
 }
 
 /*
@@ -294,6 +293,10 @@ bool change_start(struct core *core, struct shard *shard, struct peer *peer, boo
 
 	if (!at_rest(core, shard) || peer == core->self)
 		return false;
+	if (next_config(shard) >= (shard->epoch + 1) * CONFIGS_AN_EPOCH) {
+		shard->config_sent = true; /* another epoch has numbers */
+		return false;
+	}
 	change = calloc(1, sizeof(*change));
 	if (change == NULL)
 		abort();

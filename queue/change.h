@@ -17,8 +17,8 @@
  * before it sends another.
  *
  * The number of a configuration rises and is never used for two: that of a new owner starts at its epoch
- * times CONFIGS_AN_EPOCH. In the entry the owner is the first member, so that it tells who may write in its
- * epoch.
+ * times CONFIGS_AN_EPOCH, and who has used all of its epoch's owns the shard anew. In the entry the owner is
+ * the first member, so that it tells who may write in its epoch.
  */
 #ifndef OPTIMUS_QUEUE_CHANGE_H
 #define OPTIMUS_QUEUE_CHANGE_H

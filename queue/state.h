@@ -233,7 +233,8 @@ struct shard {
 	struct boot_time offered_at;  /* to a node that asked for work; 0: never */
 	uint32_t config_used;         /* the highest that this node has made for it */
 	struct boot_time config_at;   /* when `config` was learnt */
-	bool config_sent;          /* this owner has sent one of which it does not know whether it counts */
+	bool config_sent; /* this owner needs another epoch: it is not known whether one that it sent counts,
+	                     or no number is left */
 	struct boot_time heard_at; /* facts of it came, or its owner was asked for them; 0: not yet */
 	struct change *change;
 	struct call *hand_over;

@@ -332,7 +332,8 @@ void takeover_start(struct core *core, struct shard *shard)
 		arm(core, shard, BUSY_WAIT);
 		return;
 	}
-	if (shard->member_count == 1) {
+	/* Who needs another epoch for its configurations writes its promise down, as others do. */
+	if (shard->member_count == 1 && !shard->config_sent) {
 		own_alone(core, shard);
 		return;
 	}

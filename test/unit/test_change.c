@@ -3,6 +3,7 @@
  * comes. */
 #include "core_net.h"
 
+#include "queue/change.h"
 #include "queue/peer.h"
 #include "queue/state.h"
 
@@ -339,6 +340,40 @@ static void a_batch_gets_the_replicas_that_were_missing_when_it_was_accepted(voi
 	net_advance(net, 10 * USEC_PER_SEC);
 	check_all_sent(net, from, 1);
 	net_free(net);
+}
+
+/* All numbers of its epoch are used up: most of them, maybe, for newcomers that died before they counted. */
+static void an_owner_that_has_no_number_left_takes_another_epoch(void **state)
+{
+	(void)state;
+	for (int single = 0; single < 2; single++) {
+		struct net *net = single ? start_net(4, "012", alone, "0", CORE_BUG_NONE)
+		                         : start_net(4, "012", three, "012", CORE_BUG_NONE);
+		size_t from[NET_MAX] = {0};
+		uint32_t epochs[SHARDS];
+
+		defer_all(net, from);
+		for (uint32_t i = 0; i < SHARDS; i++) {
+			struct shard *shard = net_shard(net, 0, "moving", i);
+
+			assert_true(shard->owning);
+			epochs[i] = shard->epoch;
+			shard->config_used = (shard->epoch + 1) * CONFIGS_AN_EPOCH - 1;
+		}
+		if (!single)
+			net_kill(net, 2);
+		net_advance(net, 60 * USEC_PER_SEC);
+		for (uint32_t i = 0; i < SHARDS; i++) {
+			const struct shard *shard = shard_of(net, 0, i);
+
+			assert_int_equal(shard->member_count, 3);
+			assert_true(single || !is_member(net, 0, i, 2));
+			assert_true(shard->owning);
+			assert_int_equal(shard->epoch, epochs[i] + 1);
+		}
+		check_all_sent(net, from, 0);
+		net_free(net);
+	}
 }
 
 /* The submitter's number counts, whatever the nodes' own is: 3. */
@@ -767,6 +802,7 @@ int main(void)
 	    cmocka_unit_test(a_newcomer_is_a_member_for_all_also_where_all_is_over),
 	    cmocka_unit_test(who_comes_back_after_it_was_replaced_leaves),
 	    cmocka_unit_test(who_was_replaced_says_what_became_of_its_mail),
+	    cmocka_unit_test(an_owner_that_has_no_number_left_takes_another_epoch),
 	    cmocka_unit_test(a_batch_gets_the_replicas_that_were_missing_when_it_was_accepted),
 	    cmocka_unit_test(a_batch_keeps_the_number_of_replicas_that_it_was_submitted_with),
 	    cmocka_unit_test(few_shards_of_an_owner_change_at_once),
