@@ -16,10 +16,26 @@
 #include "queue/replicate.h"
 #include "queue/shard.h"
 #include "queue/silent.h"
+#include "queue/stage.h"
 #include "queue/sync.h"
 #include "queue/takeover.h"
 #include "queue/tell.h"
+#include "queue/upload.h"
 #include "queue/write.h"
+
+/*
+ * Of two, the first owner goes on without the other one, who may have taken the shard over, alone, while this
+ * node was away. It was not if it has been there since it got the mails.
+ */
+static bool owns_at_first(struct core *core, struct shard *shard)
+{
+	const struct opt_id *upload = &shard->batch->record.upload;
+
+	if (!core->recover_done || shard->owner != core->self || !lost_writes_may_vote(core, shard))
+		return false;
+	return shard->member_count != 2 || upload_find(core, upload) != NULL ||
+	       stage_since_start(core, upload);
+}
 
 void replica_init(struct core *core, struct shard *shard)
 {
@@ -38,7 +54,7 @@ void replica_init(struct core *core, struct shard *shard)
 	/* What was recovered is owned only after it was taken over again. */
 	shard->synced = core->recover_done;
 	lost_writes_new_shard(core, shard);
-	shard->owning = core->recover_done && shard->owner == core->self && lost_writes_may_vote(core, shard);
+	shard->owning = owns_at_first(core, shard);
 	timer_init(&shard->takeover_timer, TIMER_TAKEOVER, shard);
 	timer_init(&shard->doubt_timer, TIMER_DOUBT, shard);
 }

@@ -33,6 +33,7 @@ struct stage {
 	bool stored;
 	bool failed;
 	bool deciding; /* its abort is being proposed */
+	bool earlier;  /* it was there when this node started */
 	struct call *call;
 	struct timer timer;
 };
@@ -133,7 +134,14 @@ void stage_recover(struct core *core, const struct event *event)
 	}
 	stage = stage_new(
 	    core, upload, &event->recover_upload.batch, peer_of(core, &event->recover_upload.coordinator));
-	stage->storing = stage->stored = true;
+	stage->storing = stage->stored = stage->earlier = true;
+}
+
+bool stage_since_start(const struct core *core, const struct opt_id *upload)
+{
+	const struct stage *stage = find(core, upload);
+
+	return stage != NULL && !stage->earlier;
 }
 
 static void reply(

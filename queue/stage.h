@@ -23,6 +23,8 @@
 
 /* EVENT_RECOVER_UPLOAD: held since before the start. */
 void stage_recover(struct core *core, const struct event *event);
+/* Whether all that is held of it came in this life of the node. */
+bool stage_since_start(const struct core *core, const struct opt_id *upload);
 /* Requests: PEER_STAGE_OPEN, PEER_STAGE_SHARD, PEER_STAGE_DROP (a notice), PEER_DECISION. */
 void stage_open(struct core *core, struct peer *peer, const struct peer_message *request);
 void stage_shard(struct core *core, struct peer *peer, const struct peer_message *request);

@@ -390,6 +390,74 @@ static void who_is_left_knows_its_own_journal_before_it_owns(void **state)
 	}
 }
 
+static struct peer_reader *reader;
+
+/* Nobody hears from node 2 what has become of the upload. */
+static bool no_record(const struct net *net, const struct net_frame *frame)
+{
+	struct peer_message message;
+
+	(void)net;
+	return peer_read(reader, frame->data, frame->len, &message) == 0 && message.type == PEER_RECORD &&
+	       !message.answer;
+}
+
+/* A batch that node 2 has accepted, and of whose shard it has no part. */
+static struct net *accepted_elsewhere(char name[8])
+{
+	for (int i = 0; i < 64; i++) {
+		struct net *net = net_new(3, 2);
+		const struct shard *shard;
+
+		snprintf(name, 8, "news%d", i);
+		net_start(net);
+		net_advance(net, 10 * USEC_PER_SEC);
+		net->hold = no_record;
+		net_submit(net, 2, 1, name, 1);
+		net_advance(net, USEC_PER_SEC);
+		shard = net_shard(net, 2, name, 0);
+		if (shard != NULL && !shard->mine && !net_has_batch(net, 0, name) &&
+		    !net_has_batch(net, 1, name))
+			return net;
+		net_free(net);
+	}
+	fail_msg("every batch is node 2's");
+	return NULL;
+}
+
+/*
+ * Who was given the mails, and hears only when the other one is away that they are to be sent. If it has
+ * restarted meanwhile it does not know whether that one has taken them over.
+ */
+static void the_first_owner_of_two_goes_on_alone_only_if_it_has_not_restarted(void **state)
+{
+	char name[8];
+
+	(void)state;
+	reader = peer_reader_new();
+	for (int restarted = 0; restarted < 2; restarted++) {
+		struct net *net = accepted_elsewhere(name);
+		const struct opt_id first = net_shard(net, 2, name, 0)->members[0]->id, zero = net_node(0);
+		const uint32_t owner = id_equal(&first, &zero) ? 0 : 1;
+
+		if (restarted)
+			net_restart(net, owner);
+		net_kill(net, 1 - owner);
+		net_advance(net, 8 * USEC_PER_SEC);
+		assert_false(net_has_batch(net, owner, name));
+		net->hold = NULL;
+		net_advance(net, 5 * USEC_PER_SEC);
+		assert_true(net_has_batch(net, owner, name));
+		assert_int_equal(net_shard(net, owner, name, 0)->owning, !restarted);
+		assert_int_equal(net_fed(net), restarted ? 0 : 4);
+		net_restart(net, 1 - owner);
+		net_advance(net, 20 * USEC_PER_SEC);
+		assert_int_equal(net_fed(net), 4);
+		net_free(net);
+	}
+	peer_reader_free(reader);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -401,6 +469,7 @@ int main(void)
 	    cmocka_unit_test(two_that_went_on_alone_find_together),
 	    cmocka_unit_test(two_that_go_on_alone_never_own_the_same_epoch),
 	    cmocka_unit_test(who_was_no_member_any_more_tells_all_of_them_what_it_did),
+	    cmocka_unit_test(the_first_owner_of_two_goes_on_alone_only_if_it_has_not_restarted),
 	    cmocka_unit_test(who_is_left_knows_its_own_journal_before_it_owns),
 	};
 
