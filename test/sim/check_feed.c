@@ -45,11 +45,15 @@ static bool too_early(const struct node *node, const struct attempt *earlier)
 	usec backoff = node->config.min_backoff;
 	usec second = USEC_PER_SEC; /* deadlines are kept in seconds */
 	uint64_t waited = node_boot_time(node).us + second;
+	uint64_t due = earlier->deferred_utc.us + backoff;
 
-	/* What is left of it goes by the UTC of whoever heard of it, and then by boot time. */
+	/* What is left of it, to the end of its batch at most, goes by the UTC of whoever heard of it, and
+	 * then by boot time. */
+	if (due > earlier->mail->batch->expires.us)
+		due = earlier->mail->batch->expires.us;
 	if (!(earlier->told & 1U << OUTCOME_DEFERRED) || node->world->node_count > 1)
 		return false;
-	if (waited + node->utc_ahead >= earlier->deferred_utc.us + backoff)
+	if (waited + node->utc_ahead >= due)
 		return false;
 	if (earlier->deferred_booted == node->booted)
 		waited -= earlier->deferred_boot.us;
