@@ -222,7 +222,7 @@ static int read_header(struct csv_rows *csv, char error[ROWS_TEXT_MAX])
 		return OPT_E_INVALID;
 	}
 	if (csv->cell_count > ROWS_COLUMNS_MAX) {
-		snprintf(error, ROWS_TEXT_MAX, "the header has %zu columns; at most %d are read",
+		snprintf(error, ROWS_TEXT_MAX, "the header has %zu columns; a node takes at most %d",
 		    csv->cell_count, (int)ROWS_COLUMNS_MAX);
 		return OPT_E_INVALID;
 	}

@@ -93,7 +93,8 @@ static const char DRAIN[] =
     "\n"
     "The node claims no more mails, also after a restart, until it is undrained. What its\n"
     "Postfix has goes on. Other nodes take its shards over. NODE is an address, or an id or\n"
-    "as many digits of it as no other node's begins with; without it, the node that is asked.\n";
+    "as many digits of it as no other node's begins with; without it, or with \"self\", the node\n"
+    "that is asked.\n";
 
 static const char UNDRAIN[] = "Usage: optimus undrain [NODE]\n"
                               "\n"

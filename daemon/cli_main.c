@@ -237,7 +237,7 @@ static const struct command COMMANDS[] = {
     {"nodes", NODES_OPTIONS, 0, 0, run_nodes},
     {"drain", PLAIN_OPTIONS, 0, 1, run_node_control, .takes_node = true},
     {"undrain", PLAIN_OPTIONS, 0, 1, run_node_control, .takes_node = true},
-    {"forget", PLAIN_OPTIONS, 0, 1, run_node_control, .takes_node = true},
+    {"forget", PLAIN_OPTIONS, 1, 1, run_node_control, .takes_node = true},
     {"top", PLAIN_OPTIONS, 0, 0, run_top},
     {"keygen", PLAIN_OPTIONS, 0, 0, run_keygen},
 };
@@ -373,7 +373,7 @@ static int take_operand(const struct command *command, struct line *line, const 
 	line->operand = operand;
 	if (command->takes_node && !control_node_valid(operand))
 		return wrong_value("a node", operand,
-		    "its address, or 4 to 40 digits of its id, as \"optimus nodes\" shows them");
+		    "its address, or 4 to 40 digits of its id, as \"optimus nodes\" shows them, or \"self\"");
 	if (!command->takes_node && !batch_name_valid(operand))
 		return wrong_value(
 		    "a batch id", operand, "1 to 64 of A-Z a-z 0-9 . _ - and does not begin with . or -");

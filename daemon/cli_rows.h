@@ -19,7 +19,7 @@ enum rows_format {
 };
 
 enum {
-	ROWS_COLUMNS_MAX = 1024,
+	ROWS_COLUMNS_MAX = 1000,       /* as many as a node takes */
 	ROWS_RECORD_MAX = 1024 * 1024, /* bytes of one record in the file */
 	ROWS_OUTPUT_MAX = 64 * 1024,   /* bytes of one row as it is sent */
 	ROWS_TEXT_MAX = 400,

@@ -19,6 +19,31 @@ die() {
 	exit 1
 }
 
+# print_usage: how the script is called, which stands at its head, and the line more_usage if it sets that.
+print_usage() {
+	sed -n '4,/^set -/{/^set -/d;s/^# \{0,1\}//;p}' "$root/scripts/$name"
+	[ -z "${more_usage:-}" ] || echo "$more_usage"
+}
+
+# wrong_usage: the same, for who called it another way.
+wrong_usage() {
+	print_usage >&2
+	exit 2
+}
+
+# answer_help ARGUMENT...: the same, for who asks.
+answer_help() {
+	local argument
+	for argument in "$@"; do
+		case $argument in
+		-h | --help)
+			print_usage
+			exit 0
+			;;
+		esac
+	done
+}
+
 # run_step TEXT COMMAND...: says the text, runs the command, shows its output only when it fails.
 run_step() {
 	local text=$1 log status=0

@@ -61,3 +61,14 @@ write_template() {
 	printf '%s\n' 'From: Bench <bench@node.test>' 'To: {{name}} <{{email}}>' 'Subject: For {{name}}' '' 'Dear {{name}},' ''
 	awk -v size="$1" 'BEGIN { for (n = 400; n < size; n += 64) print "a line of sixty-three letters, to fill the message to its size.." }'
 }
+
+# save_section PAGE: in that page the section on standard input, from its "## " line on, takes the place of the one with the same
+# heading, or the last place. All else in the page stays.
+save_section() {
+	awk 'NR == FNR { if (NR == 1) heading = $0; section = section $0 "\n"; next }
+		/^## / { if (inside) print ""; inside = 0 }
+		$0 == heading && !placed { printf "%s", section; inside = placed = 1 }
+		!inside
+		END { if (!placed) printf "\n%s", section }' - "$1" >"$1.new"
+	mv "$1.new" "$1"
+}

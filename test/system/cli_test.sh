@@ -302,12 +302,16 @@ run 64 'pause no batch id' "$optimus" pause ../etc
 run 0 'drain' "$optimus" drain
 same "$dir/err" 'the node is draining\n'
 has "$dir/log" 'POST /v1/nodes/self/drain'
+run 0 'drain by name' "$optimus" drain self
+same "$dir/err" 'self is draining\n'
 run 0 'undrain' "$optimus" undrain aaaaaaaaaaaa
 same "$dir/err" 'aaaaaaaaaaaa is up\n'
 run 66 'forget' "$optimus" forget bbbbbbbbbbbb
 run 0 'forget by address' "$optimus" forget '[::1]:4100'
 same "$dir/err" '[::1]:4100 is forgotten\n'
-run 65 'forget oneself' "$optimus" forget
+run 65 'forget oneself' "$optimus" forget self
+run 64 'forget nobody' "$optimus" forget
+has "$dir/err" 'forget needs a node'
 run 64 'drain no node id' "$optimus" drain n1
 run 64 'drain too few digits' "$optimus" drain aaa
 run 64 'drain no address' "$optimus" drain 'host:1/../x'

@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# What scripts/node.sh measures from a ledger and a report: the time until another node sent what a dead one had left.
+# What scripts/node.sh measures from a ledger and a report: the time until another node sent what a dead one had left. And that a
+# section that is saved in a page of results replaces itself alone.
 # usage: measure_test.sh
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -8,6 +9,8 @@ cd "$(dirname "$0")/../.."
 . scripts/common.sh
 # shellcheck source=../../scripts/node.sh
 . scripts/node.sh
+# shellcheck source=../../scripts/measure.sh
+. scripts/measure.sh
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -76,5 +79,20 @@ came -1 one.0
 came 9 one.0; by other one.0
 measures 9.0 'a mail that came twice'
 
+# saved WANTED WHAT: what save_section made of $work/page.
+saved() {
+	diff <(printf '%b' "$1") "$work/page" || { echo "not ok: $2"; bad=1; }
+}
+printf '# Page\n\n## One\n\nold 1\n\n### More\n\n## Two\n\n## old\n\n## One more\n\nkept\n' >"$work/page"
+printf '## One\n\nnew \\1 &\n' | save_section "$work/page"
+saved '# Page\n\n## One\n\nnew \\1 &\n\n## Two\n\n## old\n\n## One more\n\nkept\n' 'a section in the middle'
+printf '## One more\n\nnew\n' | save_section "$work/page"
+saved '# Page\n\n## One\n\nnew \\1 &\n\n## Two\n\n## old\n\n## One more\n\nnew\n' 'the last section'
+printf '## Three\n\nnew\n' | save_section "$work/page"
+saved '# Page\n\n## One\n\nnew \\1 &\n\n## Two\n\n## old\n\n## One more\n\nnew\n\n## Three\n\nnew\n' 'a section that was not there'
+cp docs/bench.md "$work/page"
+sed -n '/^## A node beside stock Postfix$/,/^## /p' docs/bench.md | sed '$d' | sed '$d' | save_section "$work/page"
+cmp docs/bench.md "$work/page" || { echo 'not ok: the page as it is'; bad=1; }
+
 [ $bad = 0 ] || exit 1
-echo 'ok: takeovers are measured'
+echo 'ok: takeovers are measured, sections saved'
