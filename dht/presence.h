@@ -15,7 +15,7 @@
 enum {
 	PRESENCE_ADDRESS_MAX = 128, /* "192.0.2.1:4100", "[2001:db8::1]:4100", "host.example:4100" */
 	PRESENCE_VERSION_MAX = 31,
-	WEIGHT_ONE = 100, /* the weight of an ordinary node: `--weight 1` */
+	WEIGHT_ONE = 100, /* the weight of an ordinary node: `--weight 100` */
 	WEIGHT_MAX = 10000,
 };
 
