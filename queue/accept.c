@@ -106,12 +106,12 @@ void accept_request(struct core *core, struct peer *peer, const struct peer_mess
 
 	if (!core->recovered)
 		answer(core, peer, request->token, &request->batch, PEER_BUSY);
+	else if (request->what == RECORD_REGISTER)
+		home_merge(core, peer, request);
 	else if (batch != NULL)
 		answer(core, peer, request->token, &request->batch, PEER_OK);
 	else if (request->what == RECORD_ASKED)
 		answer(core, peer, request->token, &request->batch, PEER_UNKNOWN);
-	else if (request->what == RECORD_REGISTER)
-		home_merge(core, peer, request);
 	else if (!accept_under_way(core, &request->batch)) {
 		accept = start(core, &request->batch, request->data, request->len);
 		if (accept != NULL) {

@@ -4,8 +4,9 @@
  * refused can slip in behind it, and is answered when the store has it. What the store refused stands in
  * memory nevertheless: to have promised too much is always safe.
  *
- * A register is removed with the batch's record, which says the same for good. A register with aborts alone
- * stays: the upload's coordinator may come back at any time.
+ * A register is removed with the batch's record, which says the same for good, or when all homes have that
+ * and this node is none of them any more (queue/homesync.c). A register with aborts alone stays: the upload's
+ * coordinator may come back at any time.
  */
 #include "queue/home.h"
 
@@ -107,7 +108,7 @@ void home_recover(struct core *core, const struct opt_id *batch, const void *dat
 	if (core->recover_done || register_decode(data, len, &decoded) != 0)
 		return;
 	if (id_equal(batch, &mark)) {
-		core->registers->known = true;
+		core->registers->known = core->registers->mark_stored = true;
 		decider_recover(core, decoded.record, decoded.len);
 		register_done(&decoded);
 		return;
@@ -262,12 +263,12 @@ void home_accept(struct core *core, struct peer *peer, const struct peer_message
 
 void home_merge(struct core *core, struct peer *peer, const struct peer_message *request)
 {
-	struct peer_message answer = {.what = 0};
+	struct peer_message answer = {.batch = request->batch};
 	struct reg decoded;
 	struct reg *reg;
 
 	if (batch_find(core, &request->batch) != NULL) {
-		call_reply(core, peer, request, PEER_OK, &answer);
+		call_reply(core, peer, request, homesync_knows(core) ? PEER_REFUSED : PEER_OK, &answer);
 		return;
 	}
 	if (accept_under_way(core, &request->batch) ||
@@ -307,6 +308,7 @@ void home_stored(struct core *core, struct write *write, int status)
 		if (status == 0) {
 			core->registers->marked_for = core->registers->mark_for;
 			core->registers->marked = write->token;
+			core->registers->mark_stored = true;
 		}
 		return;
 	}
@@ -369,6 +371,14 @@ void home_directory(struct core *core, const struct batch *batch)
 	effect->data = effects_copy(core->effects, homes, effect->len);
 }
 
+void home_drop(struct core *core, struct reg *reg)
+{
+	const struct opt_id batch = reg->batch;
+
+	store(core, &batch, write_new(core, WRITE_REGISTER), NULL);
+	register_free(&core->registers->tree, reg);
+}
+
 /* A register that the end of its batch left behind: the record came before the removal was durable. */
 void home_recovered(struct core *core)
 {
@@ -376,9 +386,7 @@ void home_recovered(struct core *core)
 
 	for (reg = register_after(&core->registers->tree, NULL); reg != NULL; reg = next) {
 		next = register_after(&core->registers->tree, &reg->batch);
-		if (batch_find(core, &reg->batch) == NULL)
-			continue;
-		store(core, &reg->batch, write_new(core, WRITE_REGISTER), NULL);
-		register_free(&core->registers->tree, reg);
+		if (batch_find(core, &reg->batch) != NULL)
+			home_drop(core, reg);
 	}
 }

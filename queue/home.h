@@ -44,6 +44,8 @@
 #include "queue/call.h"
 #include "queue/state.h"
 
+struct reg;
+
 /* At core_new() and core_free(). */
 void home_init(struct core *core);
 void home_free(struct core *core);
@@ -78,8 +80,13 @@ void home_directory(struct core *core, const struct batch *batch);
 struct opt_id home_hash(
     struct core *core, const struct opt_id *batch, struct peer *ret_homes[REPLICAS_MAX], uint32_t *ret_count);
 
-/* A register of another home (PEER_RECORD with RECORD_REGISTER): merged, and answered when it is durable. */
+/*
+ * A register of another home (PEER_RECORD with RECORD_REGISTER): merged, and answered when it is durable.
+ * PEER_REFUSED where the batch's record is, on a node that others have to hear before they vote.
+ */
 void home_merge(struct core *core, struct peer *peer, const struct peer_message *request);
+/* Nobody needs the register any more: it is removed, from the store as well. */
+void home_drop(struct core *core, struct reg *reg);
 /* All records and registers have been read. */
 void home_recovered(struct core *core);
 

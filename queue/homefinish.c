@@ -5,6 +5,7 @@
 
 #include "queue/accept.h"
 #include "queue/cluster.h"
+#include "queue/homesync.h"
 #include "queue/propose.h"
 #include "queue/registers.h"
 #include "queue/upload.h"
@@ -42,6 +43,22 @@ static bool is_due(const struct core *core, struct reg *reg)
 	return core->now.us - reg->watched_since.us >= FINISH_AFTER;
 }
 
+/* Who is no home any more leaves it to those that are. */
+static void look_after(struct core *core, struct reg *reg)
+{
+	const struct opt_id batch = reg->batch, upload = reg->upload;
+	const bool home = is_home(core, &batch);
+
+	if (home && (accept_under_way(core, &batch) || upload_find(core, &upload) != NULL ||
+	                propose_runs(core, &batch)))
+		return;
+	reg->watched_since = core->now;
+	if (home)
+		propose_start(core, &batch, &upload, NULL, 0, decided);
+	else
+		homesync_push_again(core, reg);
+}
+
 void homefinish_tick(struct core *core)
 {
 	struct registers *registers = core->registers;
@@ -51,14 +68,10 @@ void homefinish_tick(struct core *core)
 		return;
 	registers->finish_looked = core->now;
 	for (reg = register_after(&registers->tree, NULL); reg != NULL;) {
-		const struct opt_id batch = reg->batch, upload = reg->upload;
+		const struct opt_id batch = reg->batch;
 
-		if (reg->len > 0 && is_due(core, reg) && is_home(core, &batch) &&
-		    !accept_under_way(core, &batch) && upload_find(core, &upload) == NULL &&
-		    !propose_runs(core, &batch)) {
-			reg->watched_since = core->now;
-			propose_start(core, &batch, &upload, NULL, 0, decided);
-		}
+		if (reg->len > 0 && is_due(core, reg))
+			look_after(core, reg);
 		reg = register_after(&registers->tree, &batch); /* it may be gone by now */
 	}
 }

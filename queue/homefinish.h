@@ -5,7 +5,8 @@
  * everybody who asks the homes such a batch would be one that does not exist.
  *
  * So a home that hears nothing more about a record for FINISH_AFTER proposes the abort of its upload: where
- * the record may be decided that decides the record, which is announced then.
+ * the record may be decided that decides the record, which is announced then. One that is no home any more
+ * pushes it to those that are, and drops it when they have the record of the batch (queue/homesync.h).
  */
 #ifndef OPTIMUS_QUEUE_HOMEFINISH_H
 #define OPTIMUS_QUEUE_HOMEFINISH_H

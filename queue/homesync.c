@@ -5,6 +5,11 @@
  * are its homes now, those that are homes by it, or were in between, and the others when none of the homes by
  * it is alive. Homes by it may lack it: members may have changed between its first proposal and its decision.
  *
+ * A register may be left over: this node was a home, the homes have moved, and others have decided without
+ * hearing of it again. It is dropped when every home of now has said, to one push of it, that it has the
+ * record, and is one of those whom others have to hear before they vote. Then whoever votes about the batch
+ * later hears of the record where he would have heard of the register.
+ *
  * A push that a peer's death cut short counts: the peer will come with a new link, and everything is pushed
  * anew. One that a peer refused does not, and starts over with the next heartbeat.
  */
@@ -358,15 +363,24 @@ static bool push_next(struct core *core)
 		after = NULL;
 	}
 	{
-		const struct reg *reg = register_after(&r->tree, after);
+		struct reg *reg = register_after(&r->tree, after);
 
 		if (reg == NULL)
 			return false;
+		reg->stands_count = 0;
 		r->next = reg->batch;
 		r->push_first = false;
 		push(core, &reg->batch, NULL, reg);
 		return true;
 	}
+}
+
+void homesync_push_again(struct core *core, struct reg *reg)
+{
+	if (!core->registers->pushed || core->registers->push_calls >= PUSH_CALLS)
+		return;
+	reg->stands_count = 0;
+	push(core, &reg->batch, NULL, reg);
 }
 
 static void push_some(struct core *core)
@@ -489,6 +503,37 @@ void homesync_heard(struct core *core, struct peer *peer, const struct peer_mess
 	peer->homes_lost = (heartbeat->what & BEAT_LOST) != 0;
 }
 
+bool homesync_knows(struct core *core)
+{
+	return core->registers->known && core->registers->mark_stored;
+}
+
+static bool stands_at(const struct reg *reg, const struct peer *home)
+{
+	for (uint32_t i = 0; i < reg->stands_count; i++) {
+		if (reg->stands[i] == home)
+			return true;
+	}
+	return false;
+}
+
+/* The home has the record. Where this node is a home, it gets the record from the others. */
+static void record_stands(struct core *core, const struct opt_id *batch, const struct peer *home)
+{
+	struct reg *reg = register_find(&core->registers->tree, batch);
+	struct peer *homes[REPLICAS_MAX];
+	const uint32_t count = cluster_homes(core, batch, homes);
+
+	if (reg == NULL || reg->stands_count == REPLICAS_MAX)
+		return;
+	reg->stands[reg->stands_count++] = home;
+	for (uint32_t i = 0; i < count; i++) {
+		if (!stands_at(reg, homes[i]))
+			return;
+	}
+	home_drop(core, reg);
+}
+
 void homesync_answered(struct core *core, struct call *call, const struct peer_message *answer)
 {
 	const struct batch *batch = batch_find(core, &answer->batch);
@@ -496,6 +541,8 @@ void homesync_answered(struct core *core, struct call *call, const struct peer_m
 	core->registers->push_calls--;
 	if (answer->status == PEER_UNKNOWN && call->number == RECORD_ASKED && batch != NULL)
 		send_record(core, call->peer, batch);
+	else if (answer->status == PEER_REFUSED && call->number == RECORD_REGISTER)
+		record_stands(core, &answer->batch, call->peer);
 	else if (answer->status != PEER_OK)
 		core->registers->push_failed = true;
 	if (!core->registers->push_failed)

@@ -8,6 +8,8 @@
 #include "queue/call.h"
 #include "queue/state.h"
 
+struct reg;
+
 /* Whether this node may vote as a home of the batch: it knows what may have been decided about it. */
 bool homesync_complete(struct core *core, const struct opt_id *batch);
 
@@ -25,6 +27,10 @@ void homesync_member_changed(struct core *core, struct peer *peer, bool back);
 /* Fills what a heartbeat, whose hash is set, says about the push; takes it from one. */
 void homesync_beat(struct core *core, struct peer_message *heartbeat);
 void homesync_heard(struct core *core, struct peer *peer, const struct peer_message *heartbeat);
+/* Pushes a register that may be left over once more; not while there is anything else to push. */
+void homesync_push_again(struct core *core, struct reg *reg);
+/* Whether this node is one of those that others have to hear before they vote, also after a restart. */
+bool homesync_knows(struct core *core);
 /* An answer to CALL_PUSH. The call is over. */
 void homesync_answered(struct core *core, struct call *call, const struct peer_message *answer);
 

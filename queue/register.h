@@ -30,6 +30,10 @@ struct reg {
 	uint32_t aborted_count;
 	struct ballot watched; /* of queue/homefinish.c: `accepted`, and since when it is that */
 	struct boot_time watched_since;
+	/* Of queue/homesync.c: homes that have the record instead, as they said to the latest push of this.
+	 */
+	const struct peer *stands[REPLICAS_MAX];
+	uint32_t stands_count;
 };
 RB_HEAD(reg_tree, reg);
 

@@ -19,6 +19,7 @@ struct registers {
 	uint64_t mark;            /* the write of the mark that it is known; 0: none is under way */
 	struct opt_id mark_for;   /* hash of the members that are in that write */
 	struct opt_id marked_for; /* and of those in the durable mark */
+	bool mark_stored;         /* there is a mark in the store, of these members or of others */
 	uint64_t marked;          /* the write of the latest durable mark; 0: none since the start */
 	struct opt_id *before;    /* members that the mark names, from before the start */
 	uint32_t before_count;

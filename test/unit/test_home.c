@@ -6,7 +6,10 @@
 
 #include <stdio.h>
 
+#include "queue/home.h"
+#include "queue/homesync.h"
 #include "queue/peer.h"
+#include "queue/registers.h"
 
 enum { MANY = 20, FEW = 12 };
 
@@ -389,6 +392,161 @@ static void homes_find_out_what_they_have_decided(void **state)
 		assert_true(net->down[i] || net_has_batch(net, i, name) == home[i]);
 }
 
+/* Of seven nodes the last one comes later, and takes the place of a home. */
+enum { ALL = 7, NEWCOMER = ALL - 1 };
+static uint32_t left, coordinator; /* the home that is none any more, and who proposed to it */
+
+static bool is_accept_for_others(const struct net *n, const struct net_frame *frame)
+{
+	struct opt_id upload;
+
+	(void)n;
+	return frame->to != left && type_of(frame, &upload) == PEER_ACCEPT;
+}
+
+/* Bits of the homes, as node 0 sees them. */
+static uint32_t homes_of(const char *name)
+{
+	const struct opt_id batch = batch_key(name);
+	struct peer *homes[REPLICAS_MAX];
+	uint32_t count, bits = 0;
+
+	home_hash(net->shells[0]->core, &batch, homes, &count);
+	for (uint32_t i = 0; i < count; i++) {
+		for (uint32_t k = 0; k < ALL; k++) {
+			const struct opt_id node = net_node(k);
+
+			bits |= (uint32_t)id_equal(&homes[i]->id, &node) << k;
+		}
+	}
+	return bits;
+}
+
+static void start_all_but_the_newcomer(void)
+{
+	net_free(net);
+	net = net_new(ALL, 3);
+	net->down[NEWCOMER] = true;
+	net_start(net);
+	net_advance(net, 5 * USEC_PER_SEC);
+}
+
+/* Answers for all mails: nobody becomes a replica of what is finished, and gets the record with it. */
+static void settle_all(void)
+{
+	for (uint32_t i = 0; i < ALL; i++) {
+		struct shell *shell = net->shells[i];
+
+		for (size_t k = 0; k < shell->fed_count; k++)
+			shell_tell_outcome(shell, &shell->fed[k], OUTCOME_SENT, 1);
+	}
+	net_advance(net, 5 * USEC_PER_SEC);
+}
+
+/*
+ * One home alone accepts the record of an upload, of which it holds nothing else, and dies; so does who
+ * proposed it. The homes move away from the one, and what another upload brought is decided without it.
+ */
+static bool leave_a_register_behind(const char *name, uint32_t before, uint32_t after)
+{
+	const struct opt_id batch = batch_key(name);
+	const uint32_t other = (uint32_t)__builtin_ctz(before & after);
+
+	left = (uint32_t)__builtin_ctz(before & ~after);
+	coordinator = (uint32_t)__builtin_ctz(~before);
+	start_all_but_the_newcomer();
+	net->hold = is_accept_for_others;
+	net_submit(net, coordinator, 1, name, 1);
+	net_run(net);
+	if (!has_register(left, name) || net->shells[left]->upload_count > 0)
+		return false;
+	assert_true(register_find(&net->shells[left]->core->registers->tree, &batch)->len > 0);
+	net_kill(net, left);
+	net_kill(net, coordinator);
+	net->hold = NULL;
+	net_restart(net, NEWCOMER);
+	net_advance(net, 20 * USEC_PER_SEC);
+	net_submit(net, other, 2, name, 9);
+	net_advance(net, 30 * USEC_PER_SEC);
+	assert_true(net_said(net, other, 2, UPLOAD_ACCEPTED));
+	for (uint32_t i = 0; i < ALL; i++)
+		assert_true((after >> i & 1U) == 0 || net_has_batch(net, i, name));
+	settle_all();
+	return true;
+}
+
+/* The homes of the name are in the bits. */
+static const char *find_left_register(uint32_t *ret_homes)
+{
+	static char name[16];
+	uint32_t before[200], after[200];
+
+	for (int all = 0; all < 2; all++) {
+		if (all == 0)
+			start_all_but_the_newcomer();
+		else
+			net_restart(net, NEWCOMER);
+		net_advance(net, 8 * USEC_PER_SEC);
+		for (uint32_t i = 0; i < 200; i++) {
+			snprintf(name, sizeof(name), "news-%u", i);
+			(all == 0 ? before : after)[i] = homes_of(name);
+		}
+	}
+	for (uint32_t i = 0; i < 200; i++) {
+		snprintf(name, sizeof(name), "news-%u", i);
+		*ret_homes = after[i];
+		if (before[i] != after[i] && leave_a_register_behind(name, before[i], after[i]))
+			return name;
+	}
+	fail_msg("no batch has such homes");
+	return NULL;
+}
+
+static void a_former_home_keeps_its_register_until_all_homes_have_the_record(void **state)
+{
+	uint32_t homes;
+	const char *name = find_left_register(&homes);
+	const struct opt_id batch = batch_key(name);
+
+	(void)state;
+	net_kill(net, NEWCOMER);
+	net_advance(net, 10 * USEC_PER_SEC);
+	net_restart(net, left);
+	net_advance(net, 60 * USEC_PER_SEC);
+	assert_true(has_register(left, name));
+	net_restart(net, NEWCOMER);
+	net_advance(net, 60 * USEC_PER_SEC);
+	assert_false(has_register(left, name) || home_has(net->shells[left]->core, &batch));
+	assert_false(net_has_batch(net, left, name));
+	/* It is not decided again when one of the homes is gone. */
+	net_kill(net, (uint32_t)__builtin_ctz(homes));
+	net_advance(net, 10 * USEC_PER_SEC);
+	for (uint32_t upload = 3; upload < 5; upload++) {
+		net_submit(net, left, upload, name, 1);
+		net_advance(net, 30 * USEC_PER_SEC);
+		assert_false(net_said(net, left, upload, UPLOAD_ACCEPTED));
+	}
+	assert_true(net_said(net, left, 4, UPLOAD_CONFLICT));
+}
+
+/* Others need not hear a home that is new before they vote: that it has the record is no reason yet. */
+static void a_record_of_new_homes_takes_no_register_away(void **state)
+{
+	uint32_t homes;
+	const char *name = find_left_register(&homes);
+
+	(void)state;
+	net_restart(net, left);
+	for (int i = 0; i < 200; i++) {
+		for (uint32_t k = 0; k < ALL; k++) {
+			if ((homes >> k & 1U) != 0)
+				homesync_unlearn(net->shells[k]->core);
+		}
+		net_advance(net, USEC_PER_SEC / 50);
+	}
+	assert_true(has_register(left, name));
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -403,6 +561,8 @@ int main(void)
 	    TEST(what_a_forgotten_home_decided_is_asked_of_the_others),
 	    TEST(aborts_of_one_batch_are_proposed_one_after_the_other),
 	    TEST(homes_find_out_what_they_have_decided),
+	    TEST(a_former_home_keeps_its_register_until_all_homes_have_the_record),
+	    TEST(a_record_of_new_homes_takes_no_register_away),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
