@@ -42,6 +42,7 @@
 #include "daemon/log.h"
 #include "daemon/spool_list.h"
 #include "daemon/spool_mark.h"
+#include "daemon/spool_removals.h"
 
 enum { RETRY_MS = 1000, NOTE_MS = 1000, LOOK_AGAIN_MS = 100, LOOKS_MAX = 100 };
 
@@ -54,6 +55,7 @@ struct engine {
 	struct keeper *keeper;
 	const char *dir; /* of the instance; borrowed from the configuration */
 	char *spool_program;
+	struct spool_removals *removals;
 	enum engine_phase phase;
 	bool prepared;
 	bool settle_wanted; /* asked for while something else was being done */
@@ -196,15 +198,23 @@ static void put_aside(void *context, const char *file)
 	engine_settle(engine);
 }
 
-/* Watches the processes that `status` named: "up MASTER QMGR". False when one is gone already. */
+/*
+ * Watches the processes that `status` named: "up MASTER QMGR". False when one is gone already. A QMGR of 0 is
+ * between two: of that master only the end is awaited.
+ */
 static bool watch_master(struct engine *engine, const char *output)
 {
 	int master;
 	int qmgr = 0;
 
-	if (engine->watch == NULL && sscanf(output, "up %d %d", &master, &qmgr) >= 1)
-		engine->watch =
-		    engine_watch_new(engine->loop, master, qmgr, engine->dir, part_died, put_aside, engine);
+	if (engine->watch != NULL)
+		return true;
+	if (sscanf(output, "up %d %d", &master, &qmgr) < 1)
+		return false;
+	engine->watch =
+	    engine_watch_new(engine->loop, master, qmgr, engine->dir, part_died, put_aside, engine);
+	if (engine->watch != NULL && qmgr == 0)
+		part_died(engine, "qmgr");
 	return engine->watch != NULL;
 }
 
@@ -226,12 +236,16 @@ static void tell_spool(struct engine *engine, const struct spool_list *list)
 		if (list->entries[i].place == SPOOL_ACTIVE)
 			list->entries[i].place = SPOOL_INCOMING;
 	}
+	if (list->nameless_tried)
+		log_warning("spool_file_damaged", "advice",
+		    "mails without a file are taken for in doubt, for it may be theirs", NULL);
 	log_info("spool_settled", "alive", engine->alive ? "yes" : "no", "files", log_u64(list->count), NULL);
 	engine->phase = engine->alive ? PHASE_UP : PHASE_DOWN;
 	if (engine->alive)
 		driver_start(engine->driver);
 	event.spool.alive = engine->alive;
 	event.spool.generation = engine->generation;
+	event.spool.nameless_tried = list->nameless_tried;
 	event.spool.entries = list->entries;
 	event.spool.count = list->count;
 	node_event(engine->node, &event);
@@ -304,7 +318,9 @@ static void status_known(void *context, int exit_status, const char *output)
 	}
 	engine->looks = 0;
 	engine->generation = spool_mark_read(engine->dir, "generation");
-	if (engine->alive || exit_status == 1) {
+	if (engine->alive && engine->distrusted) {
+		settle(engine);
+	} else if (engine->alive || exit_status == 1) {
 		look(engine);
 	} else if (exit_status == 2) {
 		log_info("postfix_orphans_finish", NULL);
@@ -362,6 +378,10 @@ static void started_status(void *context, int exit_status, const char *output)
 	if (exit_status != 0 || !watch_master(engine, output)) {
 		log_error("postfix_start_failed", "advice", "see its log; it is tried again", NULL);
 		again_in(engine, RETRY_MS, sweep);
+		return;
+	}
+	if (engine->distrusted) {
+		settle(engine);
 		return;
 	}
 	engine->phase = PHASE_UP;
@@ -441,8 +461,7 @@ void engine_remove_file(struct engine *engine, const char *file)
 {
 	if (engine->phase == PHASE_NONE)
 		return;
-	log_info("spool_file_removed", "file", file, NULL);
-	spool_remove_run(engine->loop, engine->spool_program, engine->dir, file);
+	spool_removals_add(engine->removals, file);
 }
 
 static void prepare(struct engine *engine);
@@ -491,6 +510,7 @@ struct engine *engine_new(uv_loop_t *loop, struct node *node, struct driver *dri
 	engine->keeper = keeper;
 	engine->dir = node_config(node)->postfix_dir;
 	engine->phase = keeper == NULL ? PHASE_NONE : PHASE_STARTING;
+	engine->removals = spool_removals_new(loop, engine->spool_program, engine->dir);
 	uv_timer_init(loop, &engine->timer);
 	uv_timer_init(loop, &engine->note);
 	engine->timer.data = engine->note.data = engine;
@@ -559,6 +579,7 @@ void engine_free(struct engine *engine)
 		return;
 	engine->stopping = true;
 	stop_watching(engine);
+	spool_removals_free(engine->removals);
 	uv_close((uv_handle_t *)&engine->timer, timer_closed);
 	uv_close((uv_handle_t *)&engine->note, timer_closed);
 }

@@ -17,7 +17,8 @@ struct listing {
 	uv_process_t process;
 	uv_pipe_t pipe;
 	struct buffer output;
-	spool_list_fn *fn; /* NULL for a removal */
+	spool_list_fn *listed;
+	spool_removed_fn *removed; /* of the two, one is NULL */
 	void *context;
 	int open; /* handles */
 	bool ended, exited;
@@ -56,8 +57,9 @@ static void parse_line(char *line, struct spool_list *list)
 	if (!place_of(line, &entry->place))
 		return;
 	if (attempt_from_text(key, &entry->key) != 0) {
-		if (entry->place == SPOOL_WRITING)
-			list->nameless_writing = true;
+		list->nameless_writing = list->nameless_writing || entry->place == SPOOL_WRITING;
+		list->nameless_tried =
+		    list->nameless_tried || entry->place == SPOOL_ACTIVE || entry->place == SPOOL_ASIDE;
 		return;
 	}
 	*id = '/';
@@ -79,26 +81,30 @@ void spool_list_parse(char *text, struct spool_list *ret_list)
 		parse_line(line, ret_list);
 }
 
-static void report(struct listing *listing)
+static void report_list(struct listing *listing)
 {
 	struct spool_list list = {.count = 0};
 	char *text;
 
-	if (listing->exit_status != 0)
-		log_error("spool_listing_failed", "status", log_int(listing->exit_status), NULL);
-	if (listing->fn == NULL)
-		return;
 	if (listing->exit_status != 0) {
-		listing->fn(listing->context, OPT_E_IO, &list);
+		log_error("spool_listing_failed", "status", log_int(listing->exit_status), NULL);
+		listing->listed(listing->context, OPT_E_IO, &list);
 		return;
 	}
 	text = strdup(buffer_text(&listing->output));
 	if (text == NULL)
 		abort();
 	spool_list_parse(text, &list);
-	listing->fn(listing->context, 0, &list);
+	listing->listed(listing->context, 0, &list);
 	free(list.entries);
 	free(text);
+}
+
+static void report_removal(struct listing *listing)
+{
+	if (listing->exit_status != 0)
+		log_error("spool_removal_failed", "status", log_int(listing->exit_status), NULL);
+	listing->removed(listing->context, listing->exit_status == 0 ? 0 : OPT_E_IO);
 }
 
 static void closed(uv_handle_t *handle)
@@ -115,7 +121,10 @@ static void check_end(struct listing *listing)
 {
 	if (!listing->ended || !listing->exited)
 		return;
-	report(listing);
+	if (listing->listed != NULL)
+		report_list(listing);
+	else
+		report_removal(listing);
 	uv_close((uv_handle_t *)&listing->pipe, closed);
 	uv_close((uv_handle_t *)&listing->process, closed);
 }
@@ -150,20 +159,25 @@ static void received(uv_stream_t *stream, ssize_t got, const uv_buf_t *buf)
 	}
 }
 
-static void run(uv_loop_t *loop, char **argv, spool_list_fn *fn, void *context)
+static struct listing *listing_new(void *context)
 {
 	struct listing *listing = calloc(1, sizeof(*listing));
+
+	if (listing == NULL)
+		abort();
+	listing->context = context;
+	buffer_init(&listing->output);
+	return listing;
+}
+
+static void run(uv_loop_t *loop, char **argv, struct listing *listing)
+{
 	uv_stdio_container_t stdio[3];
 	uv_process_options_t options = {
 	    .exit_cb = exited, .file = argv[0], .args = argv, .stdio_count = 3, .stdio = stdio};
 	int status;
 
-	if (listing == NULL)
-		abort();
-	listing->fn = fn;
-	listing->context = context;
 	listing->open = 2;
-	buffer_init(&listing->output);
 	uv_pipe_init(loop, &listing->pipe, 0);
 	listing->pipe.data = listing;
 	listing->process.data = listing;
@@ -174,7 +188,7 @@ static void run(uv_loop_t *loop, char **argv, spool_list_fn *fn, void *context)
 	stdio[2].data.fd = 2;
 	status = uv_spawn(loop, &listing->process, &options);
 	if (status != 0 || uv_read_start((uv_stream_t *)&listing->pipe, give_memory, received) != 0) {
-		log_error("spool_listing_failed", "program", argv[0], "error", uv_strerror(status), NULL);
+		log_error("spool_program_failed", "program", argv[0], "error", uv_strerror(status), NULL);
 		listing->ended = listing->exited = true;
 		listing->exit_status = 69;
 		check_end(listing);
@@ -183,18 +197,26 @@ static void run(uv_loop_t *loop, char **argv, spool_list_fn *fn, void *context)
 
 void spool_list_run(uv_loop_t *loop, const char *program, const char *dir, spool_list_fn *fn, void *context)
 {
+	struct listing *listing = listing_new(context);
 	char config[4096];
 	char *argv[] = {(char *)(uintptr_t)program, "-c", config, NULL};
 
 	snprintf(config, sizeof(config), "%s/etc", dir);
-	run(loop, argv, fn, context);
+	listing->listed = fn;
+	run(loop, argv, listing);
 }
 
-void spool_remove_run(uv_loop_t *loop, const char *program, const char *dir, const char *file)
+void spool_remove_run(uv_loop_t *loop, const char *program, const char *dir, const char *const *files,
+    size_t count, spool_removed_fn *fn, void *context)
 {
+	enum { BEFORE = 4 };
+	struct listing *listing = listing_new(context);
 	char config[4096];
-	char *argv[] = {(char *)(uintptr_t)program, "-c", config, "--remove", (char *)(uintptr_t)file, NULL};
+	char *argv[BEFORE + SPOOL_REMOVE_MAX + 1] = {(char *)(uintptr_t)program, "-c", config, "--remove"};
 
 	snprintf(config, sizeof(config), "%s/etc", dir);
-	run(loop, argv, NULL, NULL);
+	for (size_t i = 0; i < count && i < SPOOL_REMOVE_MAX; i++)
+		argv[BEFORE + i] = (char *)(uintptr_t)files[i];
+	listing->removed = fn;
+	run(loop, argv, listing);
 }

@@ -8,9 +8,11 @@
  * optimusd asks this after a crash: what is still here was claimed and may or may not have been sent. QUEUE
  * is the folder, or `writing` for a file of incoming/ that cleanup(8) has not finished (its attempt may not
  * be in it yet). A file that vanishes while we look, because Postfix is running, is left out, and is no error
- * for `--remove`. Anything may be in the files; what can't be read has no attempt.
+ * for `--remove`. Anything may be in the files; what makes no sense has no attempt. A file that can't be read
+ * is an error: a listing without it would tell that its mail was never here.
  *
- * Exits as sysexits.h says: 0, 64 (usage), 66 (no such instance), 75 (a file could not be removed).
+ * Exits as sysexits.h says: 0, 64 (usage), 66 (no such instance), 74 (a file or a folder could not be read),
+ * 75 (a file could not be removed).
  */
 #include <dirent.h>
 #include <errno.h>
@@ -53,47 +55,66 @@ static void usage(void)
 	exit(EX_USAGE);
 }
 
-/* Reads envelope records up to the envelope id. */
-static bool read_attempt(const char *path, char text[ATTEMPT_TEXT_MAX])
+/* What is said of a file that can't be read would be taken for the whole truth about its mail. */
+static void unreadable(const char *path)
+{
+	fprintf(stderr, "optimus-spool: can't read %s/%s: %s\n", var_queue_dir, path, strerror(errno));
+	exit(EX_IOERR);
+}
+
+/* Reads envelope records up to the envelope id; "-" where none is found. */
+static void read_attempt(VSTREAM *file, char text[ATTEMPT_TEXT_MAX])
 {
 	static const char name[] = MAIL_ATTR_DSN_ENVID "=";
 	VSTRING *record = vstring_alloc(200);
-	VSTREAM *file = vstream_fopen(path, O_RDONLY | O_NOFOLLOW, 0);
 	struct attempt_key key;
-	bool found = false;
 	int type;
 
-	while (file && !found && (type = rec_get_raw(file, record, RECORD_MAX, REC_FLAG_NONE)) > 0 &&
-	       type != REC_TYPE_MESG) {
+	strcpy(text, "-");
+	while ((type = rec_get_raw(file, record, RECORD_MAX, REC_FLAG_NONE)) > 0 && type != REC_TYPE_MESG) {
 		const char *value = vstring_str(record) + strlen(name);
 
 		if (type != REC_TYPE_ATTR || strncmp(vstring_str(record), name, strlen(name)) != 0)
 			continue;
-		if (attempt_from_text(value, &key) != 0)
-			break;
-		attempt_to_text(&key, text);
-		found = true;
+		if (attempt_from_text(value, &key) == 0)
+			attempt_to_text(&key, text);
+		break;
 	}
-	if (file)
-		vstream_fclose(file);
 	vstring_free(record);
-	return found;
 }
 
 static void list_file(const char *queue, const char *name)
 {
 	char path[PATH_SIZE];
-	char text[ATTEMPT_TEXT_MAX];
+	char text[ATTEMPT_TEXT_MAX] = "-";
 	struct stat st;
 	bool writing;
 
 	if (snprintf(path, sizeof(path), "%s/%s", queue, name) >= (int)sizeof(path))
 		return;
-	if (lstat(path, &st) != 0 || S_ISDIR(st.st_mode))
+	if (lstat(path, &st) != 0) {
+		if (errno != ENOENT)
+			unreadable(path);
 		return;
+	}
+	if (S_ISDIR(st.st_mode))
+		return;
+	if (S_ISREG(st.st_mode)) {
+		VSTREAM *file = vstream_fopen(path, O_RDONLY | O_NOFOLLOW, 0);
+
+		if (!file && errno == ENOENT)
+			return;
+		if (!file && errno != EACCES) /* which is no file of ours, and would stay so */
+			unreadable(path);
+		if (file) {
+			read_attempt(file, text);
+			if (vstream_ferror(file))
+				unreadable(path);
+			vstream_fclose(file);
+		}
+	}
 	writing = strcmp(queue, MAIL_QUEUE_INCOMING) == 0 && (st.st_mode & S_IXUSR) == 0;
-	printf("%s %s %s\n", writing ? WRITING : queue, name,
-	    S_ISREG(st.st_mode) && read_attempt(path, text) ? text : "-");
+	printf("%s %s %s\n", writing ? WRITING : queue, name, text);
 }
 
 static int is_visible(const struct dirent *entry)

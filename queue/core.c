@@ -366,7 +366,7 @@ static void timer_fired(struct core *core, struct timer *timer)
 		call_due(core, timer->owner);
 		return;
 	case TIMER_SPOOL_CHECK:
-		if (core->uncertain == 0 && core->asked_count == 0)
+		if (core->uncertain == 0 && core->asked_count == 0 && !core->file_waits)
 			return;
 		if (core->engine == ENGINE_UP)
 			settle_ask(core);

@@ -198,6 +198,7 @@ struct event {
 		} engine_up;
 		struct {
 			bool alive; /* the same Postfix that got the mails still runs over this spool */
+			bool nameless_tried; /* a file in active or aside does not tell its attempt */
 			uint64_t generation;
 			const struct spool_entry *entries;
 			size_t count;

@@ -8,12 +8,15 @@
  *   its file is in a spool that is alive      it is on its way: wait for its outcome
  *   it is being written there                 it will be queued or vanish: look again
  *   no file, and its claim was for this spool it never got in: ready again
+ *   the same, but a damaged file was found    when all are looked at: that may be its file, so in doubt
  *   no file, and the claim was for another    that spool is gone: in doubt
  *   Postfix is dead, file in incoming         no delivery agent ever saw it: ready again
  *   Postfix is dead, file in active or aside  it may have been sent: in doubt
- *   the same, but the spool is another one    the machine died, and its disk may show what was before: in
- * doubt put aside in deferred, hold or corrupt    in doubt, and the file must go: Postfix would try it by
- * itself
+ *   the same, but the spool is another one    the machine died, its disk may show what was before: in doubt
+ *   put aside in deferred, hold or corrupt    in doubt, and the file must go: Postfix would try it by itself
+ *
+ * Damaged is a file in active or aside that does not tell its attempt. One that can't be read never comes
+ * here: the shell looks again until it can be.
  *
  * A dead Postfix is started again only over an empty spool, and the spool is emptied only when what was found
  * in it is durable.
@@ -129,13 +132,26 @@ static void remove_file(struct core *core, const struct spool_entry *entry)
 	effects_add(core->effects, EFFECT_SPOOL_REMOVE)->text = effects_copy_text(core->effects, entry->file);
 }
 
+static void look_soon(struct core *core)
+{
+	if (!core->spool_check.armed)
+		timer_arm(&core->boot_timers, &core->spool_check, core->now.us + 2 * USEC_PER_SEC);
+}
+
+/* While facts are being written, one of them may be about this very file: the next look tells. */
+static bool must_wait(struct core *core, const struct spool_entry *entry)
+{
+	if (entry->place != SPOOL_ASIDE || core->outcome_writes == 0)
+		return false;
+	core->file_waits = true;
+	look_soon(core);
+	return true;
+}
+
 /* A file of a Postfix that runs, whose mail does not wait for it: leave it if it is leaving, else stop it. */
 static void rogue(struct core *core, const struct spool_entry *entry)
 {
-	/* While facts are being written, one of them may be about this very file. */
-	if (entry->place == SPOOL_ASIDE && core->outcome_writes > 0)
-		return;
-	if (entry->place == SPOOL_INCOMING || entry->place == SPOOL_ASIDE)
+	if (!must_wait(core, entry) && (entry->place == SPOOL_INCOMING || entry->place == SPOOL_ASIDE))
 		remove_file(core, entry);
 }
 
@@ -184,7 +200,7 @@ static void look_at_files(struct core *core, const struct event *event)
 		if (shard != NULL && !shard->mine && entry->place == SPOOL_ASIDE &&
 		    entry->key.index < shard->count) {
 			/* This node has left the shard, and its members wait for its word: once is enough. */
-			if (core->outcome_writes == 0)
+			if (!must_wait(core, entry))
 				fact_add_doubt_of(
 				    core, shard, &entry->key, "Postfix put the mail aside", entry->file);
 		} else if (!is_latest(mail, &entry->key)) {
@@ -212,8 +228,7 @@ void settle_learnt(struct core *core, struct shard *shard, uint32_t index)
 	if (core->engine == ENGINE_NONE || core->engine == ENGINE_SETTLING)
 		return;
 	set_uncertain(core, &shard->mails[index], true);
-	if (!core->spool_check.armed)
-		timer_arm(&core->boot_timers, &core->spool_check, core->now.us + 2 * USEC_PER_SEC);
+	look_soon(core);
 }
 
 void settle_asked(struct core *core, struct shard *shard, const struct journal_entry *entry)
@@ -240,8 +255,7 @@ void settle_asked(struct core *core, struct shard *shard, const struct journal_e
 		return;
 	/* First what its journal says of them: its members may never have got that. */
 	replica_behind_others(core, shard);
-	if (!core->spool_check.armed)
-		timer_arm(&core->boot_timers, &core->spool_check, core->now.us + 2 * USEC_PER_SEC);
+	look_soon(core);
 }
 
 static void settle_mail(struct core *core, const struct event *event, struct shard *shard, uint32_t index,
@@ -256,11 +270,13 @@ static void settle_mail(struct core *core, const struct event *event, struct sha
 		return;
 	}
 	if (entry == NULL) {
-		if (mail->generation == event->spool.generation ||
-		    core->config.broken_rule == CORE_BUG_SPOOL_FORGOTTEN)
-			never_fed(core, shard, index);
-		else
+		if (mail->generation != event->spool.generation &&
+		    core->config.broken_rule != CORE_BUG_SPOOL_FORGOTTEN)
 			doubt(core, shard, index, "the spool of its Postfix is gone", NULL);
+		else if (event->spool.nameless_tried && core->engine == ENGINE_SETTLING)
+			doubt(core, shard, index, "a damaged file of its Postfix may be its", NULL);
+		else
+			never_fed(core, shard, index);
 		return;
 	}
 	if (!alive && mail->generation != event->spool.generation) {
@@ -364,7 +380,7 @@ void settle_spool(struct core *core, const struct event *event)
 	size_t count = event->spool.count;
 	const struct spool_entry **sorted;
 
-	core->settle_asked = false;
+	core->settle_asked = core->file_waits = false;
 	if (core->engine != ENGINE_SETTLING && !(core->engine == ENGINE_UP && event->spool.alive))
 		return;
 	if (core->stale && event->spool.alive && shared(core, event)) {
@@ -384,8 +400,8 @@ void settle_spool(struct core *core, const struct event *event)
 	look_at_asked(core, event, sorted);
 	look_at_claims(core, event, sorted);
 	free(sorted);
-	if ((core->uncertain > 0 || core->asked_count > 0) && !core->spool_check.armed)
-		timer_arm(&core->boot_timers, &core->spool_check, core->now.us + 2 * USEC_PER_SEC);
+	if (core->uncertain > 0 || core->asked_count > 0)
+		look_soon(core);
 	if (core->engine != ENGINE_SETTLING)
 		return;
 	core->generation = event->spool.generation;

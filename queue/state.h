@@ -347,6 +347,7 @@ struct core {
 	enum engine_state engine;
 	uint64_t generation;
 	bool settle_asked;
+	bool file_waits;  /* of a Postfix that runs: only the next look tells whether it must go */
 	bool master_dead; /* nothing in Postfix takes another mail, until it is started again */
 	struct asked_claim {
 		struct attempt_key key;

@@ -243,6 +243,22 @@ reported() { [ "$(awk '$1 == "APPEND" && $4 ~ /^2/' "$work/facts.ledger" | wc -l
 talking() { [ "$(ss -Htn state established "( sport = :$port )" | wc -l)" -ge "$1" ]; }
 is_down() { [ "$("$instance" status --dir "$work/pf")" = down ]; }
 
+# A file of an attempt that is damaged has none; one that can't be read at the moment is no file without an attempt.
+test_a_spool_that_cannot_be_read_is_not_listed() {
+	local file
+	setup
+	file=$work/pf/spool/active/damaged
+	printf 'no records' >"$file"
+	check 'a damaged file is listed without an attempt' equal "$(spooled 2>/dev/null)" 'active damaged -'
+	# Reading that one is an error of input and output.
+	if mount --bind "/proc/$$/mem" "$file" 2>/dev/null; then
+		check 'a file that cannot be read is an error' equal "$(spooled >/dev/null 2>&1; echo $?)" 74
+		umount "$file"
+	fi
+	rm "$file"
+	teardown
+}
+
 test_stop_lets_deliveries_finish() {
 	local pid
 	setup '* delay-data 2s'

@@ -369,6 +369,7 @@ void shell_tell_spool(struct shell *shell)
 	    .spool =
 	        {
 	            .alive = shell->spool_alive,
+	            .nameless_tried = shell->spool_nameless,
 	            .generation = shell->generation,
 	            .entries = shell->spool,
 	            .count = shell->spool_count,
@@ -386,6 +387,7 @@ static void start_engine(struct shell *shell)
 	shell->restart = false;
 	shell->restarts++;
 	shell->spool_alive = true;
+	shell->spool_nameless = false;
 	shell->spool_count = 0;
 	shell_step(shell, &event);
 }

@@ -90,6 +90,7 @@ struct shell {
 
 	/* The spool that EVENT_SPOOL tells of. */
 	bool spool_alive;
+	bool spool_nameless; /* a damaged file is there */
 	uint64_t generation;
 	struct spool_entry spool[64];
 	size_t spool_count;

@@ -132,6 +132,17 @@ static void no_file_in_the_spool_of_a_postfix_that_died_means_never_fed(void **s
 	check_ready_again();
 }
 
+/* It may be the damaged one, which may have been on the wire. */
+static void no_file_beside_a_damaged_one_of_a_postfix_that_died_means_in_doubt(void **state)
+{
+	(void)state;
+	shell->spool_nameless = true;
+	shell_tell_engine_down(shell);
+	shell_run(shell);
+	assert_int_equal(shell->restarts, 2);
+	check_in_doubt();
+}
+
 static void a_file_that_a_dead_postfix_was_writing_was_never_sent(void **state)
 {
 	(void)state;
@@ -235,6 +246,28 @@ static void a_file_whose_mail_does_not_wait_for_it_is_stopped_before_it_is_sent(
 	assert_int_equal(shell_count(shell, "news", MAIL_CLAIMED), 1);
 }
 
+/* The facts that are being written may be about it, or not: nobody else looks for it later. */
+static void a_file_put_aside_while_facts_are_written_goes_with_the_next_look(void **state)
+{
+	struct attempt_key old = shell->fed[0];
+
+	(void)state;
+	shell_tell_left(shell, &shell->fed[0], 1);
+	shell_run(shell);
+	assert_int_equal(shell->fed_count, 2);
+	shell_put_in_spool(shell, &old, SPOOL_ASIDE, "deferred/old");
+	shell->hold_writes = true;
+	shell_tell_outcome(shell, &shell->fed[1], OUTCOME_SENT, 2);
+	shell_tell_spool(shell);
+	assert_int_equal(shell->removed_count, 0);
+	shell->hold_writes = false;
+	shell_run(shell);
+	assert_int_equal(shell->removed_count, 0);
+	shell_advance(shell, 3 * USEC_PER_SEC);
+	assert_int_equal(shell->removed_count, 1);
+	assert_string_equal(shell->removed[0], "deferred/old");
+}
+
 static void a_postfix_that_dies_while_it_is_settled_is_settled_again(void **state)
 {
 	(void)state;
@@ -282,6 +315,7 @@ int main(void)
 	    TEST(no_file_and_another_spool_means_in_doubt),
 	    TEST(a_file_in_a_spool_that_another_boot_left_may_have_been_sent),
 	    TEST(no_file_in_the_spool_of_a_postfix_that_died_means_never_fed),
+	    TEST(no_file_beside_a_damaged_one_of_a_postfix_that_died_means_in_doubt),
 	    TEST(a_file_that_a_dead_postfix_was_writing_was_never_sent),
 	    TEST(a_file_in_the_incoming_queue_of_a_dead_postfix_was_never_sent),
 	    TEST(a_file_in_the_active_queue_of_a_dead_postfix_may_have_been_sent),
@@ -290,6 +324,7 @@ int main(void)
 	    TEST(postfix_is_started_only_when_what_was_found_is_durable),
 	    TEST(an_outcome_that_came_before_the_look_is_what_counts),
 	    TEST(a_file_whose_mail_does_not_wait_for_it_is_stopped_before_it_is_sent),
+	    TEST(a_file_put_aside_while_facts_are_written_goes_with_the_next_look),
 	    TEST(a_postfix_that_dies_while_it_is_settled_is_settled_again),
 	    CORE_TEST(a_mail_in_doubt_whose_time_is_over_is_unknown),
 	};

@@ -22,8 +22,9 @@
 #include "daemon/spool_list.h"
 #include "daemon/spool_mark.h"
 #include "queue/core.h"
+#include "queue/error.h"
 
-enum { LONG_AGO = 1, COMMANDS_MAX = 8, STATUS_UP = 0, STATUS_DOWN = 1, STATUS_ORPHANS = 2 };
+enum { LONG_AGO = 1, COMMANDS_MAX = 8, FILES = 500, STATUS_UP = 0, STATUS_DOWN = 1, STATUS_ORPHANS = 2 };
 
 struct command {
 	enum keeper_verb verb;
@@ -45,6 +46,10 @@ static struct {
 	bool hold; /* the keeper does not answer */
 	struct command held[COMMANDS_MAX];
 	size_t held_count;
+	unsigned int removals;     /* processes that run */
+	unsigned int given[FILES]; /* how often each file was named to one */
+	spool_removed_fn *removed;
+	void *removed_context;
 } world;
 
 /* The engine's neighbours. */
@@ -136,12 +141,24 @@ void spool_list_run(uv_loop_t *loop, const char *program, const char *dir, spool
 	fn(context, 0, &list);
 }
 
-void spool_remove_run(uv_loop_t *loop, const char *program, const char *dir, const char *file)
+/* They are called "deferred/NUMBER". The process ends when the test says so. */
+void spool_remove_run(uv_loop_t *loop, const char *program, const char *dir, const char *const *files,
+    size_t count, spool_removed_fn *fn, void *context)
 {
 	(void)loop;
 	(void)program;
 	(void)dir;
-	(void)file;
+	assert_in_range(count, 1, SPOOL_REMOVE_MAX);
+	for (size_t i = 0; i < count; i++) {
+		unsigned int number;
+
+		assert_int_equal(sscanf(files[i], "deferred/%u", &number), 1);
+		assert_true(number < FILES);
+		world.given[number]++;
+	}
+	world.removals++;
+	world.removed = fn;
+	world.removed_context = context;
 }
 
 /* The tests. */
@@ -386,6 +403,110 @@ static void a_postfix_that_loses_its_queue_manager_is_stopped_whatever_its_statu
 	assert_int_equal(world.spools, 1);
 }
 
+/* A clock that was set back: Postfix moves all of them, and every look names those that are there by then. */
+static void remove_first(unsigned int count)
+{
+	for (unsigned int i = 0; i < count; i++) {
+		char file[32];
+
+		snprintf(file, sizeof(file), "deferred/%u", i);
+		engine_remove_file(world.engine, file);
+	}
+}
+
+static void await_removal(void)
+{
+	while (world.removals == 0)
+		uv_run(&world.loop, UV_RUN_ONCE);
+	assert_int_equal(world.removals, 1);
+}
+
+static void end_removal(int status)
+{
+	world.removals--;
+	world.removed(world.removed_context, status);
+}
+
+static unsigned int total_given(void)
+{
+	unsigned int total = 0;
+
+	for (size_t i = 0; i < FILES; i++)
+		total += world.given[i];
+	return total;
+}
+
+static void files_are_removed_by_one_process_at_a_time_and_named_once(void **state)
+{
+	(void)state;
+	start_postfix();
+	remove_first(FILES / 2);
+	await_removal();
+	remove_first(FILES);
+	uv_run(&world.loop, UV_RUN_ONCE);
+	uv_run(&world.loop, UV_RUN_ONCE);
+	assert_int_equal(world.removals, 1);
+	while (total_given() < FILES) {
+		await_removal();
+		end_removal(0);
+	}
+	for (size_t i = 0; i < FILES; i++)
+		assert_int_equal(world.given[i], 1);
+	end_removal(0);
+	assert_int_equal(world.removals, 0);
+}
+
+static void a_file_that_could_not_be_removed_is_named_again(void **state)
+{
+	unsigned int first;
+
+	(void)state;
+	start_postfix();
+	remove_first(FILES);
+	await_removal();
+	first = total_given();
+	end_removal(OPT_E_IO);
+	assert_int_equal(world.removals, 0); /* not at once */
+	while (total_given() < FILES + first) {
+		await_removal();
+		end_removal(0);
+	}
+	for (size_t i = 0; i < FILES; i++)
+		assert_int_equal(world.given[i], i < first ? 2 : 1);
+	end_removal(0);
+	assert_int_equal(world.removals, 0);
+}
+
+/* Nobody could watch the next one. */
+static void a_postfix_that_is_found_without_a_queue_manager_is_stopped(void **state)
+{
+	(void)state;
+	world.hold = true;
+	engine_settle(world.engine);
+	answer(KEEPER_STATUS, STATUS_UP, "up 1 0");
+	assert_int_equal(world.watches, 1);
+	assert_int_equal(world.lives, 1);
+	assert_int_equal(world.spools, 0);
+	answer(KEEPER_STOP, 0, "drained");
+	assert_int_equal(world.deaths, 1);
+	assert_int_equal(world.spools, 1);
+	assert_int_equal(spool_mark_read(world.dir, "drained"), 0);
+}
+
+static void a_postfix_that_starts_without_a_queue_manager_is_stopped(void **state)
+{
+	(void)state;
+	engine_settle(world.engine);
+	world.hold = true;
+	engine_restart(world.engine);
+	answer(KEEPER_SWEEP, 0, "");
+	answer(KEEPER_START, 0, "");
+	answer(KEEPER_STATUS, STATUS_UP, "up 1 0");
+	assert_int_equal(world.ups, 0);
+	answer(KEEPER_STOP, 0, "");
+	assert_int_equal(world.deaths, 1);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -401,6 +522,10 @@ int main(void)
 	    TEST(a_master_that_is_not_stopped_yet_is_not_called_dead),
 	    TEST(a_postfix_that_lost_its_queue_manager_is_called_dead_when_its_master_is),
 	    TEST(a_postfix_that_loses_its_queue_manager_is_stopped_whatever_its_status_said),
+	    TEST(files_are_removed_by_one_process_at_a_time_and_named_once),
+	    TEST(a_file_that_could_not_be_removed_is_named_again),
+	    TEST(a_postfix_that_is_found_without_a_queue_manager_is_stopped),
+	    TEST(a_postfix_that_starts_without_a_queue_manager_is_stopped),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
