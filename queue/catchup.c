@@ -51,26 +51,18 @@ void catchup_finished(struct core *core, struct shard *shard)
 	shard->newcomer = false;
 }
 
-/* Goes on where it stopped the last time, so that each shard has its turn. */
+static bool ask_if_wanted(struct core *core, struct shard *shard)
+{
+	if (!wanted(core, shard))
+		return false;
+	ask(core, shard);
+	return true;
+}
+
 void catchup_tick(struct core *core)
 {
-	struct shard *first = shard_find(core, &core->catchup_next);
-	struct shard *shard = first == NULL ? shard_next(core, NULL) : first;
-	uint32_t asked = 0;
-
-	if (core->unfinished_shards == 0 || shard == NULL)
-		return;
-	first = shard;
-	do {
-		if (wanted(core, shard)) {
-			ask(core, shard);
-			asked++;
-		}
-		shard = shard_next(core, shard);
-		if (shard == NULL)
-			shard = shard_next(core, NULL);
-	} while (shard != first && asked < ASKS_MAX);
-	core->catchup_next = shard->id;
+	if (core->unfinished_shards > 0)
+		shard_each_in_turn(core, &core->catchup_next, ASKS_MAX, ask_if_wanted);
 }
 
 void catchup_done(struct core *core, struct shard *shard, struct sync *sync)

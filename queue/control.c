@@ -121,17 +121,12 @@ static struct write *write_entry_of(struct core *core, enum write_kind kind, str
     const struct opt_id *journal, const struct journal_entry *entry)
 {
 	struct write *write = write_new(core, kind);
-	struct buffer bytes;
 
 	if (entry->control.version > reg->given)
 		reg->given = entry->control.version;
 	write->control = entry->control;
 	write->id = *journal;
-	buffer_init(&bytes);
-	journal_encode(entry, &bytes);
-	write->data = bytes.data;
-	write->len = bytes.len;
-	write_append(core, write);
+	write_append_entry(core, write, entry);
 	return write;
 }
 

@@ -262,7 +262,6 @@ static void write_group(struct core *core, struct shard *shard)
 	struct fact *group[GROUP_MAX];
 	struct journal_entry entry = {.type = JOURNAL_OUTCOMES, .outcomes = outcomes};
 	struct write *write = write_new(core, WRITE_OUTCOMES);
-	struct buffer bytes;
 
 	write->shard = shard;
 	write->id = shard->id;
@@ -280,15 +279,11 @@ static void write_group(struct core *core, struct shard *shard)
 		fact->file = NULL;
 		write->replies[write->count++] = fact->reply;
 	}
-	buffer_init(&bytes);
-	journal_encode(&entry, &bytes);
-	write->data = bytes.data; /* taken over, with its length */
-	write->len = bytes.len;
-	for (size_t i = 0; i < entry.count; i++)
-		fact_free(group[i]);
 	shard->writes++;
 	core->outcome_writes++;
-	write_append(core, write);
+	write_append_entry(core, write, &entry);
+	for (size_t i = 0; i < entry.count; i++)
+		fact_free(group[i]);
 	replicate_send(core, write);
 }
 

@@ -229,18 +229,13 @@ static void write_claims(struct core *core, struct write *write)
 	    .claims = write->claims,
 	    .count = write->count,
 	};
-	struct buffer bytes;
 
-	buffer_init(&bytes);
-	journal_encode(&entry, &bytes);
-	write->data = bytes.data;
-	write->len = bytes.len;
 	write->generation = core->generation;
 	write->epoch = write->shard->epoch;
 	core->claim_writes += !write->tried;
 	write->shard->writes++;
 	timer_init(&write->timer, TIMER_CLAIMS, write);
-	write_append(core, write);
+	write_append_entry(core, write, &entry);
 	replicate_send(core, write);
 	if (core->config.broken_rule == CORE_BUG_FEED_BEFORE_CLAIM)
 		send_feed(core, write);

@@ -53,15 +53,10 @@ static void write_told(struct core *core, struct shard *shard)
 {
 	const struct journal_entry entry = {.type = JOURNAL_TOLD};
 	struct write *write = write_new(core, WRITE_TOLD);
-	struct buffer bytes;
 
-	buffer_init(&bytes);
-	journal_encode(&entry, &bytes);
 	write->shard = shard;
 	write->id = shard->id;
-	write->data = bytes.data;
-	write->len = bytes.len;
-	write_append(core, write);
+	write_append_entry(core, write, &entry);
 }
 
 void left_check(struct core *core, struct shard *shard)

@@ -99,6 +99,27 @@ struct shard *shard_next(struct core *core, struct shard *shard)
 	return shard == NULL ? RB_MIN(shard_tree, &core->shards) : RB_NEXT(shard_tree, &core->shards, shard);
 }
 
+void shard_each_in_turn(struct core *core, struct opt_id *next, uint32_t max,
+    bool (*visit)(struct core *core, struct shard *shard))
+{
+	struct shard *first = shard_find(core, next);
+	struct shard *shard;
+	uint32_t count = 0;
+
+	if (first == NULL)
+		first = shard_next(core, NULL);
+	if (first == NULL)
+		return;
+	shard = first;
+	do {
+		count += visit(core, shard);
+		shard = shard_next(core, shard);
+		if (shard == NULL)
+			shard = shard_next(core, NULL);
+	} while (shard != first && count < max);
+	*next = shard->id;
+}
+
 void shard_need_mails(struct core *core, struct shard *shard)
 {
 	if (shard->mails != NULL)

@@ -15,6 +15,10 @@ void shard_done(struct core *core, struct shard *shard);
 struct shard *shard_find(struct core *core, const struct opt_id *id);
 /* The next in the order of ids, or NULL; the first with NULL. */
 struct shard *shard_next(struct core *core, struct shard *shard);
+/* Visits shards from `*next` on, round and round, until `max` visits have returned true or all shards had
+ * one; `*next` is then where the next call goes on, so that each has its turn. A visit removes no shard. */
+void shard_each_in_turn(struct core *core, struct opt_id *next, uint32_t max,
+    bool (*visit)(struct core *core, struct shard *shard));
 
 /* Gives the shard its array of mails, all READY, unless it has one. */
 void shard_need_mails(struct core *core, struct shard *shard);

@@ -164,21 +164,16 @@ static void write_promise(struct core *core, struct shard *shard, uint32_t epoch
 {
 	const struct journal_entry entry = {.type = JOURNAL_PROMISE, .epoch = epoch, .node = to->id};
 	struct write *write = write_new(core, WRITE_PROMISE);
-	struct buffer bytes;
 
-	buffer_init(&bytes);
-	journal_encode(&entry, &bytes);
 	write->shard = shard;
 	write->id = shard->id;
-	write->data = bytes.data;
-	write->len = bytes.len;
 	write->epoch = epoch;
 	if (asker != NULL)
 		write_for(write, asker, token);
 	shard->promised = epoch;
 	shard->promised_to = to;
 	shard->promised_at = core->now;
-	write_append(core, write);
+	write_append_entry(core, write, &entry);
 }
 
 /* Of all members that are not being asked already. Who has promised is asked for the same again. */

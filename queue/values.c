@@ -15,21 +15,13 @@ static bool wanted(const struct core *core, const struct shard *shard)
 	       !shard->journal_loading && core->now.us - shard->batch->since.us >= COORDINATORS_TIME;
 }
 
-/* Goes on where it stopped the last time, so that each shard has its turn. */
+static bool look(struct core *core, struct shard *shard)
+{
+	return wanted(core, shard) && join_value(core, shard);
+}
+
 void values_tick(struct core *core)
 {
-	struct shard *first = shard_find(core, &core->values_next);
-	struct shard *shard = first == NULL ? shard_next(core, NULL) : first;
-	uint32_t looks = 0;
-
-	if (core->unfinished_shards == 0 || shard == NULL)
-		return;
-	first = shard;
-	do {
-		looks += wanted(core, shard) && join_value(core, shard);
-		shard = shard_next(core, shard);
-		if (shard == NULL)
-			shard = shard_next(core, NULL);
-	} while (shard != first && looks < LOOKS_MAX);
-	core->values_next = shard->id;
+	if (core->unfinished_shards > 0)
+		shard_each_in_turn(core, &core->values_next, LOOKS_MAX, look);
 }

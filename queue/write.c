@@ -112,17 +112,23 @@ void write_append(struct core *core, struct write *write)
 	effect->len = write->len;
 }
 
-void write_entry(struct core *core, const struct opt_id *id, const struct journal_entry *entry)
+void write_append_entry(struct core *core, struct write *write, const struct journal_entry *entry)
 {
-	struct write *write = write_new(core, WRITE_OTHER);
 	struct buffer bytes;
 
 	buffer_init(&bytes);
 	journal_encode(entry, &bytes);
-	write->id = *id;
 	write->data = bytes.data;
 	write->len = bytes.len;
 	write_append(core, write);
+}
+
+void write_entry(struct core *core, const struct opt_id *id, const struct journal_entry *entry)
+{
+	struct write *write = write_new(core, WRITE_OTHER);
+
+	write->id = *id;
+	write_append_entry(core, write, entry);
 }
 
 void write_drop(struct core *core, const struct opt_id *batch, const struct opt_id *upload, uint32_t shards)

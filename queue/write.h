@@ -96,6 +96,8 @@ bool write_under_way(const struct peer *peer, uint64_t token);
 
 /* EFFECT_STORE_APPEND of write->data to the journal write->id. */
 void write_append(struct core *core, struct write *write);
+/* The same with this entry, which becomes write->data. */
+void write_append_entry(struct core *core, struct write *write, const struct journal_entry *entry);
 /* EFFECT_STORE_DROP_UPLOAD. It is repeated until the store takes it, too: a full one is where it matters. */
 void write_drop(struct core *core, const struct opt_id *batch, const struct opt_id *upload, uint32_t shards);
 /* An entry for the journal of `id` for which nobody waits; it is repeated until the store takes it. */
