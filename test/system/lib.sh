@@ -141,6 +141,37 @@ send() {
 	"$optimus" send --from 'bounce+{{verp}}@example.com' --template "$work/t.eml" --recipients "$work/rcpt.csv" --id "$id" "$@"
 }
 
+# start_sending ID COUNT DOMAIN...: starts the node, and submits so many mails once Postfix is up. Needs a sink.
+start_sending() {
+	local id=$1
+	shift
+	node_start
+	await 30 'Postfix is up' postfix_is up
+	recipients "$@" >"$work/rcpt.csv"
+	expect 'the batch id' "$id" "$(send "$id")"
+}
+
+# node_end SECONDS [WHEN]: SIGTERM, after which it has to end in order, in at most so many seconds.
+node_end() {
+	local limit=$1 when=${2:+ $2} from=$SECONDS status=0
+	kill -TERM "$node_pid"
+	wait "$node_pid" || status=$?
+	node_pid=''
+	expect "exit code after SIGTERM$when" 0 "$status"
+	expect_at_most "seconds that it took to end$when" "$limit" $((SECONDS - from))
+}
+
+# check_goes_on ID: an end in order, just before, has left no process, and neither doubt nor a copy in the batch.
+check_goes_on() {
+	expect 'redis-server after the end' 0 "$(redis_pid)"
+	expect 'Postfix after the end' down "$("$instance" status --dir "$work/d/postfix" || true)"
+	node_start
+	await 90 'the batch is done' batch_is "$1" done
+	check_ledger "$1"
+	expect 'copies' 0 "$(jq .duplicates "$work/check.json")"
+	expect 'mails in doubt after an orderly end' 0 "$(batch_field "$1" in_doubt_resent)"
+}
+
 batch_field() { "$optimus" status "$1" --json | jq -r ".$2"; }
 batch_is() { [ "$(batch_field "$1" state)" = "$2" ]; }
 batch_has() { [ "$(batch_field "$1" "$2")" -ge "$3" ]; }

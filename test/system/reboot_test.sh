@@ -7,14 +7,9 @@ extra_settings='on_doubt = report'
 
 echo 'domain slow.test delay-data 1s' >"$work/rules"
 sink_start --rules "$work/rules"
-node_start
-await 30 'Postfix is up' postfix_is up
-recipients 3000 a.test b.test c.test slow.test >"$work/rcpt.csv"
-expect 'the batch id' reboot "$(send reboot)"
+start_sending reboot 3000 a.test b.test c.test slow.test
 await 60 'a part is sent' batch_has reboot sent 300
-kill -TERM "$node_pid"
-wait "$node_pid" || fail 'the end was not clean'
-node_pid=''
+node_end 20
 if mountpoint -q "$work/d/postfix/spool"; then
 	umount "$work/d/postfix/spool"
 else

@@ -6,10 +6,7 @@
 . "$(dirname "$0")/lib.sh"
 
 sink_start
-node_start
-await 30 'Postfix is up' postfix_is up
-recipients 3000 a.test b.test c.test d.test >"$work/rcpt.csv"
-expect 'the batch id' stop "$(send stop)"
+start_sending stop 3000 a.test b.test c.test d.test
 await 60 'a third is sent' batch_has stop sent 1000
 
 # A second one on the same folder.
@@ -40,41 +37,22 @@ fi
 say 'ok: another user of the group does not see the batch'
 
 # SIGTERM.
-from=$SECONDS
-kill -TERM "$node_pid"
-status=0
-wait "$node_pid" || status=$?
-expect 'exit code after SIGTERM' 0 "$status"
-expect_at_most 'seconds that it took to end' 12 $((SECONDS - from))
-expect 'redis-server after the end' 0 "$(redis_pid)"
-expect 'Postfix after the end' down "$("$instance" status --dir "$work/d/postfix" || true)"
-node_pid=''
-node_start
-await 90 'the batch is done' batch_is stop done
-check_ledger stop
-expect 'copies' 0 "$(jq .duplicates "$work/check.json")"
-expect 'mails in doubt after an orderly end' 0 "$(batch_field stop in_doubt_resent)"
+node_end 12
+check_goes_on stop
 
 # SIGTERM while it starts, in each phase.
 for phase in node_starting redis_started store_away redis_up batches_recovered api_open node_up spool_settled; do
-	kill -TERM "$node_pid"
-	wait "$node_pid" || fail "the end before $phase was not clean"
+	node_end 20 "before $phase"
 	: >"$work/log"
 	"$optimusd" --data "$work/d" --listen 127.0.0.1:0 --key "$work/key" --config "$work/conf" 2>>"$work/log" &
 	node_pid=$!
 	await 30 "the start has come to $phase" grep -q "$phase" "$work/log"
-	from=$SECONDS
-	kill -TERM "$node_pid"
-	status=0
-	wait "$node_pid" || status=$?
-	expect "exit code after SIGTERM at $phase" 0 "$status"
-	expect_at_most "seconds that it took" 20 $((SECONDS - from))
+	node_end 20 "at $phase"
 	node_start
 done
 
 # A journal that can't be read: the node says so and does not start, for it would not know what was sent.
-kill -TERM "$node_pid"
-wait "$node_pid" || fail 'the end before the damage was not clean'
+node_end 20 'before the damage'
 runuser -u optimus -- redis-server "$work/d/redis/redis.conf" --daemonize yes >/dev/null
 damage() {
 	local redis=(redis-cli -s "$work/d/redis/redis.sock") key
@@ -98,9 +76,7 @@ mv "$work/healthy" "$work/d/redis"
 node_start
 
 # What the user optimus may have left in the data folder leads root nowhere.
-kill -TERM "$node_pid"
-wait "$node_pid" || fail 'the second end was not clean'
-node_pid=''
+node_end 20 'before the link'
 mkdir "$work/roots"
 runuser -u optimus -- mv "$work/d/redis" "$work/d/redis.away"
 runuser -u optimus -- ln -s "$work/roots" "$work/d/redis"

@@ -87,6 +87,11 @@ void net_put_value(struct net *net, const char *shells, const struct opt_id *id,
 /* Values of the first `shards` shards of net_record()'s batch, and of its template. */
 void net_put_values(struct net *net, const char *shells, const char *name, uint32_t shards);
 void net_put_template(struct net *net, const char *shells);
+/*
+ * Starts with a batch of one shard that all are members of. Node 0 owns it, and has all of its mails in its
+ * Postfix's active queue.
+ */
+void net_start_active(struct net *net, const char *name, uint32_t mails);
 /* What the core of that node has of the batch's shard (queue/state.h); NULL: nothing. */
 struct shard *net_shard(const struct net *net, uint32_t number, const char *batch, uint32_t index);
 

@@ -96,6 +96,23 @@ void net_put_template(struct net *net, const char *shells)
 	net_put_value(net, shells, &template, &upload, "template");
 }
 
+void net_start_active(struct net *net, const char *name, uint32_t mails)
+{
+	struct shell *shell = net->shells[0];
+	char all[NET_MAX + 1] = "";
+	const char *const members[] = {all, NULL};
+
+	for (uint32_t i = 0; i < net->count; i++)
+		all[i] = (char)('0' + i);
+	net_put_batch(net, all, name, all, members, mails);
+	net_put_values(net, all, name, 1);
+	net_start(net);
+	net_advance(net, USEC_PER_SEC);
+	assert_int_equal(shell->fed_count, mails);
+	for (size_t i = 0; i < mails; i++)
+		shell_put_in_spool(shell, &shell->fed[i], SPOOL_ACTIVE, "active/x");
+}
+
 struct shard *net_shard(const struct net *net, uint32_t number, const char *batch, uint32_t index)
 {
 	const struct opt_id key = batch_key(batch), id = shard_id(&key, index);

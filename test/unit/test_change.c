@@ -9,22 +9,50 @@
 
 static const usec beat = USEC_PER_SEC / 10;
 
-enum { SHARDS = 4, MAILS = 20 };
+enum { SHARDS = 4, MAILS = 20, MANY = 40 /* shards */ };
 
 static const char *const three[] = {"012", "012", "012", "012", NULL};
 static const char *const alone[] = {"0", "0", "0", "0", NULL};
 
-static struct net *start_net(
-    uint32_t count, const char *homes, const char *const *members, const char *have, uint32_t broken_rule)
+static struct net *make_net(uint32_t count, uint32_t replicas, uint32_t broken_rule)
 {
-	struct net *net = net_new(count, (uint32_t)strlen(homes));
+	struct net *net = net_new(count, replicas);
 
 	for (uint32_t i = 0; i < count; i++)
 		net->shells[i]->config.replace_after = 20 * USEC_PER_SEC;
 	net_set_broken(net, broken_rule);
-	net_put_batch(net, have, "moving", homes, members, MAILS);
+	return net;
+}
+
+static void put_batch(
+    struct net *net, const char *have, const char *homes, const char *const *members, uint32_t mails)
+{
+	uint32_t shards = 0;
+
+	while (members[shards] != NULL)
+		shards++;
+	net_put_batch(net, have, "moving", homes, members, mails);
 	net_put_template(net, have);
-	net_put_values(net, have, "moving", SHARDS);
+	net_put_values(net, have, "moving", shards);
+}
+
+/* MANY shards, whose members are those of the four orders in turn. */
+static void put_many(struct net *net, const char *have, const char *const *orders, uint32_t mails)
+{
+	const char *members[MANY + 1] = {NULL};
+
+	for (uint32_t i = 0; i < MANY; i++)
+		members[i] = orders[i % 4];
+	put_batch(net, have, "012", members, mails);
+}
+
+/* All shards have the same members. */
+static struct net *start_net(
+    uint32_t count, const char *homes, const char *const *members, uint32_t broken_rule)
+{
+	struct net *net = make_net(count, (uint32_t)strlen(homes), broken_rule);
+
+	put_batch(net, members[0], homes, members, MAILS);
 	net_start(net);
 	return net;
 }
@@ -85,9 +113,27 @@ static void check_all_sent(struct net *net, size_t from[NET_MAX], uint32_t telle
 	assert_int_equal(shell_view(net->shells[teller], "moving").duplicates, 0);
 }
 
+/* All others agree that node 3 has the places of node 2. */
+static void check_replaced(const struct net *net)
+{
+	for (uint32_t i = 0; i < SHARDS; i++) {
+		for (uint32_t node = 0; node < 4; node++) {
+			const struct shard *shard = shard_of(net, node, i);
+
+			if (node == 2)
+				continue;
+			assert_true(shard->mine);
+			assert_int_equal(shard->config, shard_of(net, 1, i)->config);
+			assert_int_equal(shard->member_count, 3);
+			assert_true(is_member(net, node, i, 3) && !is_member(net, node, i, 2));
+		}
+		assert_int_equal(owners(net, i), 1);
+	}
+}
+
 static void who_is_gone_for_good_is_replaced(void **state)
 {
-	struct net *net = start_net(4, "012", three, "012", CORE_BUG_NONE);
+	struct net *net = start_net(4, "012", three, CORE_BUG_NONE);
 	size_t from[NET_MAX] = {0};
 
 	(void)state;
@@ -97,16 +143,7 @@ static void who_is_gone_for_good_is_replaced(void **state)
 	for (uint32_t i = 0; i < SHARDS; i++)
 		assert_true(is_member(net, 0, i, 2)); /* it may come back */
 	net_advance(net, 15 * USEC_PER_SEC);
-	for (uint32_t i = 0; i < SHARDS; i++) {
-		for (uint32_t node = 0; node < 4; node++) {
-			if (node == 2)
-				continue;
-			assert_int_equal(shard_of(net, node, i)->member_count, 3);
-			assert_true(is_member(net, node, i, 3) && !is_member(net, node, i, 2));
-			assert_true(shard_of(net, node, i)->mine);
-		}
-		assert_int_equal(owners(net, i), 1);
-	}
+	check_replaced(net);
 	assert_int_equal(net->shells[3]->value_count, SHARDS);
 	assert_int_equal(net->shells[3]->upload_count, 0);
 	assert_int_equal(shell_count(net->shells[3], "moving", MAIL_RETRY), SHARDS * MAILS);
@@ -160,7 +197,7 @@ static uint32_t places_of(const struct net *net, uint32_t who)
 /* The owner has forgotten the shard: the newcomer has nothing of it yet. */
 static void a_newcomer_does_not_take_what_is_unknown_for_empty(void **state)
 {
-	struct net *net = start_net(4, "012", three, "012", CORE_BUG_NONE);
+	struct net *net = start_net(4, "012", three, CORE_BUG_NONE);
 	size_t from[NET_MAX] = {0};
 
 	(void)state;
@@ -205,7 +242,7 @@ static size_t held(const struct net *net)
 /* Who replaces node 2 joins, as far as `hold` lets it. */
 static struct net *start_joining(bool (*hold)(const struct net *net, const struct net_frame *frame))
 {
-	struct net *net = start_net(4, "012", three, "012", CORE_BUG_NONE);
+	struct net *net = start_net(4, "012", three, CORE_BUG_NONE);
 
 	for (int i = 0; i < 300 && net->shells[0]->fed_count < SHARDS * MAILS; i++)
 		net_advance(net, beat);
@@ -280,7 +317,7 @@ static void a_newcomer_is_a_member_for_all_also_where_all_is_over(void **state)
 
 static void who_comes_back_after_it_was_replaced_leaves(void **state)
 {
-	struct net *net = start_net(4, "012", three, "012", CORE_BUG_NONE);
+	struct net *net = start_net(4, "012", three, CORE_BUG_NONE);
 	size_t from[NET_MAX] = {0};
 
 	(void)state;
@@ -301,7 +338,7 @@ static void who_comes_back_after_it_was_replaced_leaves(void **state)
 
 static void who_was_replaced_says_what_became_of_its_mail(void **state)
 {
-	struct net *net = start_net(4, "012", three, "012", CORE_BUG_NONE);
+	struct net *net = start_net(4, "012", three, CORE_BUG_NONE);
 	size_t from[NET_MAX] = {0};
 
 	(void)state;
@@ -323,7 +360,7 @@ static void who_was_replaced_says_what_became_of_its_mail(void **state)
 
 static void a_batch_gets_the_replicas_that_were_missing_when_it_was_accepted(void **state)
 {
-	struct net *net = start_net(3, "012", alone, "0", CORE_BUG_NONE);
+	struct net *net = start_net(3, "012", alone, CORE_BUG_NONE);
 	size_t from[NET_MAX] = {0};
 
 	(void)state;
@@ -347,8 +384,7 @@ static void an_owner_that_has_no_number_left_takes_another_epoch(void **state)
 {
 	(void)state;
 	for (int single = 0; single < 2; single++) {
-		struct net *net = single ? start_net(4, "012", alone, "0", CORE_BUG_NONE)
-		                         : start_net(4, "012", three, "012", CORE_BUG_NONE);
+		struct net *net = start_net(4, "012", single ? alone : three, CORE_BUG_NONE);
 		size_t from[NET_MAX] = {0};
 		uint32_t epochs[SHARDS];
 
@@ -379,15 +415,10 @@ static void an_owner_that_has_no_number_left_takes_another_epoch(void **state)
 /* The submitter's number counts, whatever the nodes' own is: 3. */
 static void restored_to(uint32_t number, const char *homes, const char *const *members)
 {
-	struct net *net = net_new(5, 3);
+	struct net *net = make_net(5, 3, CORE_BUG_NONE);
 	size_t from[NET_MAX] = {0};
 
-	for (uint32_t i = 0; i < 5; i++)
-		net->shells[i]->config.replace_after = 20 * USEC_PER_SEC;
-	net_set_broken(net, CORE_BUG_NONE);
-	net_put_batch(net, "01234", "moving", homes, members, MAILS);
-	net_put_template(net, "01234");
-	net_put_values(net, "01234", "moving", SHARDS);
+	put_batch(net, "01234", homes, members, MAILS);
 	net_start(net);
 	defer_all(net, from);
 	net_advance(net, 30 * USEC_PER_SEC);
@@ -420,20 +451,12 @@ static bool newcomer_asks_for_anything(const struct net *net, const struct net_f
 /* What one node lost comes back bit by bit, and mail goes out meanwhile. */
 static void few_shards_of_an_owner_change_at_once(void **state)
 {
-	const char *members[41] = {NULL};
-	struct net *net = net_new(4, 3);
+	struct net *net = make_net(4, 3, CORE_BUG_NONE);
 	size_t from[NET_MAX] = {0};
 	uint32_t places = 0;
 
 	(void)state;
-	for (uint32_t i = 0; i < 40; i++)
-		members[i] = "012";
-	for (uint32_t i = 0; i < 4; i++)
-		net->shells[i]->config.replace_after = 20 * USEC_PER_SEC;
-	net_set_broken(net, CORE_BUG_NONE);
-	net_put_batch(net, "012", "moving", "012", members, 2);
-	net_put_template(net, "012");
-	net_put_values(net, "012", "moving", 40);
+	put_many(net, "012", three, 2);
 	net_start(net);
 	defer_all(net, from);
 	net_kill(net, 2);
@@ -443,24 +466,24 @@ static void few_shards_of_an_owner_change_at_once(void **state)
 	assert_true(net->shells[1]->core->changes <= 8);
 	net->hold = NULL;
 	net_advance(net, 60 * USEC_PER_SEC);
-	for (uint32_t i = 0; i < 40; i++)
+	for (uint32_t i = 0; i < MANY; i++)
 		places += is_member(net, 3, i, 3);
-	assert_int_equal(places, 40);
+	assert_int_equal(places, MANY);
 	net_free(net);
 }
 
 /* The configurations of the shards, and their owners, as all live nodes know them together. */
 struct places {
-	uint32_t config[40];
-	uint32_t owner[40];
-	uint32_t members[40]; /* bits */
+	uint32_t config[MANY];
+	uint32_t owner[MANY];
+	uint32_t members[MANY]; /* bits */
 };
 
 static struct places places_now(const struct net *net)
 {
 	struct places places = {{0}, {0}, {0}};
 
-	for (uint32_t i = 0; i < 40; i++) {
+	for (uint32_t i = 0; i < MANY; i++) {
 		for (uint32_t node = 0; node < net->count; node++) {
 			const struct shard *shard = net->down[node] ? NULL : shard_of(net, node, i);
 
@@ -475,26 +498,18 @@ static struct places places_now(const struct net *net)
 	return places;
 }
 
-/* Forty shards over nodes 0 to 3, three replicas each; node 4 is not there yet. All wait for a retry. */
+/* MANY shards over nodes 0 to 3, three replicas each; node 4 is not there yet. All wait for a retry. */
 static struct net *four_of_five(size_t from[NET_MAX])
 {
 	static const char *const orders[] = {"012", "123", "230", "301"};
-	const char *members[41] = {NULL};
-	struct net *net = net_new(5, 3);
+	struct net *net = make_net(5, 3, CORE_BUG_NONE);
 
-	for (uint32_t i = 0; i < 40; i++)
-		members[i] = orders[i % 4];
-	for (uint32_t i = 0; i < 5; i++)
-		net->shells[i]->config.replace_after = 20 * USEC_PER_SEC;
-	net_set_broken(net, CORE_BUG_NONE);
 	net->down[4] = true;
-	net_put_batch(net, "0123", "moving", "012", members, MAILS);
-	net_put_template(net, "0123");
-	net_put_values(net, "0123", "moving", 40);
+	put_many(net, "0123", orders, MAILS);
 	net_start(net);
 	for (int i = 0; i < 20; i++)
 		defer_all(net, from);
-	assert_int_equal(net_fed(net), 40 * MAILS);
+	assert_int_equal(net_fed(net), MANY * MAILS);
 	return net;
 }
 
@@ -531,7 +546,7 @@ static void who_leaves_for_good_moves_nothing_but_its_own_places(void **state)
 	net_kill(net, 3);
 	net_advance(net, 90 * USEC_PER_SEC);
 	after = places_now(net);
-	for (uint32_t i = 0; i < 40; i++) {
+	for (uint32_t i = 0; i < MANY; i++) {
 		const uint32_t gone = 1U << 3, kept = before.members[i] & ~gone;
 
 		assert_int_equal(__builtin_popcount(after.members[i]), 3);
@@ -548,7 +563,7 @@ static void who_leaves_for_good_moves_nothing_but_its_own_places(void **state)
 
 static void a_newcomer_remembers_what_it_is_a_member_of(void **state)
 {
-	struct net *net = start_net(3, "012", alone, "0", CORE_BUG_NONE);
+	struct net *net = start_net(3, "012", alone, CORE_BUG_NONE);
 	size_t from[NET_MAX] = {0};
 
 	(void)state;
@@ -571,7 +586,7 @@ static void a_newcomer_remembers_what_it_is_a_member_of(void **state)
 
 static void a_node_that_drains_alone_finds_somebody_else(void **state)
 {
-	struct net *net = start_net(2, "0", alone, "0", CORE_BUG_NONE);
+	struct net *net = start_net(2, "0", alone, CORE_BUG_NONE);
 	size_t from[NET_MAX] = {0};
 
 	(void)state;
@@ -595,9 +610,7 @@ static void who_came_after_others_had_left_hears_of_a_command(void **state)
 	size_t from[NET_MAX] = {0};
 
 	(void)state;
-	net_put_batch(net, "0", "moving", "0", alone, MAILS);
-	net_put_template(net, "0");
-	net_put_values(net, "0", "moving", SHARDS);
+	put_batch(net, "0", "0", alone, MAILS);
 	net->down[2] = true;
 	net_start(net);
 	defer_all(net, from);
@@ -644,17 +657,12 @@ static size_t send_some(struct net *net, size_t settled[NET_MAX])
 /* Three nodes have run for a while, and the batch rests, when the fourth comes. */
 static void a_node_that_joins_gets_its_share_of_what_is_there(void **state)
 {
-	const char *members[41] = {NULL};
 	struct net *net = net_new(4, 3);
 	size_t settled[NET_MAX] = {0};
 	uint64_t begin;
 
 	(void)state;
-	for (uint32_t i = 0; i < 40; i++)
-		members[i] = "012";
-	net_put_batch(net, "012", "moving", "012", members, 100);
-	net_put_template(net, "012");
-	net_put_values(net, "012", "moving", 40);
+	put_many(net, "012", three, 100);
 	net->down[3] = true;
 	net_start(net);
 	shell_tell_control(net->shells[0], "moving", CONTROL_PAUSED);
@@ -685,7 +693,7 @@ static void kill_victim(struct net *net)
 /* 0: there were fewer messages. */
 static size_t crash_after(size_t messages, uint32_t who)
 {
-	struct net *net = start_net(4, "012", three, "012", CORE_BUG_NONE);
+	struct net *net = start_net(4, "012", three, CORE_BUG_NONE);
 	size_t from[NET_MAX] = {0}, reached;
 
 	defer_all(net, from);
@@ -701,16 +709,7 @@ static size_t crash_after(size_t messages, uint32_t who)
 	if (net->down[who])
 		net_restart(net, who);
 	net_advance(net, 60 * USEC_PER_SEC);
-	for (uint32_t i = 0; i < SHARDS; i++) {
-		assert_int_equal(owners(net, i), 1);
-		for (uint32_t node = 0; node < 4; node++) {
-			if (node == 2)
-				continue;
-			assert_int_equal(shard_of(net, node, i)->config, shard_of(net, 1, i)->config);
-			assert_int_equal(shard_of(net, node, i)->member_count, 3);
-			assert_true(is_member(net, node, i, 3) && !is_member(net, node, i, 2));
-		}
-	}
+	check_replaced(net);
 	check_all_sent(net, from, 3);
 	net_free(net);
 	return reached;
@@ -758,7 +757,7 @@ static bool members_count_only_when_they_are(uint32_t broken_rule)
 	bool holds = true;
 
 	for (size_t messages = 1;; messages++) {
-		struct net *net = start_net(2, "01", alone, "0", broken_rule);
+		struct net *net = start_net(2, "01", alone, broken_rule);
 		size_t from[NET_MAX] = {0};
 		bool reached;
 

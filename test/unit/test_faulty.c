@@ -77,7 +77,13 @@ static void say(uint32_t to, struct peer_message *message)
 	net_run(net);
 }
 
-static void say_entry(uint32_t to, enum append_kind kind, const struct journal_entry *entry)
+static void say_to_all(struct peer_message *message)
+{
+	for (uint32_t i = 0; i < FAULTY; i++)
+		say(i, message);
+}
+
+static void say_entry(enum append_kind kind, const struct journal_entry *entry)
 {
 	struct peer_message append = {.type = PEER_APPEND,
 	    .shard = shard_of_news(),
@@ -92,7 +98,7 @@ static void say_entry(uint32_t to, enum append_kind kind, const struct journal_e
 	journal_encode(entry, &bytes);
 	span = (struct span){bytes.data, bytes.len};
 	append.entries = &span;
-	say(to, &append);
+	say_to_all(&append);
 	buffer_done(&bytes);
 }
 
@@ -149,8 +155,7 @@ static void name_twice(uint32_t twice, enum append_kind kind)
 	const struct journal_entry entry = {
 	    .type = JOURNAL_CONFIG, .config = 1000, .epoch = 1, .members = members, .count = 3};
 
-	for (uint32_t i = 0; i < FAULTY; i++)
-		say_entry(i, kind, &entry);
+	say_entry(kind, &entry);
 	net_advance(net, 5 * USEC_PER_SEC);
 	for (uint32_t i = 0; i < FAULTY; i++) {
 		net_restart(net, i);
@@ -201,8 +206,7 @@ static void promise_of(uint32_t epoch)
 	struct peer_message promise = {
 	    .type = PEER_PROMISE, .shard = shard_of_news(), .epoch = epoch, .config = 1};
 
-	for (uint32_t i = 0; i < FAULTY; i++)
-		say(i, &promise);
+	say_to_all(&promise);
 	go_on_without_it();
 }
 
@@ -222,19 +226,24 @@ static void the_last_epoch_parts_nobody(void **state)
 		assert_int_equal(shard_at(i)->promised, PEER_NUMBER_MAX);
 }
 
-static void outcome_of(uint32_t attempt)
+/* The first mail was deferred. */
+static struct outcome deferred(uint32_t epoch, uint32_t node, uint32_t attempt)
 {
-	const struct outcome outcome = {
-	    .key = {.index = 0, .epoch = 9, .node = net_node(FAULTY), .attempt = attempt},
+	return (struct outcome){
+	    .key = {.index = 0, .epoch = epoch, .node = net_node(node), .attempt = attempt},
 	    .kind = OUTCOME_DEFERRED,
 	    .at = net->shells[0]->utc,
 	    .dsn = "4.0.0",
 	    .relay = "",
 	    .reason = ""};
+}
+
+static void outcome_of(uint32_t attempt)
+{
+	const struct outcome outcome = deferred(9, FAULTY, attempt);
 	const struct journal_entry entry = {.type = JOURNAL_OUTCOMES, .outcomes = &outcome, .count = 1};
 
-	for (uint32_t i = 0; i < FAULTY; i++)
-		say_entry(i, APPEND_FACTS, &entry);
+	say_entry(APPEND_FACTS, &entry);
 	net_advance(net, 60 * USEC_PER_SEC);
 	go_on_without_it();
 	for (int minutes = 0; minutes < 60; minutes++)
@@ -260,13 +269,7 @@ static void a_mail_that_can_have_no_next_attempt_ends(void **state)
 static void what_a_journal_holds_that_no_peer_may_say_is_not_taken(void **state)
 {
 	const struct opt_id id = shard_of_news();
-	const struct outcome outcome = {
-	    .key = {.index = 0, .epoch = shard_at(0)->epoch, .node = net_node(0), .attempt = INT32_MAX},
-	    .kind = OUTCOME_DEFERRED,
-	    .at = net->shells[0]->utc,
-	    .dsn = "4.0.0",
-	    .relay = "",
-	    .reason = ""};
+	const struct outcome outcome = deferred(shard_at(0)->epoch, 0, INT32_MAX);
 	const struct journal_entry entry = {.type = JOURNAL_OUTCOMES, .outcomes = &outcome, .count = 1};
 
 	(void)state;
@@ -284,8 +287,7 @@ static void give_version(uint64_t version)
 {
 	struct peer_message message = {.type = PEER_VERSION, .batch = batch_key("news"), .version = version};
 
-	for (uint32_t i = 0; i < FAULTY; i++)
-		say(i, &message);
+	say_to_all(&message);
 }
 
 static enum control_answer command(uint32_t number, enum control_what what)
@@ -327,8 +329,7 @@ static void a_command_without_a_next_one_is_not_taken(void **state)
 	    .at = net->shells[0]->utc};
 
 	(void)state;
-	for (uint32_t i = 0; i < FAULTY; i++)
-		say(i, &message);
+	say_to_all(&message);
 	assert_int_equal(command(0, CONTROL_PAUSED), CONTROL_OK);
 	assert_int_equal(command(0, CONTROL_RUNNING), CONTROL_OK);
 	go_on_without_it();
@@ -418,8 +419,7 @@ static void a_ballot_without_a_next_one_parts_nobody(void **state)
 
 	(void)state;
 	message.hash = home_hash(net->shells[FAULTY]->core, &message.batch, homes, &count);
-	for (uint32_t i = 0; i < FAULTY; i++)
-		say(i, &message);
+	say_to_all(&message);
 	net_submit(net, 0, 7, "more", 1);
 	net_advance(net, 30 * USEC_PER_SEC);
 	assert_int_equal(ended, 0);

@@ -9,24 +9,14 @@ enum { MAILS = 40, ALONE_MAX = 10 /* unreplicated_max */ };
 
 static const usec beat = USEC_PER_SEC / 10;
 
-static const char *const trio[] = {"012", NULL};
-
-/* Node 0 owns a shard, and has all of its mails in its active queue. */
 static struct net *start_net(uint32_t broken_rule)
 {
 	struct net *net = net_new(3, 3);
-	struct shell *shell = net->shells[0];
 
 	for (int i = 0; i < 3; i++)
 		net->shells[i]->config.unreplicated_max = ALONE_MAX;
 	net_set_broken(net, broken_rule);
-	net_put_batch(net, "012", "news", "012", trio, MAILS);
-	net_put_values(net, "012", "news", 1);
-	net_start(net);
-	net_advance(net, USEC_PER_SEC);
-	assert_int_equal(shell->fed_count, MAILS);
-	for (size_t i = 0; i < MAILS; i++)
-		shell_put_in_spool(shell, &shell->fed[i], SPOOL_ACTIVE, "active/x");
+	net_start_active(net, "news", MAILS);
 	return net;
 }
 

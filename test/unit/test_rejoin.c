@@ -8,22 +8,11 @@
 
 enum { MAILS = 20 };
 
-static const char *const trio[] = {"012", NULL};
-static const char *const single[] = {"0", NULL};
-
-/* Node 0 has all mails in its active queue. */
-static struct net *start_net(uint32_t count, const char *nodes, const char *const *members)
+static struct net *start_net(uint32_t count)
 {
 	struct net *net = net_new(count, count);
-	struct shell *shell = net->shells[0];
 
-	net_put_batch(net, nodes, "rejoin", nodes, members, MAILS);
-	net_put_values(net, nodes, "rejoin", 1);
-	net_start(net);
-	net_advance(net, USEC_PER_SEC);
-	assert_int_equal(shell->fed_count, MAILS);
-	for (size_t i = 0; i < MAILS; i++)
-		shell_put_in_spool(shell, &shell->fed[i], SPOOL_ACTIVE, "active/x");
+	net_start_active(net, "rejoin", MAILS);
 	return net;
 }
 
@@ -42,6 +31,17 @@ static void others_send(struct net *net, usec duration)
 		}
 		net_run(net);
 	}
+}
+
+/* Node 0 is away until the others have sent all again. When it is back its Postfix will take its time. */
+static struct net *start_away(void)
+{
+	struct net *net = start_net(3);
+
+	net_kill(net, 0);
+	others_send(net, 90 * USEC_PER_SEC);
+	net->shells[0]->hold_engine = true;
+	return net;
 }
 
 /* A delivery agent reports, and would take the next mail when it is answered. */
@@ -72,12 +72,9 @@ static void check_stops_first(struct net *net)
 
 static void a_node_that_was_killed_stops_its_postfix_first(void **state)
 {
-	struct net *net = start_net(3, "012", trio);
+	struct net *net = start_away();
 
 	(void)state;
-	net_kill(net, 0);
-	others_send(net, 90 * USEC_PER_SEC);
-	net->shells[0]->hold_engine = true;
 	net_restart(net, 0);
 	check_stops_first(net);
 	net_free(net);
@@ -85,12 +82,9 @@ static void a_node_that_was_killed_stops_its_postfix_first(void **state)
 
 static void a_node_that_was_stopped_stops_its_postfix_first(void **state)
 {
-	struct net *net = start_net(3, "012", trio);
+	struct net *net = start_away();
 
 	(void)state;
-	net_kill(net, 0);
-	others_send(net, 90 * USEC_PER_SEC);
-	net->shells[0]->hold_engine = true;
 	net_resume(net, 0);
 	check_stops_first(net);
 	net_free(net);
@@ -113,12 +107,9 @@ static void check_ends_unanswered(struct net *net)
 
 static void a_node_that_was_stopped_and_told_to_end_answers_once_master_is_dead(void **state)
 {
-	struct net *net = start_net(3, "012", trio);
+	struct net *net = start_away();
 
 	(void)state;
-	net_kill(net, 0);
-	others_send(net, 90 * USEC_PER_SEC);
-	net->shells[0]->hold_engine = true;
 	net_resume(net, 0);
 	shell_tell_engine_ends(net->shells[0]);
 	check_ends_unanswered(net);
@@ -127,12 +118,9 @@ static void a_node_that_was_stopped_and_told_to_end_answers_once_master_is_dead(
 
 static void what_a_node_was_told_while_it_was_stopped_comes_first(void **state)
 {
-	struct net *net = start_net(3, "012", trio);
+	struct net *net = start_away();
 
 	(void)state;
-	net_kill(net, 0);
-	others_send(net, 90 * USEC_PER_SEC);
-	net->shells[0]->hold_engine = true;
 	shell_tell_engine_ends(net->shells[0]);
 	net_resume(net, 0);
 	check_ends_unanswered(net);
@@ -142,7 +130,7 @@ static void what_a_node_was_told_while_it_was_stopped_comes_first(void **state)
 /* Cut off, it is stopping its Postfix when it is stopped itself. */
 static void a_node_that_was_stopped_while_it_stood_down_answers_once_master_is_dead(void **state)
 {
-	struct net *net = start_net(3, "012", trio);
+	struct net *net = start_net(3);
 	struct shell *shell = net->shells[0];
 
 	(void)state;
@@ -162,7 +150,7 @@ static void a_node_that_was_stopped_while_it_stood_down_answers_once_master_is_d
 /* Nobody has sent anything again yet: an upgrade costs nothing. */
 static void a_node_that_was_away_for_a_moment_goes_on(void **state)
 {
-	struct net *net = start_net(3, "012", trio);
+	struct net *net = start_net(3);
 	struct shell *shell = net->shells[0];
 
 	(void)state;
@@ -184,7 +172,7 @@ static void a_node_that_was_away_for_a_moment_goes_on(void **state)
 /* Nobody else could have sent them. */
 static void a_node_alone_goes_on_after_any_time(void **state)
 {
-	struct net *net = start_net(1, "0", single);
+	struct net *net = start_net(1);
 	struct shell *shell = net->shells[0];
 
 	(void)state;
@@ -201,7 +189,7 @@ static void a_node_alone_goes_on_after_any_time(void **state)
 /* Of what the agents have on the wire they report while Postfix ends; the rest goes back untried. */
 static void what_was_not_sent_again_is_fed_without_doubt(void **state)
 {
-	struct net *net = start_net(3, "012", trio);
+	struct net *net = start_net(3);
 	struct shell *shell = net->shells[0];
 
 	(void)state;

@@ -35,6 +35,23 @@ static int stop(void **state)
 	return 0;
 }
 
+/* Beside the store: a connection of the test's own. */
+static redisContext *beside;
+
+static void connect_beside(void)
+{
+	beside = redisConnectUnix(redis_server_socket(fixture.server));
+	assert_true(beside != NULL && beside->err == 0);
+}
+
+static redisReply *command(const char *text)
+{
+	redisReply *reply = redisCommand(beside, text);
+
+	assert_non_null(reply);
+	return reply;
+}
+
 static size_t kill_at;
 
 static bool enough_answered(struct fixture *f)
@@ -100,7 +117,6 @@ static void what_comes_while_redis_loads_waits(void **state)
 {
 	enum { WRITES = 3000 };
 	struct opt_id id = store_id(3);
-	redisContext *redis;
 	redisReply *reply;
 	char path[128];
 	FILE *conf;
@@ -124,13 +140,11 @@ static void what_comes_while_redis_loads_waits(void **state)
 	fixture_until(&fixture, fixture_is_up);
 	assert_int_equal(fixture_read_journal(&fixture, &id), 0);
 	assert_true(fixture.count >= WRITES + 1);
-	redis = redisConnectUnix(redis_server_socket(fixture.server));
-	assert_true(redis != NULL && redis->err == 0);
-	reply = redisCommand(redis, "INFO errorstats");
-	assert_non_null(reply);
+	connect_beside();
+	reply = command("INFO errorstats");
 	assert_non_null(strstr(reply->str, "errorstat_LOADING"));
 	freeReplyObject(reply);
-	redisFree(redis);
+	redisFree(beside);
 }
 
 static int claim_status;
@@ -177,22 +191,12 @@ static void a_database_with_other_data_is_refused(void **state)
 	assert_non_null(strstr(claim_message, "something else"));
 }
 
-/* Beside the store: a connection of the test's own. */
-static redisReply *command(redisContext *redis, const char *text)
-{
-	redisReply *reply = redisCommand(redis, text);
-
-	assert_non_null(reply);
-	return reply;
-}
-
-static redisContext *beside;
 static long gets_before;
 
 /* How often Redis was asked for a key, by anybody: by the store, once a connection. */
 static long count_gets(void)
 {
-	redisReply *reply = command(beside, "INFO commandstats");
+	redisReply *reply = command("INFO commandstats");
 	const char *at = strstr(reply->str, "cmdstat_get:calls=");
 	long count = at != NULL ? atol(at + strlen("cmdstat_get:calls=")) : 0;
 
@@ -206,56 +210,40 @@ static bool has_looked_twice(struct fixture *f)
 	return count_gets() >= gets_before + 2;
 }
 
-static void a_database_that_was_swapped_gets_no_write(void **state)
+/* After `spoil` no write reaches the database, and after `mend` what waited is written. */
+static void check_writes_wait(const char *spoil, const char *mend)
 {
 	struct effect effect = effect_append(1, "late", 4);
 	redisReply *reply;
 
-	(void)state;
-	beside = redisConnectUnix(redis_server_socket(fixture.server));
-	assert_true(beside != NULL && beside->err == 0);
+	connect_beside();
 	assert_int_equal(claim(1), 0);
-	freeReplyObject(command(beside, "RENAME node aside"));
+	freeReplyObject(command(spoil));
 	gets_before = count_gets();
-	freeReplyObject(command(beside, "CLIENT KILL TYPE normal SKIPME yes"));
+	freeReplyObject(command("CLIENT KILL TYPE normal SKIPME yes"));
 	effect.token = 1;
 	fixture_write(&fixture, &effect);
 	fixture_until(&fixture, has_looked_twice);
 	assert_int_equal(store_redis_pending(fixture.store), 1);
-	reply = command(beside, "DBSIZE");
+	reply = command("DBSIZE");
 	assert_int_equal(reply->integer, 1);
 	freeReplyObject(reply);
-	/* Ours again: what waited is written. */
-	freeReplyObject(command(beside, "RENAME aside node"));
+	freeReplyObject(command(mend));
 	fixture_until_answered(&fixture, 1);
 	assert_int_equal(fixture.statuses[1], 0);
 	redisFree(beside);
 }
 
+static void a_database_that_was_swapped_gets_no_write(void **state)
+{
+	(void)state;
+	check_writes_wait("RENAME node aside", "RENAME aside node");
+}
+
 static void a_redis_that_loses_writes_by_now_gets_none(void **state)
 {
-	struct effect effect = effect_append(1, "late", 4);
-	redisReply *reply;
-
 	(void)state;
-	beside = redisConnectUnix(redis_server_socket(fixture.server));
-	assert_true(beside != NULL && beside->err == 0);
-	assert_int_equal(claim(1), 0);
-	freeReplyObject(command(beside, "CONFIG SET appendfsync everysec"));
-	gets_before = count_gets();
-	freeReplyObject(command(beside, "CLIENT KILL TYPE normal SKIPME yes"));
-	effect.token = 1;
-	fixture_write(&fixture, &effect);
-	fixture_until(&fixture, has_looked_twice);
-	assert_int_equal(store_redis_pending(fixture.store), 1);
-	reply = command(beside, "DBSIZE");
-	assert_int_equal(reply->integer, 1);
-	freeReplyObject(reply);
-	/* As it has to be again: what waited is written. */
-	freeReplyObject(command(beside, "CONFIG SET appendfsync always"));
-	fixture_until_answered(&fixture, 1);
-	assert_int_equal(fixture.statuses[1], 0);
-	redisFree(beside);
+	check_writes_wait("CONFIG SET appendfsync everysec", "CONFIG SET appendfsync always");
 }
 
 static void a_write_that_failed_inside_a_transaction_is_no_write(void **state)
@@ -265,8 +253,7 @@ static void a_write_that_failed_inside_a_transaction_is_no_write(void **state)
 	char hex[OPT_ID_HEX];
 
 	(void)state;
-	beside = redisConnectUnix(redis_server_socket(fixture.server));
-	assert_true(beside != NULL && beside->err == 0);
+	connect_beside();
 	freeReplyObject(redisCommand(beside, "SET journal:%s x", id_to_hex(&id, hex)));
 	effect.sequence = 1;
 	assert_int_equal(fixture_write_now(&fixture, effect), OPT_E_STORE);
