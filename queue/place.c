@@ -6,7 +6,8 @@
  * that restarted and does not know whether it has the template (PEER_UNKNOWN) gets it once more.
  *
  * A shard is safe when a majority of its replicas has stored it. The calls to the others go on, as long as
- * those are alive; so a replica that dies costs memory for a few seconds and stops nothing.
+ * those are alive and answer; so a replica that dies, or whose store is away, costs memory for a few seconds
+ * and then stops nothing. What it lacks it gets by itself later (values.h).
  */
 #include "queue/place.h"
 
@@ -18,6 +19,8 @@
 #include "queue/error.h"
 #include "queue/stage.h"
 #include "queue/upload.h"
+
+static const usec SILENT_TIME = 10 * USEC_PER_SEC; /* without an answer */
 
 /* call->number: the node's number in the record, and the shard's index + 1; without one, the template. */
 static uint64_t number(uint32_t node, uint32_t shard)
@@ -38,7 +41,7 @@ static uint32_t majority(const struct record_shard *shard)
 static void call(
     struct core *core, struct upload *upload, uint32_t node, uint32_t shard, struct peer_message *message)
 {
-	const struct upload_node *to = &upload->nodes[node];
+	struct upload_node *to = &upload->nodes[node];
 	struct call *started;
 
 	message->batch = upload->batch;
@@ -46,6 +49,8 @@ static void call(
 	started = call_start_held(core, to->peer, CALL_STAGE, upload, message, true);
 	started->number = number(node, shard);
 	upload->calls++;
+	if (to->calls++ == 0)
+		to->answered_at = core->now;
 	if (shard == 0 || !to->sending || upload->template_len <= core->config.stage_part)
 		call_release(core, started);
 }
@@ -252,6 +257,7 @@ void place_answered(struct core *core, struct call *answered, const struct peer_
 	struct upload *upload = answered->owner;
 	const uint32_t node = (uint32_t)(answered->number >> 32);
 	const uint32_t shard = (uint32_t)answered->number;
+	struct upload_node *from = &upload->nodes[node];
 
 	if (shard > 0 && waits_for_template(core, upload, node, answer)) {
 		call_hold(core, answered);
@@ -262,6 +268,9 @@ void place_answered(struct core *core, struct call *answered, const struct peer_
 		return;
 	}
 	upload->calls--;
+	from->calls--;
+	from->silent = false;
+	from->answered_at = core->now;
 	upload->refused = upload->refused || answer->status == PEER_REFUSED;
 	if (shard == 0)
 		part_answered(core, upload, node, answer);
@@ -297,7 +306,16 @@ static void end_calls(struct core *core, struct upload *upload, struct upload_no
 			continue;
 		call_end(core, call);
 		upload->calls--;
+		node->calls--;
 	}
+}
+
+/* Its store is away, as a rule. */
+static bool falls_silent(const struct core *core, struct upload_node *node)
+{
+	if (node->calls > 0 && core->now.us - node->answered_at.us >= SILENT_TIME)
+		node->silent = true;
+	return node->silent;
 }
 
 void place_tick(struct core *core, struct upload *upload)
@@ -309,6 +327,8 @@ void place_tick(struct core *core, struct upload *upload)
 	for (uint32_t i = 0; i < upload->place_nodes && upload->calls > 0; i++) {
 		if (!peer_alive(core, upload->nodes[i].peer))
 			end_calls(core, upload, &upload->nodes[i], upload->unsafe == 0);
+		else if (falls_silent(core, &upload->nodes[i]))
+			end_calls(core, upload, &upload->nodes[i], false);
 	}
 }
 

@@ -26,10 +26,13 @@ struct upload_place {
 /* A replica of some shard of an upload, by its number in the record. */
 struct upload_node {
 	struct peer *peer;
-	bool opened;          /* it has heard of the upload */
-	bool sending;         /* the template is on its way, and was not confirmed */
-	uint32_t parts;       /* of it that were sent */
-	uint64_t incarnation; /* to which the first one went */
+	bool opened;                  /* it has heard of the upload */
+	bool sending;                 /* the template is on its way, and was not confirmed */
+	uint32_t parts;               /* of it that were sent */
+	uint64_t incarnation;         /* to which the first one went */
+	uint32_t calls;               /* under way */
+	bool silent;                  /* it leaves them unanswered, though it lives */
+	struct boot_time answered_at; /* one of them; or they began */
 };
 
 struct upload {

@@ -12,7 +12,7 @@
 
 struct shard;
 
-enum { NET_MAX = 8 };
+enum { NET_MAX = 8, NET_VALUES_MAX = 256 };
 
 struct net_frame {
 	uint32_t from, to;
@@ -57,7 +57,7 @@ struct net {
 		char data[4096];
 		size_t len;
 		uint32_t shells; /* bits */
-	} values[64];
+	} values[NET_VALUES_MAX];
 	size_t value_count;
 };
 

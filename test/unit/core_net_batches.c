@@ -59,7 +59,7 @@ void net_put_record(struct net *net, const char *shells, const struct buffer *re
 void net_put_value(struct net *net, const char *shells, const struct opt_id *id, const struct opt_id *upload,
     const char *data)
 {
-	assert_true(net->value_count < 64 && strlen(data) < sizeof(net->values[0].data));
+	assert_true(net->value_count < NET_VALUES_MAX && strlen(data) < sizeof(net->values[0].data));
 	net->values[net->value_count].id = *id;
 	net->values[net->value_count].upload = *upload;
 	net->values[net->value_count].len = strlen(data);

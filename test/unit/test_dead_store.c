@@ -7,11 +7,12 @@
 
 #include "queue/call.h"
 #include "queue/peers.h"
+#include "queue/place.h"
 #include "queue/state.h"
 #include "queue/sync.h"
 #include "queue/write.h"
 
-enum { SICK = 2, OUTCOMES = 1500, SHARDS = 70 /* more than SYNCS_MAX */, LATER = SHARDS };
+enum { SICK = 2, OUTCOMES = 1500, SHARDS = 70 /* more than SYNCS_MAX */, LATER = SHARDS, VALUES = 200 };
 
 static const usec beat = USEC_PER_SEC / 10;
 
@@ -119,6 +120,45 @@ static void what_a_dead_store_leaves_unanswered_does_not_pile_up(void **state)
 	assert_false(any_behind(0, 4));
 	assert_int_equal(shell_count(net->shells[SICK], "news", MAIL_SENT), OUTCOMES);
 	assert_true(writes_of(0) < 10);
+	net_free(net);
+}
+
+/* The client sends on, and hears that the batch is accepted; the third replica gets its values later. */
+static void an_upload_does_not_wait_for_a_dead_store(void **state)
+{
+	struct batch_settings settings = shell_settings("news");
+	const struct opt_id upload = shell_upload_id(1);
+	struct shell *shell;
+
+	(void)state;
+	net = net_new(3, 3);
+	net_start(net);
+	shell = net->shells[0];
+	for (uint32_t i = 0; i < 3; i++)
+		net->shells[i]->no_template = true;
+	net_put_template(net, "");
+	net_put_values(net, "", "news", VALUES + 1);
+	settings.replicas = 3;
+	settings.start.us = shell->utc.us + 3600 * USEC_PER_SEC;
+	set_store(SICK, false);
+	shell_open(shell, 1, &settings, "template");
+	for (uint32_t i = 1; i <= VALUES; i++)
+		shell_add(shell, 1, 4, i);
+	net_advance(net, 5 * USEC_PER_SEC);
+	assert_true(core_upload_pending(shell->core, &upload) >= VALUES - PLACE_LATE_MAX); /* for a while */
+	net_advance(net, 7 * USEC_PER_SEC);
+	assert_int_equal(core_upload_pending(shell->core, &upload), 0);
+	assert_true(calls_to(0, SICK) <= 1); /* the template */
+	shell_add(shell, 1, 4, VALUES + 1);
+	net_advance(net, USEC_PER_SEC);
+	assert_true(calls_to(0, SICK) <= 1);
+	shell_commit(shell, 1);
+	net_advance(net, 5 * USEC_PER_SEC);
+	assert_true(net_said(net, 0, 1, UPLOAD_ACCEPTED));
+	set_store(SICK, true);
+	net_advance(net, 60 * USEC_PER_SEC);
+	for (uint32_t i = 0; i <= VALUES; i++)
+		assert_true(net_shard(net, SICK, "news", i)->value_here);
 	net_free(net);
 }
 
@@ -254,6 +294,7 @@ int main(void)
 	    cmocka_unit_test(who_was_away_is_brought_up_to_date_beside_a_node_with_a_dead_store),
 	    cmocka_unit_test(a_request_that_comes_again_is_written_once),
 	    cmocka_unit_test(a_dead_store_takes_few_values_of_an_upload),
+	    cmocka_unit_test(an_upload_does_not_wait_for_a_dead_store),
 	    cmocka_unit_test(who_waits_for_the_stores_of_others_has_one_that_answers),
 	};
 
