@@ -16,16 +16,16 @@
 #include "daemon/link.h"
 
 #include <sodium.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "daemon/link_dialler.h"
+#include "daemon/link_listener.h"
 #include "daemon/log.h"
 #include "queue/error.h"
 #include "queue/tree.h"
 
-enum { BACKLOG = 512, WANT_MIN_MS = 100, WANT_MAX_MS = 2000, DIAL_MS = 1000, DIAL_AGAIN_MS = 10000 };
+enum { WANT_MIN_MS = 100, WANT_MAX_MS = 2000, DIAL_MS = 1000, DIAL_AGAIN_MS = 10000 };
 
 struct peer {
 	RB_ENTRY(peer) node;
@@ -42,10 +42,8 @@ struct links {
 	struct links_callbacks callbacks;
 	struct peer_tree peers;
 	TAILQ_HEAD(, link_dialler) dials; /* of links_dial() */
-	uv_tcp_t listener;
-	bool listening; /* libuv has the listener */
+	struct link_listener listener;
 	bool closing;
-	char address[LINK_ADDRESS_SIZE];
 	void (*closed)(void *context);
 	void *closed_context;
 };
@@ -237,19 +235,13 @@ static void finish_close(struct links *links)
 	void (*fn)(void *context) = links->closed;
 	void *context = links->closed_context;
 
-	if (!links->closing || links->listening || links->ground.diallers > 0 ||
+	if (!links->closing || links->listener.open || links->ground.diallers > 0 ||
 	    !TAILQ_EMPTY(&links->ground.all))
 		return;
 	identity_wipe(&links->ground.self.identity);
 	cluster_key_wipe(&links->ground.self.key);
 	free(links);
 	fn(context);
-}
-
-/* The goodbyes of both sides were exchanged, so that nothing was lost. */
-static bool is_clean(const struct link_connection *connection)
-{
-	return connection->peer_ended && connection->said_end;
 }
 
 static void gone(void *context, struct link_connection *connection)
@@ -270,7 +262,8 @@ static void gone(void *context, struct link_connection *connection)
 	}
 	peer = id_is_zero(&id) ? NULL : find_peer(links, &id);
 	if (peer != NULL && !links->closing) {
-		bool lost = connection->why == LINK_REPLACED && !is_clean(connection) && peer->told != NULL;
+		bool lost = connection->why == LINK_REPLACED && !connection_is_clean(connection) &&
+		            peer->told != NULL;
 
 		if (peer->told == connection || lost)
 			tell_down(links, peer, connection->why);
@@ -311,67 +304,6 @@ static void dial_refused(void *context, const struct link_dialler *dialler)
 	log_debug("bootstrap_refused", "address", dialler->text, NULL);
 }
 
-static void incoming(uv_stream_t *listener, int status)
-{
-	struct links *links = listener->data;
-
-	if (status == 0 && !links->closing)
-		connection_accept(&links->ground, listener);
-}
-
-static int look_up_listen(const char *listen, struct addrinfo **ret_found, char *error, size_t size)
-{
-	const struct addrinfo hints = {
-	    .ai_flags = AI_PASSIVE, .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
-	struct link_address address;
-	int status;
-
-	if (link_address_parse(listen, &address) != 0) {
-		snprintf(error, size, "%s is not HOST:PORT or [IPV6]:PORT", listen);
-		return OPT_E_INVALID;
-	}
-	status = getaddrinfo(address.host, address.port, &hints, ret_found);
-	if (status != 0) {
-		snprintf(error, size, "can't find %s: %s", address.host, gai_strerror(status));
-		return OPT_E_INVALID;
-	}
-	return 0;
-}
-
-static int start_listening(struct links *links, const char *listen, char *error, size_t size)
-{
-	struct sockaddr_storage bound = {0};
-	struct addrinfo *found = NULL;
-	int len = sizeof(bound);
-	int status = look_up_listen(listen, &found, error, size);
-
-	if (status != 0)
-		return status;
-	uv_tcp_init(links->ground.loop, &links->listener);
-	links->listener.data = links;
-	links->listening = true;
-	status = uv_tcp_bind(&links->listener, found->ai_addr, 0);
-	if (status == 0)
-		status = uv_listen((uv_stream_t *)&links->listener, BACKLOG, incoming);
-	if (status == 0)
-		status = uv_tcp_getsockname(&links->listener, (struct sockaddr *)&bound, &len);
-	freeaddrinfo(found);
-	if (status != 0) {
-		snprintf(error, size, "can't listen on %s: %s", listen, uv_strerror(status));
-		return OPT_E_IO;
-	}
-	link_address_text((struct sockaddr *)&bound, links->address);
-	return 0;
-}
-
-static void listener_closed(uv_handle_t *handle)
-{
-	struct links *links = handle->data;
-
-	links->listening = false;
-	finish_close(links);
-}
-
 static void nobody_waits(void *context)
 {
 	(void)context;
@@ -404,7 +336,7 @@ int links_new(uv_loop_t *loop, const struct identity *identity, const struct clu
 	TAILQ_INIT(&links->ground.half_open);
 	TAILQ_INIT(&links->dials);
 	RB_INIT(&links->peers);
-	status = start_listening(links, listen, error, size);
+	status = listener_open(&links->listener, &links->ground, listen, error, size);
 	if (status == 0)
 		*ret_links = links;
 	else
@@ -414,7 +346,7 @@ int links_new(uv_loop_t *loop, const struct identity *identity, const struct clu
 
 const char *links_address(const struct links *links)
 {
-	return links->address;
+	return links->listener.address;
 }
 
 int links_want(struct links *links, const struct opt_id *id, const char *address)
@@ -558,8 +490,8 @@ void links_close(struct links *links, void (*fn)(void *context), void *context)
 	links->closed = fn;
 	links->closed_context = context;
 	close_all(links);
-	if (links->listening)
-		uv_close((uv_handle_t *)&links->listener, listener_closed);
+	if (links->listener.open)
+		listener_close(&links->listener);
 	else
 		finish_close(links);
 }

@@ -249,6 +249,11 @@ void connection_drain(struct link_connection *connection, enum link_end why)
 	pump(connection);
 }
 
+bool connection_is_clean(const struct link_connection *connection)
+{
+	return connection->peer_ended && connection->said_end;
+}
+
 /* The peer says nothing more, but still listens. */
 static void peer_ends(struct link_connection *connection)
 {

@@ -51,7 +51,7 @@ struct link_connection_events {
 	void (*ended)(void *context, struct link_connection *connection);
 	/* The last word; the connection is freed when this returns. */
 	void (*gone)(void *context, struct link_connection *connection);
-	/* Another dialler or look-up is done with: ground->diallers. */
+	/* Another dialler or look-up is done with (ground->diallers), or the listener. */
 	void (*settled)(void *context);
 };
 
@@ -113,6 +113,8 @@ void connection_accept(struct link_ground *ground, uv_stream_t *listener);
 int connection_send(struct link_connection *connection, const void *data, size_t len, enum link_lane lane);
 /* Ends an open connection in order. */
 void connection_drain(struct link_connection *connection, enum link_end why);
+/* Whether the goodbyes of both sides were exchanged, so that nothing was lost. */
+bool connection_is_clean(const struct link_connection *connection);
 /* Ends it as soon as the loop runs again: whoever calls this does not expect the end before it returns. */
 void connection_break(struct link_connection *connection, enum link_end why);
 /* Ends it now. */
