@@ -1,16 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the records mean, above dht/opendht.c, which moves bytes. Presences lie at the keys of dht/spread.h,
- * directory entries at the batch's own key.
+ * What the records mean, above dht/opendht.c, which moves bytes. Presences lie at the keys of dht/spread.h;
+ * the directory's entries are left to rendezvous_batches.c, pings to rendezvous_peers.c.
  *
  * OpenDHT can't change a value: each publication is a new one, the one before is cancelled but stays with
  * others for 10 minutes. So publications are rationed, or a node that changes its mind every second would
  * fill its key with hundreds of values. The tombstone is not.
- *
- * A get collects entries until OpenDHT says that it is done, or for a second when it has some, for at most 6
- * s without any, and then answers with the newest. After that it only waits for OpenDHT to let go of it,
- * which can't be told to, and does not while it knows nobody. So there is a limit to them; those over it are
- * refused, at the next tick like all that can't be asked.
  *
  * One timer ticks each second: pings, publications that wait, the limits of gets and of leaving.
  */
@@ -18,42 +13,19 @@
 
 #include <sodium.h>
 #include <stdlib.h>
-#include <string.h>
-#include <time.h>
 
 #include "dht/opendht.h"
 #include "dht/presence_record.h"
+#include "dht/rendezvous_batches.h"
 #include "dht/rendezvous_peers.h"
 #include "dht/spread.h"
 #include "queue/error.h"
-#include "queue/tree.h"
 
 enum {
 	TICK_MS = 1000,
 	PUBLISH_BURST = 4,
 	PUBLISH_EVERY_MS = 60000,
-	LEAVE_MS = 2000,     /* looked at each TICK_MS */
-	GET_FOUND_MS = 1000, /* likewise */
-	GET_NONE_MS = 6000,
-};
-
-struct batch {
-	RB_ENTRY(batch) link;
-	struct directory_entry entry;
-	struct opendht_put *put;
-};
-
-RB_HEAD(batch_tree, batch);
-
-struct get {
-	TAILQ_ENTRY(get) link;
-	struct rendezvous *rendezvous;
-	struct opt_id batch;
-	rendezvous_homes_fn *fn; /* NULL: answered */
-	void *context;
-	uint64_t started;
-	bool refused;                /* OpenDHT was not asked */
-	struct directory_entry best; /* home_count 0: none yet */
+	LEAVE_MS = 2000, /* looked at each TICK_MS */
 };
 
 struct rendezvous {
@@ -61,6 +33,7 @@ struct rendezvous {
 	uv_timer_t timer;
 	struct opendht *dht;
 	struct peers *peers;
+	struct batches *batches;
 	struct identity identity;
 	struct cluster_key key;
 	struct rendezvous_callbacks callbacks;
@@ -72,8 +45,6 @@ struct rendezvous {
 	unsigned int tokens;
 	uint64_t next_token;
 	struct opendht_put *puts[SPREAD_LEVEL_MAX + 1];
-	struct batch_tree batches;
-	TAILQ_HEAD(, get) gets;
 	bool leaving;
 	unsigned int leaving_puts;
 	uint64_t leave_until;
@@ -84,22 +55,6 @@ struct rendezvous {
 	void (*closed_fn)(void *);
 	void *closed_context;
 };
-
-static int compare_batches(const struct batch *a, const struct batch *b)
-{
-	return id_compare(&a->entry.batch, &b->entry.batch);
-}
-
-RB_GENERATE_STATIC(batch_tree, batch, link, compare_batches)
-
-static void *allocate(size_t size)
-{
-	void *memory = calloc(1, size);
-
-	if (memory == NULL)
-		opt_abort("out of memory");
-	return memory;
-}
 
 static int encode_presence(
     struct rendezvous *r, const struct presence *presence, struct sealed_record *ret_record)
@@ -217,51 +172,13 @@ static void end_leave(struct rendezvous *r)
 		fn(r->left_context);
 }
 
-static void answer_get(struct get *get, int status)
-{
-	rendezvous_homes_fn *fn = get->fn;
-
-	get->fn = NULL;
-	if (fn == NULL || get->rendezvous->closing)
-		return;
-	if (get->best.home_count > 0)
-		fn(get->context, 0, get->best.homes, get->best.home_count);
-	else
-		fn(get->context, status, NULL, 0);
-}
-
-static void free_get(struct get *get)
-{
-	struct rendezvous *r = get->rendezvous;
-
-	TAILQ_REMOVE(&r->gets, get, link);
-	r->counts.gets -= !get->refused;
-	free(get);
-}
-
-/* A callback may add gets, and close us, but not remove one: only on_get_done() does that. */
-static void check_gets(struct rendezvous *r)
-{
-	uint64_t now = uv_now(r->loop);
-	struct get *get, *next;
-
-	TAILQ_FOREACH_SAFE (get, &r->gets, link, next) {
-		uint64_t limit = get->best.home_count > 0 ? GET_FOUND_MS : GET_NONE_MS;
-
-		if (get->refused || now - get->started >= limit)
-			answer_get(get, OPT_E_AGAIN);
-		if (get->refused)
-			free_get(get);
-	}
-}
-
 static void on_tick(uv_timer_t *timer)
 {
 	struct rendezvous *r = timer->data;
 
 	peers_tick(r->peers);
 	publish_if_allowed(r);
-	check_gets(r);
+	batches_tick(r->batches);
 	if (r->left_fn != NULL && uv_now(r->loop) >= r->leave_until)
 		end_leave(r);
 }
@@ -270,10 +187,13 @@ int rendezvous_new(uv_loop_t *loop, const struct identity *identity, const struc
     uint16_t port, const struct rendezvous_callbacks *callbacks, struct rendezvous **ret_rendezvous,
     char *error, size_t size)
 {
-	struct rendezvous *r = allocate(sizeof(*r));
-	int status = opendht_new(
-	    loop, &identity->node, seal_network(key), port, SEAL_RECORD_MAX, &r->dht, error, size);
+	struct rendezvous *r = calloc(1, sizeof(*r));
+	int status;
 
+	if (r == NULL)
+		opt_abort("out of memory");
+	status = opendht_new(
+	    loop, &identity->node, seal_network(key), port, SEAL_RECORD_MAX, &r->dht, error, size);
 	if (status != 0) {
 		free(r);
 		return status;
@@ -283,8 +203,7 @@ int rendezvous_new(uv_loop_t *loop, const struct identity *identity, const struc
 	r->key = *key;
 	r->callbacks = *callbacks;
 	r->tokens = PUBLISH_BURST;
-	RB_INIT(&r->batches);
-	TAILQ_INIT(&r->gets);
+	r->batches = batches_new(loop, r->dht, &r->identity, &r->key, &r->counts);
 	r->peers = peers_new(loop, r->dht, &identity->node, on_joined, r);
 	listen_to_level(r, 0);
 	uv_timer_init(loop, &r->timer);
@@ -370,102 +289,21 @@ int rendezvous_leave(
 	return 0;
 }
 
-static struct batch *find_batch(struct rendezvous *r, const struct opt_id *key)
-{
-	struct batch wanted;
-
-	wanted.entry.batch = *key;
-	return RB_FIND(batch_tree, &r->batches, &wanted);
-}
-
-static void free_batch(struct rendezvous *r, struct batch *batch)
-{
-	RB_REMOVE(batch_tree, &r->batches, batch);
-	free(batch);
-}
-
 int rendezvous_put_batch(
     struct rendezvous *rendezvous, const struct opt_id *batch, const struct opt_id *homes, size_t count)
 {
-	struct rendezvous *r = rendezvous;
-	struct directory_entry entry = {.batch = *batch, .home_count = count};
-	struct batch *known = find_batch(r, batch);
-	uint8_t nonce[SEAL_NONCE_SIZE];
-	struct sealed_record record;
-	struct timespec now;
-	int status;
-
-	if (count > DIRECTORY_HOMES_MAX)
-		return OPT_E_INVALID;
-	memcpy(entry.homes, homes, count * sizeof(*homes));
-	if (known != NULL && known->entry.home_count == count &&
-	    memcmp(known->entry.homes, homes, count * sizeof(*homes)) == 0)
-		return 0;
-	clock_gettime(CLOCK_REALTIME, &now);
-	entry.written.us = (uint64_t)now.tv_sec * USEC_PER_SEC + (uint64_t)now.tv_nsec / 1000;
-	randombytes_buf(nonce, sizeof(nonce));
-	status = directory_encode(&entry, &r->identity, &r->key, nonce, &record);
-	if (status != 0)
-		return status;
-	if (known == NULL) {
-		known = allocate(sizeof(*known));
-		known->entry = entry;
-		RB_INSERT(batch_tree, &r->batches, known);
-	} else {
-		known->entry = entry;
-		opendht_cancel(known->put);
-	}
-	known->put = opendht_put(r->dht, batch, record.bytes, record.len, true, NULL, NULL);
-	return 0;
+	return batches_put(rendezvous->batches, batch, homes, count);
 }
 
 void rendezvous_drop_batch(struct rendezvous *rendezvous, const struct opt_id *batch)
 {
-	struct batch *known = find_batch(rendezvous, batch);
-
-	if (known == NULL)
-		return;
-	opendht_cancel(known->put);
-	free_batch(rendezvous, known);
-}
-
-static void on_entry(void *context, const uint8_t *data, size_t len)
-{
-	struct get *get = context;
-	struct rendezvous *r = get->rendezvous;
-	struct directory_entry entry;
-
-	r->counts.records++;
-	if (directory_decode(&r->key, &get->batch, data, len, &entry) != 0)
-		r->counts.rejected++;
-	else if (get->best.home_count == 0 || entry.written.us > get->best.written.us)
-		get->best = entry;
-}
-
-static void on_get_done(void *context, bool ok)
-{
-	struct get *get = context;
-
-	answer_get(get, ok ? OPT_E_NOT_FOUND : OPT_E_AGAIN);
-	free_get(get);
+	batches_drop(rendezvous->batches, batch);
 }
 
 void rendezvous_get_batch(
     struct rendezvous *rendezvous, const struct opt_id *batch, rendezvous_homes_fn *fn, void *context)
 {
-	struct get *get = allocate(sizeof(*get));
-
-	get->rendezvous = rendezvous;
-	get->batch = *batch;
-	get->fn = fn;
-	get->context = context;
-	get->started = uv_now(rendezvous->loop);
-	get->refused = rendezvous->counts.gets == RENDEZVOUS_GETS_MAX;
-	TAILQ_INSERT_TAIL(&rendezvous->gets, get, link);
-	if (get->refused)
-		return;
-	rendezvous->counts.gets++;
-	opendht_get(rendezvous->dht, batch, on_entry, on_get_done, get);
+	batches_get(rendezvous->batches, batch, fn, context);
 }
 
 struct rendezvous_counts rendezvous_counts(struct rendezvous *rendezvous)
@@ -479,15 +317,10 @@ struct rendezvous_counts rendezvous_counts(struct rendezvous *rendezvous)
 static void on_part_closed(void *context)
 {
 	struct rendezvous *r = context;
-	struct batch *batch;
-	struct get *get;
 
 	if (--r->open_parts > 0)
 		return;
-	while ((batch = RB_ROOT(&r->batches)) != NULL)
-		free_batch(r, batch);
-	while ((get = TAILQ_FIRST(&r->gets)) != NULL)
-		free_get(get);
+	batches_free(r->batches);
 	identity_wipe(&r->identity);
 	cluster_key_wipe(&r->key);
 	if (r->closed_fn != NULL)
@@ -508,6 +341,7 @@ static void on_timer_closed(uv_handle_t *handle)
 void rendezvous_close(struct rendezvous *rendezvous, void (*fn)(void *), void *context)
 {
 	rendezvous->closing = true;
+	batches_mute(rendezvous->batches);
 	rendezvous->closed_fn = fn;
 	rendezvous->closed_context = context;
 	uv_close((uv_handle_t *)&rendezvous->timer, on_timer_closed);
