@@ -14,6 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "daemon/config_value.h"
 #include "daemon/version.h"
 #include "queue/error.h"
 
@@ -40,88 +41,11 @@ static int list_add(struct config_list *list, const char *value)
 	return 0;
 }
 
-int config_duration(const char *text, usec *ret_duration)
-{
-	static const struct {
-		const char *name;
-		usec factor;
-	} units[] = {{"", USEC_PER_SEC}, {"ms", USEC_PER_MSEC}, {"s", USEC_PER_SEC}, {"m", 60 * USEC_PER_SEC},
-	    {"h", 3600 * USEC_PER_SEC}, {"d", 86400 * USEC_PER_SEC}};
-	char *end;
-	unsigned long long number;
-
-	if (*text < '0' || *text > '9')
-		return OPT_E_INVALID;
-	errno = 0;
-	number = strtoull(text, &end, 10);
-	if (errno != 0 || number > 1000000000)
-		return OPT_E_INVALID;
-	for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
-		if (strcmp(end, units[i].name) == 0) {
-			*ret_duration = number * units[i].factor;
-			return 0;
-		}
-	}
-	return OPT_E_INVALID;
-}
-
-int config_bytes(const char *text, uint64_t *ret_bytes)
-{
-	static const char units[] = "KMGT";
-	char *end;
-	unsigned long long number;
-	unsigned int shift = 0;
-
-	if (*text < '0' || *text > '9')
-		return OPT_E_INVALID;
-	errno = 0;
-	number = strtoull(text, &end, 10);
-	if (errno != 0)
-		return OPT_E_INVALID;
-	if (*end != '\0') {
-		const char *unit = strchr(units, *end);
-
-		if (unit == NULL || end[1] != '\0')
-			return OPT_E_INVALID;
-		shift = 10 * (unsigned int)(unit - units + 1);
-	}
-	if (number > UINT64_MAX >> (shift + 1))
-		return OPT_E_INVALID;
-	*ret_bytes = (uint64_t)number << shift;
-	return 0;
-}
-
-static int number_in(const char *value, uint32_t min, uint32_t max, uint32_t *ret_number)
-{
-	char *end;
-	unsigned long number;
-
-	if (*value < '0' || *value > '9')
-		return OPT_E_INVALID;
-	errno = 0;
-	number = strtoul(value, &end, 10);
-	if (errno != 0 || *end != '\0' || number < min || number > max)
-		return OPT_E_INVALID;
-	*ret_number = (uint32_t)number;
-	return 0;
-}
-
-/* HOST:PORT or [ADDRESS]:PORT, with a port from 0 to 65535. */
-static int check_address(const char *value)
-{
-	const char *colon = strrchr(value, ':');
-	uint32_t port;
-
-	if (colon == NULL || colon == value || number_in(colon + 1, 0, 65535, &port) != 0)
-		return OPT_E_INVALID;
-	return strpbrk(value, " \t\"'\\") == NULL ? 0 : OPT_E_INVALID;
-}
-
 static int set_route(struct config *config, const char *value)
 {
 	const char *equals = strchr(value, '=');
 
-	if (equals == NULL || equals == value || check_address(equals + 1) != 0)
+	if (equals == NULL || equals == value || config_check_address(equals + 1) != 0)
 		return OPT_E_INVALID;
 	return list_add(&config->routes, value);
 }
@@ -212,7 +136,7 @@ static int set(struct config *config, const char *name, const char *value)
 	}
 	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
 		if (strcmp(name, numbers[i].name) == 0)
-			return number_in(value, numbers[i].min, numbers[i].max, numbers[i].number);
+			return config_number(value, numbers[i].min, numbers[i].max, numbers[i].number);
 	}
 	for (size_t i = 0; i < sizeof(durations) / sizeof(durations[0]); i++) {
 		if (strcmp(name, durations[i].name) == 0)
@@ -220,7 +144,7 @@ static int set(struct config *config, const char *name, const char *value)
 	}
 	if (strcmp(name, "relay") == 0) {
 		set_text(&config->relay, value);
-		return check_address(value);
+		return config_check_address(value);
 	}
 	if (strcmp(name, "route") == 0)
 		return set_route(config, value);
@@ -339,12 +263,12 @@ static int set_option(struct config *config, int option, const char *value)
 		return set_absolute(&config->data, value);
 	case OPT_LISTEN:
 		set_text(&config->listen, value);
-		return check_address(value);
+		return config_check_address(value);
 	case OPT_ADVERTISE:
 		set_text(&config->advertise, value);
-		return check_address(value);
+		return config_check_address(value);
 	case OPT_BOOTSTRAP:
-		return check_address(value) == 0 ? list_add(&config->bootstrap, value) : OPT_E_INVALID;
+		return config_check_address(value) == 0 ? list_add(&config->bootstrap, value) : OPT_E_INVALID;
 	case OPT_KEY:
 		return set_absolute(&config->key_file, value);
 	case OPT_API:

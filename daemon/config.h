@@ -10,7 +10,6 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "queue/clock.h"
 #include "queue/core.h"
 
 enum { CONFIG_LIST_MAX = 64 };
@@ -49,10 +48,5 @@ struct config {
  */
 int config_read(int argc, char **argv, struct config *ret_config, bool *ret_done);
 void config_done(struct config *config);
-
-/* "15m", "90s", "500ms", "12h", "5d" or a plain number of seconds, into microseconds. OPT_E_INVALID. */
-int config_duration(const char *text, usec *ret_duration);
-/* "64M", "1G", "4096", into bytes. OPT_E_INVALID. */
-int config_bytes(const char *text, uint64_t *ret_bytes);
 
 #endif
