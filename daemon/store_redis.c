@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The connection to Redis and the queue of what it has not answered yet.
+ * The queue of what Redis has not answered yet, over a connection that redis_connection.c keeps.
  *
  *   queue:  [ sent | sent | sent | next | ... ]      oldest first; `next` is the first that isn't sent
  *
@@ -8,46 +8,31 @@
  * output buffer for every part that the socket takes, and because a Redis that dies on a full disk gets all
  * of it again. The rest waits in the queue, whose size is the callers' business.
  *
- * Any doubt about a connection ends it, and all that it has not answered is repeated on the next one, in
- * order: a lost connection, a reply that makes no sense, Redis loading or busy. Repeating single operations
- * while others go on would break the order. A new connection is asked first for the settings that durability
- * stands on, for it may be another Redis than the one before, and for the `node` key, whose answer shows that
- * Redis has loaded, and that the database is still ours.
+ * When the connection is lost, all that it has not answered is repeated on the next one, in order. Repeating
+ * single operations while others go on would break the order.
  */
 #include "daemon/store_redis.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "daemon/log.h"
-#include "daemon/redis_check.h"
-#include "daemon/redis_loop.h"
+#include "daemon/redis_connection.h"
 #include "daemon/store_redis_op.h"
 #include "queue/error.h"
 
 enum {
 	WIRE_MAX = 4 * 1024 * 1024,
 	WIRE_OPS_MAX = 8192,
-	RETRY_MIN_MS = 10,
-	RETRY_MAX_MS = 1000,
 };
 
 TAILQ_HEAD(redis_ops, redis_op);
 
 struct redis_store {
 	struct store store;
-	uv_loop_t *loop;
-	char *path;
-	redisAsyncContext *connection; /* NULL between two tries */
-	size_t checked;                /* settings that this connection has answered */
-	bool ready;                    /* the node key was answered as it should be */
-	bool told;                     /* the log has said that Redis is away */
-	bool weak;                     /* the log has said that Redis would lose writes */
-	bool foreign;                  /* the log has said that the database isn't ours */
-	uint64_t retry_ms;
-	uv_timer_t retry;
+	struct redis_connection *connection;
+	bool told; /* the log has said that Redis is away */
 	struct redis_ops queue;
 	struct redis_op *next;
 	size_t pending;
@@ -57,12 +42,9 @@ struct redis_store {
 	struct redis_ops refused;
 	uv_timer_t refuse;
 	bool full;
-	bool claimed;
-	struct opt_id node;
-	int closing;
+	int open_parts; /* after redis_free(): that have yet to say that they are closed */
 };
 
-static void connect_now(struct redis_store *store);
 static void send_more(struct redis_store *store);
 
 char *redis_key(char key[KEY_SIZE], const char *name, const struct opt_id *id, const struct opt_id *upload)
@@ -156,7 +138,8 @@ static void on_refuse(uv_timer_t *timer)
  */
 static void refuse_queued(struct redis_store *store)
 {
-	struct redis_op *op = store->ready ? store->next : TAILQ_FIRST(&store->queue);
+	struct redis_op *op =
+	    redis_connection_is_ready(store->connection) ? store->next : TAILQ_FIRST(&store->queue);
 	struct redis_op *following;
 
 	for (; op != NULL; op = following) {
@@ -208,32 +191,12 @@ void redis_store_answer_write(struct redis_op *op)
 
 /* ---- replies ---- */
 
-static bool starts_with(const redisReply *reply, const char *word)
-{
-	return reply->len >= strlen(word) && memcmp(reply->str, word, strlen(word)) == 0;
-}
-
-/* Redis will take the same command in a moment. */
-static bool is_passing(const redisReply *reply)
-{
-	return starts_with(reply, "LOADING") || starts_with(reply, "BUSY ") ||
-	       starts_with(reply, "TRYAGAIN") || starts_with(reply, "MASTERDOWN") ||
-	       starts_with(reply, "ERR max number of clients");
-}
-
 /* Redis has refused the command. */
 static int error_status(const redisReply *reply)
 {
-	if (starts_with(reply, "OOM") || starts_with(reply, "MISCONF"))
+	if (redis_error_is(reply, "OOM") || redis_error_is(reply, "MISCONF"))
 		return OPT_E_FULL;
 	return OPT_E_STORE;
-}
-
-/* Ends the connection; on_disconnect() does the rest. */
-static void connection_drop(struct redis_store *store)
-{
-	if (store->connection != NULL)
-		redisAsyncFree(store->connection);
 }
 
 static void note_error(struct redis_op *op, const redisReply *reply)
@@ -256,21 +219,12 @@ static const redisReply *error_in(const redisReply *reply)
 	return NULL;
 }
 
-static void on_reply(redisAsyncContext *connection, void *data, void *context)
+static void on_reply(void *command, const redisReply *reply)
 {
-	struct redis_store *store = connection->data;
-	const redisReply *reply = data, *error;
-	struct redis_op *op = context;
+	struct redis_op *op = command;
+	const redisReply *error = error_in(reply);
 
-	if (reply == NULL || store->connection != connection || !store->ready)
-		return; /* the connection ends: everything is repeated */
-	if (reply->type == REDIS_REPLY_ERROR && is_passing(reply)) {
-		store->ready = false; /* what still comes on this connection is not looked at */
-		connection_drop(store);
-		return;
-	}
 	op->waiting--;
-	error = error_in(reply);
 	if (error != NULL)
 		note_error(op, error);
 	else if (op->class->reply != NULL)
@@ -289,13 +243,13 @@ void redis_op_send(struct redis_op *op, int argc, const char **argv, const size_
 	op->wire += bytes;
 	store->wire += bytes;
 	op->waiting++;
-	/* Refused only by a connection that is about to end. */
-	redisAsyncCommandArgv(store->connection, on_reply, op, argc, argv, lens);
+	redis_connection_send(store->connection, op, argc, argv, lens);
 }
 
 static void send_more(struct redis_store *store)
 {
-	while (store->ready && store->next != NULL && store->wire < WIRE_MAX && store->sent < WIRE_OPS_MAX) {
+	while (redis_connection_is_ready(store->connection) && store->next != NULL &&
+	       store->wire < WIRE_MAX && store->sent < WIRE_OPS_MAX) {
 		struct redis_op *op = store->next;
 
 		store->next = TAILQ_NEXT(op, link);
@@ -308,13 +262,9 @@ static void send_more(struct redis_store *store)
 
 /* ---- the connection ---- */
 
-static void on_retry(uv_timer_t *timer)
+static void on_lost(void *context, const char *why)
 {
-	connect_now(timer->data);
-}
-
-static void retry_later(struct redis_store *store, const char *why)
-{
+	struct redis_store *store = context;
 	struct redis_op *op;
 
 	TAILQ_FOREACH (op, &store->queue, link) {
@@ -325,116 +275,31 @@ static void retry_later(struct redis_store *store, const char *why)
 	store->next = TAILQ_FIRST(&store->queue);
 	store->sent = 0;
 	store->wire = 0;
-	store->ready = false;
-	store->connection = NULL;
-	if (store->closing != 0)
-		return;
 	if (store->full)
 		refuse_queued(store);
 	if (!store->told)
 		log_warning("store_away", "reason", why, "waiting", log_u64(store->pending), NULL);
 	store->told = true;
-	uv_timer_start(&store->retry, on_retry, store->retry_ms, 0);
-	store->retry_ms = store->retry_ms * 2 < RETRY_MAX_MS ? store->retry_ms * 2 : RETRY_MAX_MS;
 }
 
-static void on_disconnect(const redisAsyncContext *connection, int status)
-{
-	(void)status;
-	retry_later(connection->data, connection->err != 0 ? connection->errstr : "connection ended");
-}
-
-/* Called with an error, hiredis frees the connection without calling on_disconnect(). */
-static void on_connect(const redisAsyncContext *connection, int status)
-{
-	if (status != REDIS_OK)
-		retry_later(connection->data, connection->errstr);
-}
-
-/* They come in the order in which they were asked for, and before the answer about the node. */
-static void on_setting(redisAsyncContext *connection, void *data, void *context)
+static void on_ready(void *context)
 {
 	struct redis_store *store = context;
-	const redisReply *reply = data;
-	char message[256];
-	int r;
 
-	if (reply == NULL || store->connection != connection)
-		return;
-	r = redis_check_reply(&redis_settings[store->checked++], reply, message, sizeof(message));
-	if (r == 0)
-		return;
-	if (r == OPT_E_DENIED && !store->weak) {
-		store->weak = true;
-		log_error("redis_refused", "reason", message, NULL);
-	}
-	connection_drop(store);
-}
-
-static bool node_is_ours(const struct redis_store *store, const redisReply *reply)
-{
-	char hex[OPT_ID_HEX];
-
-	if (reply->type == REDIS_REPLY_ERROR)
-		return false;
-	if (!store->claimed)
-		return true;
-	/* "format node": the claim has checked the format. */
-	return reply->type == REDIS_REPLY_STRING && reply->len >= OPT_ID_HEX &&
-	       reply->str[reply->len - OPT_ID_HEX] == ' ' &&
-	       strcmp(reply->str + reply->len - (OPT_ID_HEX - 1), id_to_hex(&store->node, hex)) == 0;
-}
-
-static void on_node(redisAsyncContext *connection, void *data, void *context)
-{
-	struct redis_store *store = context;
-	const redisReply *reply = data;
-
-	if (reply == NULL || store->connection != connection)
-		return;
-	if (!node_is_ours(store, reply)) {
-		if (reply->type == REDIS_REPLY_ERROR && !is_passing(reply))
-			log_warning("store_refused", "reply", reply->str, NULL);
-		else if (reply->type != REDIS_REPLY_ERROR && !store->foreign)
-			log_error("store_foreign", "reason", "the database is no longer this node's", NULL);
-		store->foreign = reply->type != REDIS_REPLY_ERROR;
-		connection_drop(store);
-		return;
-	}
 	if (store->told)
 		log_info("store_back", "waiting", log_u64(store->pending), NULL);
 	store->told = false;
-	store->weak = false;
-	store->foreign = false;
-	store->ready = true;
-	store->retry_ms = RETRY_MIN_MS;
 	send_more(store);
 }
 
-static void connect_now(struct redis_store *store)
-{
-	redisAsyncContext *connection;
-
-	if (redis_loop_connect(store->loop, store->path, &connection) != 0) {
-		retry_later(store, "no connection");
-		return;
-	}
-	store->connection = connection;
-	connection->data = store;
-	redisAsyncSetConnectCallback(connection, on_connect);
-	redisAsyncSetDisconnectCallback(connection, on_disconnect);
-	store->checked = 0;
-	for (size_t i = 0; i < REDIS_SETTINGS; i++)
-		redisAsyncCommand(connection, on_setting, store, "CONFIG GET %s", redis_settings[i].name);
-	redisAsyncCommand(connection, on_node, store, "GET node");
-}
+static const struct redis_connection_events connection_events = {
+    .ready = on_ready, .lost = on_lost, .reply = on_reply};
 
 /* ---- the store ---- */
 
 void redis_store_claimed(struct redis_store *store, const struct opt_id *node)
 {
-	store->claimed = true;
-	store->node = *node;
+	redis_connection_claimed(store->connection, node);
 }
 
 void store_redis_set_full(struct store *base, bool full)
@@ -461,26 +326,29 @@ static void free_queue(struct redis_ops *queue)
 	}
 }
 
-static void on_close(uv_handle_t *handle)
+static void on_part_closed(void *context)
 {
-	struct redis_store *store = handle->data;
+	struct redis_store *store = context;
 
-	if (--store->closing > 0)
+	if (--store->open_parts > 0)
 		return;
 	free_queue(&store->queue);
 	free_queue(&store->refused);
-	free(store->path);
 	free(store);
+}
+
+static void on_refuse_closed(uv_handle_t *handle)
+{
+	on_part_closed(handle->data);
 }
 
 static void redis_free(struct store *base)
 {
 	struct redis_store *store = (struct redis_store *)base;
 
-	store->closing = 2;
-	connection_drop(store);
-	uv_close((uv_handle_t *)&store->retry, on_close);
-	uv_close((uv_handle_t *)&store->refuse, on_close);
+	store->open_parts = 2;
+	redis_connection_close(store->connection, on_part_closed, store);
+	uv_close((uv_handle_t *)&store->refuse, on_refuse_closed);
 }
 
 static const struct store_table redis_table = {
@@ -498,18 +366,13 @@ struct store *store_redis_new(uv_loop_t *loop, const char *socket_path, store_do
 {
 	struct redis_store *store = calloc(1, sizeof(*store));
 
-	if (store == NULL || (store->path = strdup(socket_path)) == NULL)
+	if (store == NULL)
 		abort();
 	store->store = (struct store){.table = &redis_table, .done = done, .done_context = context};
-	store->loop = loop;
-	store->retry_ms = RETRY_MIN_MS;
 	TAILQ_INIT(&store->queue);
 	TAILQ_INIT(&store->refused);
-	uv_timer_init(loop, &store->retry);
 	uv_timer_init(loop, &store->refuse);
-	store->retry.data = store;
 	store->refuse.data = store;
-	/* From the loop, so that a failure is no different from one later on. */
-	uv_timer_start(&store->retry, on_retry, 0, 0);
+	store->connection = redis_connection_new(loop, socket_path, &connection_events, store);
 	return &store->store;
 }

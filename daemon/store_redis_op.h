@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Between store_redis.c, which keeps the connection and the queue, and store_redis_write.c and
- * store_redis_read.c, which know the commands. Nobody else includes this.
+ * Between store_redis.c, which keeps the queue, and store_redis_write.c and store_redis_read.c, which know
+ * the commands. Nobody else includes this.
  *
  * An operation is what one call of the store asked for. It sends one or more commands from start(), gets each
  * reply in reply(), may send more from there, and has ended when no reply is due. After a lost connection it
