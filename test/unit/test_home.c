@@ -475,23 +475,28 @@ static bool leave_a_register_behind(const char *name, uint32_t before, uint32_t 
 	return true;
 }
 
+/* Of as many names, once the view has settled. */
+static void look_at_homes(uint32_t *ret_homes, uint32_t names)
+{
+	char name[16];
+
+	net_advance(net, 8 * USEC_PER_SEC);
+	for (uint32_t i = 0; i < names; i++) {
+		snprintf(name, sizeof(name), "news-%u", i);
+		ret_homes[i] = homes_of(name);
+	}
+}
+
 /* The homes of the name are in the bits. */
 static const char *find_left_register(uint32_t *ret_homes)
 {
 	static char name[16];
-	uint32_t before[200], after[200];
+	uint32_t before[200] = {0}, after[200] = {0};
 
-	for (int all = 0; all < 2; all++) {
-		if (all == 0)
-			start_all_but_the_newcomer();
-		else
-			net_restart(net, NEWCOMER);
-		net_advance(net, 8 * USEC_PER_SEC);
-		for (uint32_t i = 0; i < 200; i++) {
-			snprintf(name, sizeof(name), "news-%u", i);
-			(all == 0 ? before : after)[i] = homes_of(name);
-		}
-	}
+	start_all_but_the_newcomer();
+	look_at_homes(before, 200);
+	net_restart(net, NEWCOMER);
+	look_at_homes(after, 200);
 	for (uint32_t i = 0; i < 200; i++) {
 		snprintf(name, sizeof(name), "news-%u", i);
 		*ret_homes = after[i];
