@@ -476,12 +476,12 @@ static bool leave_a_register_behind(const char *name, uint32_t before, uint32_t 
 }
 
 /* Of as many names, once the view has settled. */
-static void look_at_homes(uint32_t *ret_homes, uint32_t names)
+static void look_at_homes(uint32_t *ret_homes, uint32_t count)
 {
 	char name[16];
 
 	net_advance(net, 8 * USEC_PER_SEC);
-	for (uint32_t i = 0; i < names; i++) {
+	for (uint32_t i = 0; i < count; i++) {
 		snprintf(name, sizeof(name), "news-%u", i);
 		ret_homes[i] = homes_of(name);
 	}
