@@ -238,7 +238,7 @@ static void tell_spool(struct engine *engine, const struct spool_list *list)
 	}
 	if (list->nameless_tried)
 		log_warning("spool_file_damaged", "advice",
-		    "mails without a file are taken for in doubt, for it may be theirs", NULL);
+		    "mails that are looked for and have no file are in doubt, for it may be theirs", NULL);
 	log_info("spool_settled", "alive", engine->alive ? "yes" : "no", "files", log_u64(list->count), NULL);
 	engine->phase = engine->alive ? PHASE_UP : PHASE_DOWN;
 	if (engine->alive)

@@ -313,7 +313,7 @@ static void end_calls(struct core *core, struct upload *upload, struct upload_no
 /* Its store is away, as a rule. */
 static bool falls_silent(const struct core *core, struct upload_node *node)
 {
-	if (node->calls > 0 && core->now.us - node->answered_at.us >= SILENT_TIME)
+	if (core->now.us - node->answered_at.us >= SILENT_TIME)
 		node->silent = true;
 	return node->silent;
 }
@@ -327,8 +327,8 @@ void place_tick(struct core *core, struct upload *upload)
 	for (uint32_t i = 0; i < upload->place_nodes && upload->calls > 0; i++) {
 		if (!peer_alive(core, upload->nodes[i].peer))
 			end_calls(core, upload, &upload->nodes[i], upload->unsafe == 0);
-		else if (falls_silent(core, &upload->nodes[i]))
-			end_calls(core, upload, &upload->nodes[i], false);
+		else if (upload->nodes[i].calls > 0 && falls_silent(core, &upload->nodes[i]))
+			end_calls(core, upload, &upload->nodes[i], upload->phase == UPLOAD_ENDING);
 	}
 }
 

@@ -19,7 +19,8 @@ int place_shard(struct core *core, struct upload *upload, const void *value, siz
 void place_stored_here(struct core *core, struct upload *upload, uint32_t index);
 /* An answer to CALL_STAGE. The call is over, unless it is repeated. */
 void place_answered(struct core *core, struct call *call, const struct peer_message *answer);
-/* Leaves out replicas that are gone: their calls end, and a shard with too few left fails the upload. */
+/* Leaves out replicas that are gone or silent: calls that nobody waits for end, and a shard with too few left
+ * fails the upload. */
 void place_tick(struct core *core, struct upload *upload);
 /* Whether a majority of every shard's replicas has both the shard and the record (`have`, by node). */
 bool place_complete(const struct core *core, const struct upload *upload, const bool *have);

@@ -30,7 +30,8 @@ struct reg {
 	uint32_t aborted_count;
 	struct ballot watched; /* of queue/homefinish.c: `accepted`, and since when it is that */
 	struct boot_time watched_since;
-	/* Of queue/homesync.c: homes that have the record instead, as they said to the latest push of this.
+	/* Of queue/homesync.c: homes that have the record instead, as they said since the latest push of this
+	 * began.
 	 */
 	const struct peer *stands[REPLICAS_MAX];
 	uint32_t stands_count;

@@ -273,7 +273,7 @@ static void settle_mail(struct core *core, const struct event *event, struct sha
 		if (mail->generation != event->spool.generation &&
 		    core->config.broken_rule != CORE_BUG_SPOOL_FORGOTTEN)
 			doubt(core, shard, index, "the spool of its Postfix is gone", NULL);
-		else if (event->spool.nameless_tried && core->engine == ENGINE_SETTLING)
+		else if (event->spool.nameless_tried)
 			doubt(core, shard, index, "a damaged file of its Postfix may be its", NULL);
 		else
 			never_fed(core, shard, index);

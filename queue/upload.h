@@ -13,7 +13,8 @@ enum upload_phase {
 	UPLOAD_PROPOSED, /* the record is on its way to be decided */
 	UPLOAD_DECIDED,  /* it is the batch; the replicas are told */
 	UPLOAD_LOST,     /* another upload is the batch; its record is on its way into the store */
-	UPLOAD_ENDING,   /* the client was answered; replicas that are slow still get their shards */
+	UPLOAD_ENDING, /* the client was answered; replicas that are slow, but answer, still get their shards
+	                */
 	UPLOAD_ABORTING, /* the client was answered; the register has to say that it will never be a batch */
 };
 

@@ -81,6 +81,18 @@ static void a_file_that_is_being_written_is_looked_at_again(void **state)
 	check_ready_again();
 }
 
+static void a_file_that_was_being_written_and_may_be_a_damaged_one_by_now_is_in_doubt(void **state)
+{
+	(void)state;
+	shell_put_in_spool(shell, &shell->fed[0], SPOOL_WRITING, "incoming/1");
+	shell_crash(shell);
+	check_waits();
+	shell->spool_count = 0;
+	shell->spool_nameless = true;
+	shell_advance(shell, 10 * USEC_PER_SEC);
+	check_in_doubt();
+}
+
 static void a_file_that_was_being_written_and_got_queued_is_waited_for(void **state)
 {
 	size_t settles;
@@ -310,6 +322,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    TEST(a_file_in_a_spool_that_is_alive_is_waited_for),
 	    TEST(a_file_that_is_being_written_is_looked_at_again),
+	    TEST(a_file_that_was_being_written_and_may_be_a_damaged_one_by_now_is_in_doubt),
 	    TEST(a_file_that_was_being_written_and_got_queued_is_waited_for),
 	    TEST(no_file_in_the_spool_that_it_was_meant_for_means_never_fed),
 	    TEST(no_file_and_another_spool_means_in_doubt),

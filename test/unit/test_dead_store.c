@@ -10,6 +10,7 @@
 #include "queue/place.h"
 #include "queue/state.h"
 #include "queue/sync.h"
+#include "queue/upload.h"
 #include "queue/write.h"
 
 enum { SICK = 2, OUTCOMES = 1500, SHARDS = 70 /* more than SYNCS_MAX */, LATER = SHARDS, VALUES = 200 };
@@ -155,6 +156,7 @@ static void an_upload_does_not_wait_for_a_dead_store(void **state)
 	shell_commit(shell, 1);
 	net_advance(net, 5 * USEC_PER_SEC);
 	assert_true(net_said(net, 0, 1, UPLOAD_ACCEPTED));
+	assert_null(upload_find(shell->core, &upload)); /* nothing of it is kept for that one */
 	set_store(SICK, true);
 	net_advance(net, 60 * USEC_PER_SEC);
 	for (uint32_t i = 0; i <= VALUES; i++)
