@@ -120,42 +120,92 @@ static bool count_requests(const struct net *net, const struct net_frame *frame)
 	return false;
 }
 
-/* `idle` has nothing to do, `ahead` is done in a third of the time of `behind`. */
-static void check_asks_the_slowest(uint32_t idle, uint32_t ahead, uint32_t behind)
-{
-	const char digits[] = "0123";
-	char orders[2][4] = {{digits[ahead], digits[idle], digits[behind], 0},
-	    {digits[behind], digits[idle], digits[ahead], 0}};
-	const char *members[41] = {NULL};
-	struct net *net = net_new(3, 3);
-	struct progress progress = {{0}, {0}};
-	size_t speeds[NET_MAX] = {10, 10, 10};
+/* What a node begins with: so many shards of 50 mails, of which its Postfix sends up to `speed` in each beat.
+ */
+struct start {
+	uint32_t shards;
+	size_t speed;
+};
 
-	for (uint32_t i = 0; i < 40; i++)
-		members[i] = orders[i >= 10];
+/* Of three nodes the one that runs dry first, and those of which it has to ask the one that is behind. */
+struct trio {
+	uint32_t idle, ahead, behind;
+};
+
+/* All are members of all shards. */
+static struct net *put_work(const struct start starts[3])
+{
+	static const char *const orders[] = {"012", "120", "201"};
+	const char *members[61] = {NULL};
+	struct net *net = net_new(3, 3);
+	size_t count = 0;
+
+	for (uint32_t i = 0; i < 3; i++) {
+		for (uint32_t k = 0; k < starts[i].shards; k++)
+			members[count++] = orders[i];
+	}
+	assert_true(count < sizeof(members) / sizeof(members[0]));
 	net_put_batch(net, "012", "load", "012", members, 50);
+	return net;
+}
+
+static void check_asks_the_slowest(struct trio trio, const struct start starts[3])
+{
+	const size_t *idle_asked = asked[trio.idle];
+	struct net *net = put_work(starts);
+	struct progress progress = {{0}, {0}};
+	const size_t speeds[NET_MAX] = {starts[0].speed, starts[1].speed, starts[2].speed};
+	size_t mails = 0, left[3];
+
 	memset(asked, 0, sizeof(asked));
 	net->hold = count_requests;
 	net_start(net);
-	for (int i = 0; i < 100 && net->shells[idle]->fed_count == 0; i++)
+	for (int i = 0; i < 200 && idle_asked[trio.ahead] + idle_asked[trio.behind] == 0; i++)
 		work(net, &progress, speeds);
-	assert_true(net->shells[idle]->fed_count > 0);
-	assert_true(asked[idle][behind] > 0);
-	assert_int_equal(asked[idle][ahead], 0);
-	send_all(net, &progress, speeds, 2000);
-	assert_int_equal(fed(net), 2000);
+	for (uint32_t i = 0; i < 3; i++) {
+		mails += (size_t)starts[i].shards * 50;
+		left[i] = (size_t)starts[i].shards * 50 - progress.settled[i];
+	}
+	/* A slower one is not asked because it has more left. */
+	if (starts[trio.behind].speed < starts[trio.ahead].speed)
+		assert_true(left[trio.behind] <= left[trio.ahead]);
+	for (int i = 0; i < 100 && net->shells[trio.idle]->fed_count <= 50 * starts[trio.idle].shards; i++)
+		work(net, &progress, speeds);
+	assert_true(net->shells[trio.idle]->fed_count > 50 * starts[trio.idle].shards);
+	assert_true(idle_asked[trio.behind] > 0);
+	assert_int_equal(idle_asked[trio.ahead], 0);
+	send_all(net, &progress, speeds, mails);
+	assert_int_equal(fed(net), mails);
 	net_free(net);
+}
+
+/* Whichever node is which. */
+static void check_asks_the_slowest_of_any(struct start idle, struct start ahead, struct start behind)
+{
+	static const struct trio trios[] = {{0, 1, 2}, {0, 2, 1}, {1, 0, 2}, {1, 2, 0}, {2, 0, 1}, {2, 1, 0}};
+
+	for (size_t i = 0; i < sizeof(trios) / sizeof(trios[0]); i++) {
+		struct start starts[3];
+
+		starts[trios[i].idle] = idle;
+		starts[trios[i].ahead] = ahead;
+		starts[trios[i].behind] = behind;
+		check_asks_the_slowest(trios[i], starts);
+	}
 }
 
 static void who_runs_dry_asks_the_one_furthest_behind_first(void **state)
 {
 	(void)state;
-	check_asks_the_slowest(0, 1, 2);
-	check_asks_the_slowest(0, 2, 1);
-	check_asks_the_slowest(1, 0, 2);
-	check_asks_the_slowest(1, 2, 0);
-	check_asks_the_slowest(2, 0, 1);
-	check_asks_the_slowest(2, 1, 0);
+	check_asks_the_slowest_of_any((struct start){0, 10}, (struct start){10, 10}, (struct start){30, 10});
+}
+
+/* When it asks, the slow one has no more left than the fast one, which is done with it three times as soon.
+ */
+static void who_runs_dry_asks_the_slowest_of_those_with_as_much_left(void **state)
+{
+	(void)state;
+	check_asks_the_slowest_of_any((struct start){10, 15}, (struct start){20, 15}, (struct start){14, 5});
 }
 
 /* Node 0 has no more than what its Postfix has, of which nothing comes out; the others have plenty. */
@@ -315,6 +365,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(who_runs_dry_takes_over_from_the_one_furthest_behind),
 	    cmocka_unit_test(who_runs_dry_asks_the_one_furthest_behind_first),
+	    cmocka_unit_test(who_runs_dry_asks_the_slowest_of_those_with_as_much_left),
 	    cmocka_unit_test(a_node_whose_postfix_is_stuck_asks_for_nothing),
 	    cmocka_unit_test(a_slow_node_gives_away_so_much_that_all_are_done_together),
 	    cmocka_unit_test(shards_do_not_go_to_and_fro),
