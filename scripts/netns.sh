@@ -106,7 +106,8 @@ undeafen() {
 	in_namespace "$1" nft delete element inet optimus deaf_to "{ $(node_address "$2") }" 2>/dev/null || true
 }
 
-# slow_down NODE MS LOSS: what it sends to the other nodes is late, and LOSS per cent of it is lost.
+# slow_down NODE MS LOSS ALL: what it sends to the other nodes is late, and LOSS per cent of it is lost; with yes for ALL so is
+# what it sends to the machine, where the relay is.
 slow_down() {
 	speed_up "$1"
 	nsenter "--net=/run/netns/$(namespace_of "$1")" python3 "$root/scripts/slow-link.py" slow eth0 "$2" "$3" </dev/null >>"$dir/$1/log" 2>&1 9>&- &
@@ -114,6 +115,7 @@ slow_down() {
 	disown
 	wait_for 10 in_namespace "$1" ip link set slow up || die "$1 has no slow link"
 	in_namespace "$1" ip route replace "$(setting subnet).1.0/24" dev slow src "$(node_address "$1")"
+	[ "$4" = no ] || in_namespace "$1" ip route replace "$(setting subnet).0.0/24" dev slow src "$(node_address "$1")"
 }
 
 # The device goes with its process, and the route with the device.

@@ -183,6 +183,14 @@ check_batches() {
 	duplicates=$(jq .duplicates "$work/result")
 }
 
+# deliveries: of each mail that was sent when it came (UTC microseconds), the first time, and the node that reports it. After
+# check_batches.
+deliveries() {
+	awk -F '\t' 'FILENAME == ARGV[1] { gsub(/[<>]/, "", $4); if (!($4 in at)) at[$4] = $1; next }
+		$1 in at { print at[$1], $2 }' "$work/sink/ledger" \
+		<(jq -r '[.message_id // "", .node // ""] | map(gsub("[<>]"; "")) | @tsv' "$work/report.jsonl")
+}
+
 # taken_over_in SECONDS NODE SINCE [WHY]: the first mail of a shard that was taken over from that node was sent by another one
 # so soon after SINCE: because it is dead, or for one of the reasons in WHY. No death can be seen within a second.
 taken_over_in() {

@@ -106,8 +106,10 @@ is n2 up
 [ "$(field n2 listen)" = "$address" ] || fail 'n2 came back at another address'
 control stop n2
 is n2 down
-[ "$(control add)" = n3 ] || fail 'the third node is not n3'
+[ "$(control add --set 'window = 17')" = n3 ] || fail 'the third node is not n3'
 is n3 up
+grep -qx 'window = 17' "$dir/n3/conf" || fail 'n3 has no setting of its own'
+! grep -q window "$dir/n1/conf" || fail 'n1 has the setting of n3'
 echo 'ok: kill, start, stop, add'
 
 if [ "${#options[@]}" -gt 0 ]; then
@@ -132,6 +134,14 @@ if [ "${#options[@]}" -gt 0 ]; then
 	start=$(date +%s%3N)
 	refused n1 n3 || fail 'a slow link carries nothing'
 	[ $(($(date +%s%3N) - start)) -ge 300 ] || fail 'the link is not slow'
+	# The way to the machine itself, where relays are.
+	machine=$(field n1 listen | cut -d . -f 1-2).0.1
+	way() { nsenter "--net=/run/netns/$(sed -n 's/^id=//p' "$dir/settings")-n1" ip route get "$machine" | grep -o 'dev [^ ]*'; }
+	[ "$(way)" = 'dev eth0' ] || fail 'the way to the machine is slow'
+	control slow n1 300 --loss 0 --all
+	[ "$(way)" = 'dev slow' ] || fail 'the way to the machine is not slow'
+	control heal
+	[ "$(way)" = 'dev eth0' ] || fail 'the way to the machine is slow after healing'
 	echo 'ok: cut, heal, slow'
 fi
 
