@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# All that one node sends comes a second late, and a fifth of it never, to the other nodes as to the server: each of its mails
+# All that one node sends comes a second late, and a tenth of it never, to the other nodes as to the server: each of its mails
 # takes many times as long as before. What it has not claimed goes to the others, nothing is lost, and what came twice was
 # counted as in doubt.
 # shellcheck source-path=SCRIPTDIR source=cluster_lib.sh
@@ -22,7 +22,7 @@ recipients news "$mails" 8000 # shards of about 100 mails
 send n1 news
 await 60 'n2 sends' sees n1 n2 '.owned > 0 and .in_flight > 0'
 await 60 'some of it is sent' received_more $((mails / 15))
-control slow n2 1000 --loss 20 --all
+control slow n2 1000 --loss 10 --all
 slow=$(now)
 slow_sink 200
 batch_is n1 news ".ready > $((mails / 2))" >/dev/null || fail 'there is no load left'
