@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <setjmp.h>
 #include <sodium.h>
@@ -18,6 +19,8 @@
 #include <cmocka.h>
 
 enum { KIND_NUMBER = 'n', KIND_TIME = 't' };
+
+static int log_fd, stderr_fd;
 
 uint64_t now_us(void)
 {
@@ -323,4 +326,35 @@ size_t attacker_until_closed(struct link_world *world, int fd)
 	}
 	close(fd);
 	return came;
+}
+
+void link_log_begin(void)
+{
+	char path[] = "/tmp/test_link.XXXXXX";
+
+	log_fd = mkostemp(path, O_CLOEXEC);
+	stderr_fd = dup(STDERR_FILENO);
+	assert_true(log_fd >= 0 && stderr_fd >= 0);
+	unlink(path);
+	assert_true(dup2(log_fd, STDERR_FILENO) >= 0);
+}
+
+void link_log_end(void)
+{
+	dup2(stderr_fd, STDERR_FILENO);
+	close(stderr_fd);
+	close(log_fd);
+}
+
+unsigned int link_log_lines(const char *word)
+{
+	static char text[65536];
+	ssize_t len = pread(log_fd, text, sizeof(text) - 1, 0);
+	unsigned int count = 0;
+
+	assert_true(len >= 0);
+	text[len] = '\0';
+	for (const char *at = text; (at = strstr(at, word)) != NULL; at++)
+		count++;
+	return count;
 }

@@ -73,6 +73,12 @@ void attacker_write(int fd, const void *data, size_t len);
 /* Waits until the node has closed the socket; returns how many bytes came before. Closes fd. */
 size_t attacker_until_closed(struct link_world *world, int fd);
 
+/* From here to the end what is logged, and all else on standard error, goes to a file. */
+void link_log_begin(void);
+void link_log_end(void);
+/* How often the word is in it. */
+unsigned int link_log_lines(const char *word);
+
 uint64_t now_us(void);
 
 #endif

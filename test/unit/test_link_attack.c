@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * An attacker's sockets are closed, counted and logged once a cause, and the link between two honest nodes
- * notices nothing of it.
+ * notices nothing of it. All that is logged goes to a file while a test runs: at its end each cause that
+ * happened has its one line, however often it came.
  */
-#include <fcntl.h>
 #include <setjmp.h>
 #include <sodium.h>
 #include <stdarg.h>
@@ -19,6 +19,8 @@
 #include "daemon/link_connection.h"
 #include "link_fixture.h"
 
+enum { ATTACKS = 5 /* of each kind */ };
+
 static struct link_world world;
 
 /* What an attacker holds who does have the cluster key: a socket, and both streams. */
@@ -30,9 +32,18 @@ struct insider {
 	int fd;
 };
 
+static unsigned int count_why(enum link_end why)
+{
+	char word[64];
+
+	snprintf(word, sizeof(word), " event=link_ended why=%s ", link_end_name(why));
+	return link_log_lines(word);
+}
+
 static int set_up(void **state)
 {
 	(void)state;
+	link_log_begin();
 	link_world_init(&world);
 	link_node_start(&world, 0, &world.key);
 	link_node_start(&world, 1, &world.key);
@@ -49,9 +60,31 @@ static void check_undisturbed(void)
 	assert_int_equal(world.nodes[0].downs + world.nodes[1].downs, 0);
 }
 
+/* One line of each node to which it happened; none of the everyday causes, which come before these. */
+static unsigned int lines_wanted(enum link_end why)
+{
+	unsigned int nodes = 0;
+
+	for (int i = 0; why >= LINK_WRONG_NODE && i < LINK_NODES; i++)
+		if (world.nodes[i].links != NULL && links_numbers(world.nodes[i].links).ended[why] > 0)
+			nodes++;
+	return nodes;
+}
+
+/* Standard error is back before anything can fail. */
 static int tear_down(void **state)
 {
+	unsigned int wanted[LINK_ENDS], lines[LINK_ENDS];
+
 	(void)state;
+	for (int why = 0; why < LINK_ENDS; why++) {
+		wanted[why] = lines_wanted(why);
+		lines[why] = count_why(why);
+	}
+	link_log_end();
+	for (int why = 0; why < LINK_ENDS; why++)
+		if (lines[why] != wanted[why])
+			fail_msg("%u lines of %s, wanted %u", lines[why], link_end_name(why), wanted[why]);
 	check_undisturbed();
 	link_world_done(&world);
 	return 0;
@@ -60,6 +93,16 @@ static int tear_down(void **state)
 static uint64_t ended(enum link_end why)
 {
 	return links_numbers(world.nodes[0].links).ended[why];
+}
+
+/* Each attack ends for that cause and, by tear_down(), all of them in one line of the log. */
+static void again_and_again(void (*attack)(void), enum link_end why)
+{
+	for (uint64_t i = 1; i <= ATTACKS; i++) {
+		attack();
+		assert_int_equal(ended(why), i);
+	}
+	assert_int_equal(count_why(why), 1);
 }
 
 static void insider_begin(struct insider *insider, const struct cluster_key *key)
@@ -118,19 +161,23 @@ static void expect_silence(int fd)
 	assert_int_equal(attacker_until_closed(&world, fd), 0);
 }
 
-static void without_the_cluster_key_there_is_only_silence(void **state)
+static void knock_without_the_key(void)
 {
 	struct insider stranger;
 	struct cluster_key key = world.key;
 
-	(void)state;
 	key.bytes[31] ^= 0x80;
 	insider_begin(&stranger, &key);
 	insider_answer(&stranger);
 	insider_send(&stranger);
 	expect_silence(stranger.fd);
-	assert_int_equal(ended(LINK_FOREIGN), 1);
 	insider_done(&stranger);
+}
+
+static void without_the_cluster_key_there_is_only_silence(void **state)
+{
+	(void)state;
+	again_and_again(knock_without_the_key, LINK_FOREIGN);
 }
 
 static void a_whole_node_with_another_key_gets_no_link(void **state)
@@ -148,81 +195,102 @@ static void a_whole_node_with_another_key_gets_no_link(void **state)
 	assert_int_equal(world.nodes[2].ups, 0);
 }
 
-static void a_recorded_handshake_opens_nothing(void **state)
+static void replay(void)
 {
 	unsigned char first[LINK_FIRST_SIZE], record[LINK_SECOND_SIZE];
 	struct insider insider;
+	uint64_t ups = world.nodes[0].ups;
 	int fd;
 
-	(void)state;
 	insider_begin(&insider, &world.key);
 	insider_answer(&insider);
 	assert_int_equal(insider.out.len, sizeof(record));
 	memcpy(record, insider.out.data, sizeof(record));
 	insider_send(&insider);
-	link_until(&world, &world.nodes[0].ups, 2);
+	link_until(&world, &world.nodes[0].ups, ups + 1);
 	fd = attacker_connect(&world, 0);
 	attacker_read(&world, fd, first, sizeof(first));
 	attacker_write(fd, record, sizeof(record));
 	expect_silence(fd);
-	assert_int_equal(ended(LINK_FOREIGN), 1);
 	close(insider.fd);
 	link_until(&world, &world.nodes[0].downs, 1);
 	world.nodes[0].downs = 0;
 	insider_done(&insider);
 }
 
-static void a_flipped_bit_in_the_handshake_ends_it(void **state)
+static void a_recorded_handshake_opens_nothing(void **state)
+{
+	(void)state;
+	again_and_again(replay, LINK_FOREIGN);
+}
+
+static void flip_a_bit_of_the_handshake(void)
 {
 	struct insider insider;
 
-	(void)state;
 	insider_begin(&insider, &world.key);
 	insider_answer(&insider);
 	insider.out.data[100] ^= 4;
 	insider_send(&insider);
 	expect_silence(insider.fd);
-	assert_int_equal(ended(LINK_FOREIGN), 1);
 	insider_done(&insider);
 }
 
-static void another_version_is_refused(void **state)
+static void a_flipped_bit_in_the_handshake_ends_it(void **state)
+{
+	(void)state;
+	again_and_again(flip_a_bit_of_the_handshake, LINK_FOREIGN);
+}
+
+static void speak_another_version(void)
 {
 	unsigned char first[LINK_FIRST_SIZE];
 	int fd = attacker_connect(&world, 0);
 
-	(void)state;
 	attacker_read(&world, fd, first, sizeof(first));
 	assert_int_equal(first[0], LINK_PROTOCOL);
 	attacker_write(fd, "\x02", 1);
 	expect_silence(fd);
-	assert_int_equal(ended(LINK_VERSION), 1);
 }
 
-static void more_bytes_than_a_handshake_has_end_it(void **state)
+static void another_version_is_refused(void **state)
+{
+	(void)state;
+	again_and_again(speak_another_version, LINK_VERSION);
+}
+
+static void flood_the_handshake(void)
 {
 	unsigned char first[LINK_FIRST_SIZE], flood[8192] = {LINK_PROTOCOL};
 	int fd = attacker_connect(&world, 0);
 
-	(void)state;
 	attacker_read(&world, fd, first, sizeof(first));
 	attacker_write(fd, flood, sizeof(flood));
 	expect_silence(fd);
-	assert_int_equal(ended(LINK_FOREIGN), 1);
 }
 
-static void a_handshake_that_is_cut_is_counted(void **state)
+static void more_bytes_than_a_handshake_has_end_it(void **state)
+{
+	(void)state;
+	again_and_again(flood_the_handshake, LINK_FOREIGN);
+}
+
+static void cut_the_handshake(void)
 {
 	struct insider insider;
 
-	(void)state;
 	insider_begin(&insider, &world.key);
 	insider_answer(&insider);
 	attacker_write(insider.fd, insider.out.data, insider.out.len / 2);
 	shutdown(insider.fd, SHUT_WR);
 	expect_silence(insider.fd);
-	assert_int_equal(ended(LINK_CUT), 1);
 	insider_done(&insider);
+}
+
+static void a_handshake_that_is_cut_is_counted(void **state)
+{
+	(void)state;
+	again_and_again(cut_the_handshake, LINK_CUT);
 }
 
 /* The insider's link ends for this cause when it sends what is in `out`. */
@@ -231,38 +299,46 @@ static void expect_link_end(struct insider *insider, enum link_end why)
 	insider_send(insider);
 	link_until(&world, &world.nodes[0].downs, 1);
 	assert_int_equal(world.nodes[0].why, why);
-	assert_int_equal(ended(why), 1);
 	world.nodes[0].downs = 0;
 	attacker_until_closed(&world, insider->fd);
 	insider_done(insider);
 }
 
-static void a_flipped_bit_in_a_frame_ends_the_link(void **state)
+static void flip_a_bit_of_a_frame(void)
 {
 	struct insider insider;
 
-	(void)state;
 	insider_open(&insider);
 	link_writer_add(&insider.writer, FRAME_CONTROL_LAST, "hello", 5, &insider.out);
 	insider.out.data[insider.out.len - 1] ^= 1;
 	expect_link_end(&insider, LINK_DAMAGED);
 }
 
-static void an_oversized_frame_ends_the_link(void **state)
+static void a_flipped_bit_in_a_frame_ends_the_link(void **state)
+{
+	(void)state;
+	again_and_again(flip_a_bit_of_a_frame, LINK_DAMAGED);
+}
+
+static void send_an_oversized_frame(void)
 {
 	struct insider insider;
 
-	(void)state;
 	insider_open(&insider);
 	buffer_add(&insider.out, "\xff\xff", 2);
 	expect_link_end(&insider, LINK_OVERSIZED);
 }
 
-static void a_truncated_frame_ends_the_link(void **state)
+static void an_oversized_frame_ends_the_link(void **state)
+{
+	(void)state;
+	again_and_again(send_an_oversized_frame, LINK_OVERSIZED);
+}
+
+static void cut_a_frame(void)
 {
 	struct insider insider;
 
-	(void)state;
 	insider_open(&insider);
 	link_writer_add(&insider.writer, FRAME_CONTROL_LAST, "hello", 5, &insider.out);
 	insider.out.len -= 3;
@@ -271,24 +347,34 @@ static void a_truncated_frame_ends_the_link(void **state)
 	expect_link_end(&insider, LINK_CUT);
 }
 
-static void a_frame_without_meaning_ends_the_link(void **state)
+static void a_truncated_frame_ends_the_link(void **state)
+{
+	(void)state;
+	again_and_again(cut_a_frame, LINK_CUT);
+}
+
+static void send_a_frame_without_meaning(void)
 {
 	struct insider insider;
 
-	(void)state;
 	insider_open(&insider);
 	link_writer_add(&insider.writer, FRAME_BULK_PART, "", 0, &insider.out);
 	expect_link_end(&insider, LINK_MALFORMED);
 }
 
+static void a_frame_without_meaning_ends_the_link(void **state)
+{
+	(void)state;
+	again_and_again(send_a_frame_without_meaning, LINK_MALFORMED);
+}
+
 /* The second one came with it. */
-static void a_message_that_the_core_can_not_read_ends_the_link(void **state)
+static void send_nonsense(void)
 {
 	const uint8_t nonsense = LINK_NONSENSE;
 	struct insider insider;
 	uint64_t before = world.nodes[0].messages;
 
-	(void)state;
 	insider_open(&insider);
 	for (int i = 0; i < 2; i++)
 		link_writer_add(&insider.writer, FRAME_CONTROL_LAST, &nonsense, 1, &insider.out);
@@ -296,24 +382,35 @@ static void a_message_that_the_core_can_not_read_ends_the_link(void **state)
 	assert_true(world.nodes[0].messages > before);
 }
 
+static void a_message_that_the_core_can_not_read_ends_the_link(void **state)
+{
+	(void)state;
+	again_and_again(send_nonsense, LINK_MALFORMED);
+}
+
 static void who_is_slow_is_closed_after_ten_seconds(void **state)
 {
 	unsigned char first[LINK_FIRST_SIZE];
 	uint64_t begin = now_us();
-	int fd = attacker_connect(&world, 0);
+	int fds[ATTACKS];
 
 	(void)state;
-	attacker_read(&world, fd, first, sizeof(first));
-	for (uint64_t next = begin; ended(LINK_SLOW) == 0; link_turn(&world)) {
+	for (int i = 0; i < ATTACKS; i++)
+		fds[i] = attacker_connect(&world, 0);
+	for (int i = 0; i < ATTACKS; i++)
+		attacker_read(&world, fds[i], first, sizeof(first));
+	for (uint64_t next = begin; ended(LINK_SLOW) < ATTACKS; link_turn(&world)) {
 		/* A byte now and then does not help. */
 		if (now_us() >= next) {
-			(void)send(fd, "\x01", 1, MSG_NOSIGNAL);
+			for (int i = 0; i < ATTACKS; i++)
+				(void)send(fds[i], "\x01", 1, MSG_NOSIGNAL);
 			next += 500000;
 		}
+		assert_true(ended(LINK_SLOW) == 0 || now_us() - begin >= 9900000);
 		assert_true(now_us() - begin < LINK_LIMIT_MS * UINT64_C(1000));
 	}
-	assert_true(now_us() - begin >= 9900000);
-	expect_silence(fd);
+	for (int i = 0; i < ATTACKS; i++)
+		expect_silence(fds[i]);
 }
 
 static void a_flood_of_half_open_connections_displaces_only_itself(void **state)
@@ -341,40 +438,36 @@ static void a_flood_of_half_open_connections_displaces_only_itself(void **state)
 	}
 }
 
-static unsigned int count_lines(int fd, const char *word)
+static int log_set_up(void **state)
 {
-	static char text[65536];
-	ssize_t len = pread(fd, text, sizeof(text) - 1, 0);
-	unsigned int count = 0;
-
-	assert_true(len >= 0);
-	text[len] = '\0';
-	for (const char *at = text; (at = strstr(at, word)) != NULL; at++)
-		count++;
-	return count;
+	(void)state;
+	link_log_begin();
+	return 0;
 }
 
-static void a_cause_is_logged_once_however_often_it_comes(void **state)
+static int log_tear_down(void **state)
 {
-	char path[] = "/tmp/test_link.XXXXXX";
-	int file = mkostemp(path, O_CLOEXEC);
-	int stderr_fd = dup(STDERR_FILENO);
+	(void)state;
+	link_log_end();
+	return 0;
+}
+
+static void after_a_minute_it_is_logged_again_and_how_often_it_was_not(void **state)
+{
+	struct link_account account = {.silent = {0}};
 
 	(void)state;
-	assert_true(file >= 0 && stderr_fd >= 0);
-	unlink(path);
-	dup2(file, STDERR_FILENO);
-	for (uint64_t i = 0; i < 20; i++) {
-		int fd = attacker_connect(&world, 0);
-
-		attacker_write(fd, "\x07", 1);
-		attacker_until_closed(&world, fd);
-		link_until_ended(&world, 0, LINK_VERSION, i + 1);
-	}
-	dup2(stderr_fd, STDERR_FILENO);
-	close(stderr_fd);
-	assert_int_equal(count_lines(file, "why=version"), 1);
-	close(file);
+	for (int i = 0; i < 20; i++)
+		link_account_end(&account, LINK_FOREIGN, "192.0.2.1:7400");
+	assert_int_equal(count_why(LINK_FOREIGN), 1);
+	account.logged[LINK_FOREIGN] -= 30;
+	link_account_end(&account, LINK_FOREIGN, "192.0.2.1:7400");
+	account.logged[LINK_FOREIGN] -= 30;
+	link_account_end(&account, LINK_FOREIGN, "192.0.2.1:7400");
+	link_account_end(&account, LINK_FOREIGN, "192.0.2.1:7400");
+	assert_int_equal(count_why(LINK_FOREIGN), 2);
+	assert_int_equal(link_log_lines(" not_logged=20\n"), 1);
+	assert_int_equal(account.ended[LINK_FOREIGN], 23);
 }
 
 int main(void)
@@ -395,7 +488,8 @@ int main(void)
 	    TEST(a_message_that_the_core_can_not_read_ends_the_link),
 	    TEST(who_is_slow_is_closed_after_ten_seconds),
 	    TEST(a_flood_of_half_open_connections_displaces_only_itself),
-	    TEST(a_cause_is_logged_once_however_often_it_comes),
+	    cmocka_unit_test_setup_teardown(
+	        after_a_minute_it_is_logged_again_and_how_often_it_was_not, log_set_up, log_tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
