@@ -95,5 +95,8 @@ expect 'members' 3 "$(at n1 nodes --json | jq '.nodes | length')"
 slow_sink 0
 await 120 'the batch is done' batch_is n3 news '.state == "done"'
 check_batches n1 news
+# And whoever has the key finds the batch's entry in the DHT, at its key: put there by the nodes that keep it.
+"$BUILD/test/system/entry" "${address[n2]}" "$dir/key" news >"$work/homes" || fail 'there is no entry of the batch in the DHT'
+expect 'homes in the entry' "$(printf '%s\n' "${id[@]}" | sort | tr '\n' ' ')" "$(sort "$work/homes" | tr '\n' ' ')"
 expect 'mails that came twice' 0 "$duplicates"
 expect 'mails resent in doubt' 0 "$doubts"
