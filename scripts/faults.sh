@@ -2,7 +2,13 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2154 # what they work with belongs to scripts/chaos
 # The faults of scripts/chaos, which alone sources this: fault_KIND SECONDS. Each breaks something of the nodes in picked
-# (aim_at in scripts/chaos) and leaves a cluster that is whole again.
+# (aim_at in scripts/chaos) and leaves a cluster that is whole again. Where there was nothing to break it sets met=no.
+
+# note_fault KIND: for the row, once it is over.
+note_fault() {
+	happened+=${happened:+ }$1${picked:+:${picked// /+}}
+	[ "$met" = yes ] || happened+='(none)'
+}
 
 # When it was, and who it is: how long the others need is counted from here.
 note_death() {
@@ -60,8 +66,10 @@ fault_postfix() {
 
 # Where no mail has been fed yet, or Postfix is being started, none runs.
 fault_pickup() {
-	"$root/scripts/cluster" kill "$picked" --only pickup --dir "$cluster" 2>/dev/null ||
-		say "seed $run_seed: $picked runs no pickup"
+	local said
+	said=$("$root/scripts/cluster" kill "$picked" --only pickup --dir "$cluster" 2>&1) && return
+	[[ $said == *' runs no pickup' ]] || broken "scripts/cluster: $said" || return 1
+	met=no
 }
 
 fault_freeze() {
@@ -79,9 +87,12 @@ fault_clock() {
 	control clock "$picked" +0
 }
 
-# The last node of the first ones has its data on a small tmpfs.
+# The last node of the first ones has its data on a small tmpfs. It may have died for good, and its folder is still there then.
 fault_full() {
-	[ -d "$cluster/$picked/data" ] || return 0
+	if ! grep -qx "$picked" < <(running); then
+		met=no
+		return
+	fi
 	dd if=/dev/zero of="$cluster/$picked/data/filler" bs=1M 2>/dev/null || true
 	sleep "$1"
 	rm -f "$cluster/$picked/data/filler"
@@ -98,6 +109,7 @@ cut_between() {
 }
 
 fault_halves() {
+	[ -n "$picked" ] || met=no
 	cut_between "$picked" "$others"
 	sleep "$1"
 	control heal
@@ -105,6 +117,7 @@ fault_halves() {
 
 # The last one sees everybody, nobody else sees the other half.
 fault_bridge() {
+	[ -n "$picked" ] || met=no
 	cut_between "$picked" "${others% *}"
 	sleep "$1"
 	control heal
@@ -112,8 +125,11 @@ fault_bridge() {
 
 fault_oneway() {
 	local other
+	met=no
 	for other in $(running); do
-		[ "$other" = "$picked" ] || control cut "$picked" "$other" --one-way
+		[ "$other" != "$picked" ] || continue
+		control cut "$picked" "$other" --one-way
+		met=yes
 	done
 	sleep "$1"
 	control heal
@@ -121,6 +137,7 @@ fault_oneway() {
 
 fault_flap() {
 	local end=$((SECONDS + $1))
+	[ -n "$picked" ] || met=no
 	while [ "$SECONDS" -lt "$end" ]; do
 		cut_between "$picked" "$others"
 		sleep 1.5
@@ -130,6 +147,7 @@ fault_flap() {
 }
 
 fault_slow() {
+	[ "$(running | wc -l)" -gt 1 ] || met=no
 	control slow "$picked" 300 --loss 10
 	sleep "$1"
 	control heal
