@@ -8,7 +8,7 @@
 
 limit=20
 
-up_at() { echo "any(.[]; . == [\"${id[$1]}\", \"$(<"$dir/$1/listen")\", \"up\"])"; }
+up_at() { echo "any(.[]; .[:3] == [\"${id[$1]}\", \"$(<"$dir/$1/listen")\", \"up\"])"; }
 # all_see WHAT "NODE..." COMMAND...: so soon after the command began each of them shows all of them, where they are then, and
 # nobody else. A node's start is in this time.
 all_see() {

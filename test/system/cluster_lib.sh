@@ -91,8 +91,10 @@ at() {
 sees() { at "$1" nodes --json | jq -e --arg id "${id[$2]}" 'any(.nodes[]; .id == $id and ('"$3"'))'; }
 # shows NODE OTHER FIELD
 shows() { at "$1" nodes --json | jq -r --arg id "${id[$2]}" '.nodes[] | select(.id == $id).'"$3"; }
-# picture NODE: who is there and how, as that one sees it.
-picture() { at "$1" nodes --json | jq -c '[.nodes[] | [.id, .address, .state]] | sort'; }
+# What of the nodes does not change by itself: who is there and how.
+picture_of='[.nodes[] | [.id, .address, .state, .weight, .version, .postfix == "up"]] | sort'
+# picture NODE: as that one sees it.
+picture() { at "$1" nodes --json | jq -c "$picture_of"; }
 # same_picture FILTER NODE...: all of them show the same, and it is so.
 same_picture() {
 	local filter=$1 node first
@@ -117,13 +119,23 @@ redis_pid() {
 }
 
 now() { date +%s%6N; }
-seconds_since() { awk -v from="$1" -v to="$(now)" 'BEGIN { printf "%.1f", (to - from) / 1e6 }'; }
+seconds_between() { awk -v from="$1" -v to="$2" 'BEGIN { printf "%.1f", (to - from) / 1e6 }'; }
+seconds_since() { seconds_between "$1" "$(now)"; }
 
 # log_time NODE PATTERN: when the node last said that, in UTC microseconds.
 log_time() {
 	local stamp
 	stamp=$(grep -E "$2" "$dir/$1/log" | tail -n 1 | sed -n 's/^time=\([^ ]*\) .*/\1/p')
 	[ -z "$stamp" ] || date -d "$stamp" +%s%6N
+}
+
+# first_log_time NODE SINCE PATTERN: when the node first said that after SINCE, both in UTC microseconds. Nothing: it did not.
+first_log_time() {
+	local stamp time
+	{ grep -E "$3" "$dir/$1/log" 2>/dev/null || true; } | sed -n 's/^time=\([^ ]*\) .*/\1/p' | while read -r stamp; do
+		time=$(date -d "$stamp" +%s%6N)
+		[ "$time" -le "$2" ] || { echo "$time" && break; }
+	done
 }
 
 # ---- mail
@@ -162,9 +174,12 @@ batch_is() { at "$1" status "$2" --json | jq -e "$3"; }
 adds_up='.total == .ready + .claimed + .retry + .sent + .bounced + .expired + .cancelled + .suppressed + .unknown + .unavailable'
 
 received() { sink_count "$work/sink"; }
+# mails_of BATCH: how many of its mails the sink has.
+mails_of() { awk -F '\t' -v id="$1" 'index($3, id "-") == 1 { n++ } END { print n + 0 }' "$work/sink/ledger"; }
 received_more() { [ "$(received)" -ge "$1" ]; }
 
-# check_batches NODE ID...: reports and ledger agree and every mail was sent. Sets duplicates and doubts.
+# check_batches NODE ID...: reports and ledger agree and every mail was sent. Sets duplicates and doubts. `ledger` is that of the
+# sink unless set.
 check_batches() {
 	local node=$1 batch arguments=()
 	shift
@@ -176,7 +191,7 @@ check_batches() {
 		arguments+=(--submitted "$work/$batch.csv" --report "$work/$batch.report")
 		doubts=$((doubts + $(batch_field "$node" "$batch" in_doubt_resent)))
 	done
-	"$BUILD/test/sink/optimus-ledger" check --ledger "$work/sink/ledger" "${arguments[@]}" --json >"$work/result" ||
+	"$BUILD/test/sink/optimus-ledger" check --ledger "${ledger:-$work/sink/ledger}" "${arguments[@]}" --json >"$work/result" ||
 		fail "reports and ledger do not agree: $(tr -d '\n' <"$work/result")"
 	echo "ok: ledger $(tr -d '\n' <"$work/result")"
 	expect 'mails that were not sent' 0 "$(($(jq .submitted "$work/result") - $(jq .sent "$work/result")))"
