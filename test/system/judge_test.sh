@@ -261,7 +261,7 @@ reported 1 4 bounced
 mv "$said/n1" "$said/n3" # the first one is right, the second one is not
 mv "$said/n2" "$said/n1"
 mv "$said/n3" "$said/n2"
-judged 'two nodes that report differently' '8 0 0 0 FAILED' '*n2 reports of batch 1 what others report'
+judged 'two nodes that report differently' '8 0 0 0 FAILED' '*all nodes give the same report of batch 1'
 
 begin
 rm "$said/n1/report2"
