@@ -244,8 +244,6 @@ static void shard_journal(struct core *core, struct shard *shard, const struct e
 	if (!shard->mine)
 		left_read(core, shard, untold);
 	facts_take_early(core, shard);
-	if (!shard->batch->started)
-		return;
 	takeover_consider(core, shard);
 	shard_settle(core, shard);
 }

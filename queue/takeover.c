@@ -411,7 +411,7 @@ static int turn(const struct core *core, const struct shard *shard)
 static bool wanted(const struct core *core, const struct shard *shard)
 {
 	return core->recovered && shard->mine && !shard->owning && shard->phase != SHARD_FINISHED &&
-	       !shard->journal_loading && shard->batch->started && lost_writes_may_vote(core, shard);
+	       !shard->journal_loading && lost_writes_may_vote(core, shard);
 }
 
 /* Somebody was promised the shard and nothing was heard of its owning it: how long that may go on. */
@@ -548,7 +548,7 @@ void takeover_take(struct core *core, struct peer *peer, const struct peer_messa
 	struct peer_message answer = {.count = 0};
 
 	/* A new member takes it when it has read what it has: it is asked again. */
-	if (shard == NULL || shard->journal_loading || shard->rereads > 0 || !shard->batch->started ||
+	if (shard == NULL || shard->journal_loading || shard->rereads > 0 ||
 	    (shard->mine && !lost_writes_may_vote(core, shard)))
 		return;
 	if (!shard->mine || !peer_may_own(core, core->self)) {

@@ -115,8 +115,12 @@ recipients kept 10000
 send n3 kept --at +3s
 kept_at=$(now)
 at n4 pause kept 2>/dev/null
+# And one whose time has not come.
+recipients planned 10000
+send n2 planned --at +1h
 all_show 'that it drains' "$(is_state n4 draining)" 'n1 n2 n3 n4' at n2 drain "${address[n4]}"
 soon 'that it drains' "$began"
+await 30 'it has given away what it owned' sees n4 n4 '.owned == 0'
 all_show 'that it does not drain' "$(is_state n4 up)" 'n1 n2 n3 n4' at n3 undrain "${address[n4]}"
 soon 'that it does not drain' "$began"
 
@@ -128,11 +132,13 @@ all_show 'that the first node is gone' "$(is_state n1 gone)" 'n2 n3 n4' control 
 # Its links are reset and its port refuses: after a second it counts as gone.
 killed=$(parted n1 n2 n3 n4)
 soon 'that the first node is gone' $((killed + 1000000))
-for node in n2 n3 n4; do
-	await 60 'as many nodes keep each shard as before' batch_is "$node" kept '.replicas == 3'
+for batch in kept planned; do
+	for node in n2 n3 n4; do
+		await 60 "as many nodes keep each shard of $batch as before" batch_is "$node" "$batch" '.replicas == 3'
+	done
+	expect_at_most "seconds until each shard of $batch is on three nodes again" 60 "$(seconds_since "$began")"
+	at n2 cancel "$batch" 2>/dev/null
 done
-expect_at_most 'seconds until each shard is on three nodes again' 60 "$(seconds_since "$began")"
-at n2 cancel kept 2>/dev/null
 all_show 'that it is forgotten' 'length == 3' 'n2 n3 n4' at n2 forget "${address[n1]}"
 soon 'that it is forgotten' "$began"
 api[n5]=unix:$dir/n5/data/api.sock

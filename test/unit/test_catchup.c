@@ -134,12 +134,13 @@ static void who_misses_something_while_it_is_brought_up_to_date_is_still_behind(
 static void what_is_taken_over_when_its_time_was_over_expires(void **state)
 {
 	struct net *net = net_with_times(20 * USEC_PER_SEC, 20 * USEC_PER_SEC + 1);
+	const uint64_t begin = net->shells[0]->utc.us + 20 * USEC_PER_SEC;
 
 	(void)state;
 	net_start(net);
-	net_advance(net, 10 * USEC_PER_SEC);
+	while (net->shells[0]->utc.us < begin - USEC_PER_SEC / 2)
+		net_advance(net, beat);
 	net_kill(net, 0);
-	net_advance(net, 7 * USEC_PER_SEC);
 	hide(net, 2, true); /* no promise before the end */
 	net_advance(net, 2 * USEC_PER_SEC);
 	hide(net, 2, false);

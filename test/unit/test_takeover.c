@@ -398,7 +398,7 @@ static void who_takes_over_from_the_living_says_so(void **state)
 	struct net *net = three_at_work(one, MAILS);
 
 	(void)state;
-	shell_drain(net->shells[0], true);
+	assert_int_equal(shell_drain(net->shells[0], true), CONTROL_OK);
 	assert_takes_over(net, 1, 0, "draining");
 	net = three_at_work(one, MAILS);
 	shell_tell_engine_down(net->shells[0]);
@@ -420,6 +420,62 @@ static void who_takes_its_own_again_says_so(void **state)
 	assert_takes_over(net, 0, 0, "again");
 }
 
+/* The batch of nodes 0 to 2, which begins in an hour; node 3 has no part in it. */
+static struct net *net_with_later_batch(void)
+{
+	struct net *net = net_new(4, 4);
+	struct buffer bytes = net_record("news", "012", one, MAILS);
+	struct batch_record record;
+
+	assert_int_equal(record_decode(bytes.data, bytes.len, &record), 0);
+	record.settings.start.us = net->shells[0]->utc.us + 3600 * USEC_PER_SEC;
+	record.expires.us = record.settings.start.us + 3600 * USEC_PER_SEC;
+	buffer_clear(&bytes);
+	record_encode(&record, &bytes);
+	record_done(&record);
+	net_put_record(net, "012", &bytes);
+	net_put_template(net, "012");
+	net_put_values(net, "012", "news", 1);
+	buffer_done(&bytes);
+	net_start(net);
+	net_advance(net, 20 * USEC_PER_SEC);
+	return net;
+}
+
+static void a_shard_whose_time_has_not_come_has_an_owner_and_its_replicas(void **state)
+{
+	struct net *net = net_with_later_batch();
+	const struct shard *shard;
+
+	(void)state;
+	assert_true(shard_at(net, 0)->owning);
+	net_kill(net, 0);
+	net_advance(net, 20 * USEC_PER_SEC);
+	assert_true(shard_at(net, 1)->owning);
+	net_advance(net, 600 * USEC_PER_SEC); /* replace_after, and more */
+	shard = shard_at(net, 3);
+	assert_non_null(shard);
+	assert_true(shard->mine);
+	assert_int_equal(shard->member_count, 3);
+	assert_int_equal(net_fed(net), 0);
+	net_advance(net, 3600 * USEC_PER_SEC);
+	assert_int_equal(net_fed(net), MAILS);
+	net_free(net);
+}
+
+static void a_shard_whose_time_has_not_come_leaves_who_drains(void **state)
+{
+	struct net *net = net_with_later_batch();
+
+	(void)state;
+	assert_int_equal(shell_drain(net->shells[0], true), CONTROL_OK);
+	net_advance(net, 20 * USEC_PER_SEC);
+	assert_false(shard_at(net, 0)->owning);
+	assert_int_equal(shard_at(net, 1)->owning + shard_at(net, 2)->owning, 1);
+	assert_int_equal(net_fed(net), 0);
+	net_free(net);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -436,6 +492,8 @@ int main(void)
 	    cmocka_unit_test(who_takes_over_from_an_heir_says_so),
 	    cmocka_unit_test(who_takes_over_from_the_living_says_so),
 	    cmocka_unit_test(who_takes_its_own_again_says_so),
+	    cmocka_unit_test(a_shard_whose_time_has_not_come_has_an_owner_and_its_replicas),
+	    cmocka_unit_test(a_shard_whose_time_has_not_come_leaves_who_drains),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
