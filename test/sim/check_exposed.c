@@ -3,8 +3,8 @@
  * How many deliveries a node has let Postfix go on with that no majority knows of (rule 3): if it dies now,
  * or is cut off, they are sent again.
  *
- * Shards with fewer than three members, and those of which a member is dead, are left out: there it may be
- * right to go on alone (rule 7).
+ * Shards with fewer than three members, those of which a member is dead, and those of which most are down are
+ * left out: there it may be right to go on alone (rule 7), as the ports of processes that are gone refuse.
  */
 #include "test/sim/check.h"
 
@@ -21,11 +21,14 @@ static bool most_have(const struct attempt *attempt, const struct sim_config *co
 
 static bool may_go_on_alone(const struct world *w, const struct sim_config *config)
 {
+	uint32_t down = 0;
+
 	for (uint32_t i = 0; i < config->count; i++) {
 		if (w->nodes[config->nodes[i]].dead)
 			return true;
+		down += w->nodes[config->nodes[i]].core == NULL;
 	}
-	return config->count < 3;
+	return config->count < 3 || 2 * down > config->count;
 }
 
 /* By the members that count, or those that did, or may yet. */
