@@ -243,7 +243,7 @@ choose_listen() {
 		return
 	fi
 	port=$(unused_port)
-	while ss -Htuan | grep -q ":$port " || grep -qx "127.0.0.1:$port" "$dir"/n*/listen 2>/dev/null; do
+	while ss -Htuan | grep ":$port " >/dev/null || grep -qx "127.0.0.1:$port" "$dir"/n*/listen 2>/dev/null; do
 		port=$(unused_port)
 	done
 	echo "127.0.0.1:$port"

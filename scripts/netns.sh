@@ -24,7 +24,7 @@ unused_subnet() {
 	local subnet
 	while :; do
 		subnet=10.$((64 + RANDOM % 180))
-		ip -4 -o route show table all | grep -qE "(^| )${subnet//./\\.}\\." || break
+		ip -4 -o route show table all | grep -E "(^| )${subnet//./\\.}\\." >/dev/null || break
 	done
 	echo "$subnet"
 }

@@ -25,7 +25,7 @@ log_is_full() {
 	done
 	return 1
 }
-another_outcome() { postfix_pids optimus-outcome | grep -qvFx "$1"; }
+another_outcome() { postfix_pids optimus-outcome | grep -vFx "$1" >/dev/null; }
 kill_log() {
 	local before
 	await 30 'postlogd runs' runs postlogd

@@ -56,9 +56,9 @@ node_end 20 'before the damage'
 runuser -u optimus -- redis-server "$work/d/redis/redis.conf" --daemonize yes >/dev/null
 damage() {
 	local redis=(redis-cli -s "$work/d/redis/redis.sock") key
-	"${redis[@]}" ping | grep -q PONG || return 1
+	"${redis[@]}" ping | grep PONG >/dev/null || return 1
 	for key in $("${redis[@]}" keys 'journal:*'); do
-		printf '\x93\x09\xce\x00\x00\x00\x10\xc6\x00\x00\x00\x02ab' | "${redis[@]}" -x lset "$key" 0 | grep -q OK || return 1
+		printf '\x93\x09\xce\x00\x00\x00\x10\xc6\x00\x00\x00\x02ab' | "${redis[@]}" -x lset "$key" 0 | grep OK >/dev/null || return 1
 	done
 }
 cp -a "$work/d/redis" "$work/healthy"
