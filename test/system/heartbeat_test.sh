@@ -3,7 +3,7 @@
 # Two batches with a template of 10 MB and 100,000 rows are uploaded to one of three nodes, of which each keeps a copy; that
 # node's way to the others is narrow. Meanwhile the heartbeats of all go on: none of them is opened more than 100 ms after it
 # was composed, what the two processes waited for a processor apart (test/system/beat_probe.c), and nobody doubts anybody.
-# Where somebody waited for a processor for so long in the meantime, queues were longer for that, too: then it is tried again.
+# What else a busy machine does is in no figure, so one round of several has to be good.
 # shellcheck source-path=SCRIPTDIR source=cluster_lib.sh
 . "$(dirname "$0")/cluster_lib.sh"
 
@@ -76,7 +76,7 @@ for ((i = 1; i <= tries; i++)); do
 	echo "opened $opened, with bulk $shared, $bulk MB, the worst after $worst us, with the wait for processors $with_wait us"
 	expect_at_least 'heartbeats that shared their link with bulk' 2 "$shared"
 	expect_at_least 'MB of bulk' 24 "$bulk"
-	if [ "$worst" -le "$limit" ] || [ $((with_wait - worst)) -le "$limit" ]; then break; fi
+	[ "$worst" -gt "$limit" ] || break
 done
 expect_at_most 'microseconds from a heartbeat to its reception' "$limit" "$worst"
 for node in n1 n2 n3; do
